@@ -1,0 +1,2 @@
+//! The `fuzarr` command.
+fn main() {}
