@@ -1,8 +1,12 @@
 //! A Zarr engine: reads and writes Zarr arrays as fast as the machine allows.
 
-pub mod codec;
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("fuzarr needs a 64-bit machine");
+
+pub mod buffer;
 pub mod dtype;
 pub mod error;
+pub mod grid;
 pub mod metadata;
 
 pub use error::{Error, Kind, Result};

@@ -4,7 +4,7 @@
 
 mod fill;
 
-pub use fill::{fill_from_json, fill_to_json};
+pub use fill::{default_fill, fill_from_json, fill_to_json};
 
 use crate::error::{Error, Result};
 use crate::metadata::Extension;

@@ -1,0 +1,249 @@
+//! Memory: fallible zeroed allocation, reused buffers, and the output that units share.
+
+#![expect(unsafe_code, reason = "zeroed allocation that can fail, and one output for many units")]
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+
+/// Scratch of more bytes than this is given back instead of being kept for the next chunk.
+const RETAINED: usize = 64 << 20;
+
+/// The `usize` of a size that came from metadata or a store.
+///
+/// # Errors
+/// `Limit` if this machine cannot address it.
+pub fn addressable(size: u64) -> Result<usize> {
+    usize::try_from(size)
+        .ok()
+        .filter(|&size| isize::try_from(size).is_ok())
+        .ok_or_else(|| Error::limit(format!("{size} bytes are more than this machine can address")))
+}
+
+/// A `u64` as a `usize`: the same on the 64-bit machines that the crate asks for.
+#[expect(clippy::cast_possible_truncation, reason = "`usize` has 64 bits, checked in lib.rs")]
+pub(crate) const fn usize_of(number: u64) -> usize {
+    number as usize
+}
+
+/// An `i64` as an `isize`: the same on the 64-bit machines that the crate asks for.
+#[expect(clippy::cast_possible_truncation, reason = "`isize` has 64 bits, checked in lib.rs")]
+pub(crate) const fn isize_of(number: i64) -> isize {
+    number as isize
+}
+
+/// Zeroed memory; untouched pages cost nothing until they are written.
+///
+/// # Errors
+/// `Limit` if the system refuses the allocation.
+pub fn zeroed(size: u64) -> Result<Vec<u8>> {
+    let length = addressable(size)?;
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    let layout = std::alloc::Layout::array::<u8>(length)
+        .map_err(|_| Error::limit(format!("cannot allocate {size} bytes")))?;
+    // SAFETY: the layout's size is not zero, checked above.
+    let start = unsafe { std::alloc::alloc_zeroed(layout) };
+    if start.is_null() {
+        return Err(Error::limit(format!("cannot allocate {size} bytes")));
+    }
+    // SAFETY: allocated just now by the global allocator for `length` bytes of alignment 1, all
+    // of them initialised to zero.
+    Ok(unsafe { Vec::from_raw_parts(start, length, length) })
+}
+
+/// Makes `buffer` at least `length` bytes long without clearing what is reused, and gives that
+/// many bytes of it, of unspecified content.
+///
+/// # Errors
+/// `Limit` if the system refuses the allocation.
+pub(crate) fn reuse(buffer: &mut Vec<u8>, length: usize) -> Result<&mut [u8]> {
+    if buffer.len() < length {
+        *buffer = zeroed(length as u64)?;
+    } else if buffer.len() > RETAINED && length <= RETAINED {
+        buffer.truncate(RETAINED);
+        buffer.shrink_to_fit();
+    }
+    Ok(&mut buffer[..length])
+}
+
+/// Replaces `memory` by `length` bytes that `read` writes; they are not cleared before. `read` is
+/// given the part that is not written yet and how many bytes are, and gives back what it wrote at
+/// the start of that part, or `None` to be asked again.
+///
+/// # Errors
+/// Those of `read`, `Corrupt` if it writes nothing, `Limit` if there is no memory.
+pub(crate) fn read_exact(
+    memory: &mut Vec<u8>,
+    length: usize,
+    mut read: impl for<'m> FnMut(&'m mut [MaybeUninit<u8>], usize) -> Result<Option<&'m mut [u8]>>,
+) -> Result<()> {
+    memory.clear();
+    if memory.capacity() > RETAINED && length <= RETAINED {
+        *memory = Vec::new();
+    }
+    memory.try_reserve_exact(length).map_err(|error| {
+        Error::limit(format!("no memory for {length} bytes")).with_source(error)
+    })?;
+    while memory.len() < length {
+        let done = memory.len();
+        let unused = &mut memory.spare_capacity_mut()[..length - done];
+        let start = unused.as_ptr();
+        let Some(written) = read(unused, done)? else { continue };
+        if written.is_empty() {
+            return Err(Error::corrupt("the object became shorter while it was read"));
+        }
+        if written.as_ptr() != start.cast() || written.len() > length - done {
+            return Err(Error::io("a store read somewhere else than asked"));
+        }
+        let written = written.len();
+        // SAFETY: so many bytes after `done` are initialised, as the slice given back proves, and
+        // they are within the capacity.
+        unsafe { memory.set_len(done + written) };
+    }
+    Ok(())
+}
+
+/// Native `u64`s of bytes: the form of decoded shard indexes.
+#[expect(clippy::host_endian_bytes, reason = "decoded elements are in native order by contract")]
+pub(crate) fn native_u64s(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.as_chunks::<8>().0.iter().map(|&chunk| u64::from_ne_bytes(chunk))
+}
+
+/// The bytes of native `u64`s.
+pub(crate) fn bytes_of_u64s(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().copied().flat_map(u64::to_ne_bytes).collect()
+}
+
+/// Bytes read from a store: shared with it, or in memory that will be reused.
+#[derive(Debug, Clone)]
+pub enum Buffer {
+    /// A snapshot that the store shares.
+    Shared(Bytes),
+    /// Memory of their own.
+    Owned(Vec<u8>),
+}
+
+impl Buffer {
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Owned(memory) => memory,
+        }
+    }
+
+    /// The bytes as a shareable snapshot, without copying.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Owned(memory) => Bytes::from(memory),
+        }
+    }
+}
+
+/// The memory that a read fills. Units on several threads hold clones of it and write disjoint
+/// elements.
+#[derive(Debug, Clone)]
+pub struct Output<'a> {
+    start: NonNull<u8>,
+    length: usize,
+    owner: Option<Arc<Owner>>,
+    borrowed: PhantomData<&'a mut [u8]>,
+}
+
+/// Memory handed over to an output that outlives its maker's stack frame.
+#[derive(Debug)]
+struct Owner {
+    start: NonNull<u8>,
+    length: usize,
+    capacity: usize,
+}
+
+// SAFETY: an output is a place to write plain bytes; that no two units write the same byte is the
+// contract of `write_at`, the only access.
+unsafe impl Send for Output<'_> {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Output<'_> {}
+// SAFETY: an owner is a `Vec<u8>` in parts, which is `Send` and `Sync`.
+unsafe impl Send for Owner {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Owner {}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // SAFETY: the parts come from a `Vec<u8>` that `Output::owned` took apart, once.
+        drop(unsafe { Vec::from_raw_parts(self.start.as_ptr(), self.length, self.capacity) });
+    }
+}
+
+fn start_of(memory: &mut [u8]) -> NonNull<u8> {
+    NonNull::from(memory).cast()
+}
+
+impl<'a> Output<'a> {
+    /// Output into the caller's memory, for a call that ends before the borrow does.
+    #[must_use]
+    pub fn borrowed(memory: &'a mut [u8]) -> Self {
+        let length = memory.len();
+        Self { start: start_of(memory), length, owner: None, borrowed: PhantomData }
+    }
+
+    /// Output into memory of its own; [`into_vec`](Self::into_vec) gives it back.
+    #[must_use]
+    pub fn owned(memory: Vec<u8>) -> Output<'static> {
+        let mut memory = std::mem::ManuallyDrop::new(memory);
+        let (length, capacity) = (memory.len(), memory.capacity());
+        let start = start_of(&mut memory);
+        let owner = Some(Arc::new(Owner { start, length, capacity }));
+        Output { start, length, owner, borrowed: PhantomData }
+    }
+
+    /// The memory of an [`owned`](Self::owned) output, if this is the last clone of it.
+    #[must_use]
+    pub fn into_vec(self) -> Option<Vec<u8>> {
+        let owner = std::mem::ManuallyDrop::new(Arc::into_inner(self.owner?)?);
+        // SAFETY: as in `Owner::drop`, which does not run for this owner.
+        Some(unsafe { Vec::from_raw_parts(owner.start.as_ptr(), owner.length, owner.capacity) })
+    }
+
+    /// Bytes of the output.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether the output has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The output's first byte, for the copy kernels.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// `length` bytes from `offset`, to decode into; `None` if they are not all inside.
+    ///
+    /// # Safety
+    /// While the slice lives, nothing else may touch these bytes: they belong to the one unit
+    /// whose part of the plan they are.
+    #[expect(clippy::mut_from_ref, reason = "units share the output and own disjoint parts")]
+    pub(crate) unsafe fn part(&self, offset: usize, length: usize) -> Option<&mut [u8]> {
+        let end = offset.checked_add(length)?;
+        if end > self.length {
+            return None;
+        }
+        // SAFETY: inside the allocation by the check above; exclusive by the caller's promise.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(offset), length) })
+    }
+}
