@@ -4,9 +4,14 @@
 compile_error!("fuzarr needs a 64-bit machine");
 
 pub mod buffer;
+pub mod codec;
+mod copy;
 pub mod dtype;
 pub mod error;
 pub mod grid;
 pub mod metadata;
+pub mod selection;
+pub mod shard;
 
 pub use error::{Error, Kind, Result};
+pub use selection::{Selection, Term};

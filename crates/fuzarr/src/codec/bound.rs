@@ -1,0 +1,51 @@
+//! Bounds on what bytes→bytes codecs take: encoded sizes that are accepted, memory that is reserved.
+
+use super::Size;
+use crate::error::{Error, Result};
+
+/// What the encoding of `decoded` bytes may take when encoders differ: incompressible data, headers,
+/// many small frames.
+pub(super) fn generous(decoded: Size) -> Size {
+    let limit = decoded.limit();
+    Size::AtMost(limit.saturating_add(limit / 4).saturating_add(1 << 16))
+}
+
+/// `size`, with `more` bytes around it.
+pub(super) fn enlarged(size: Size, more: u64) -> Size {
+    match size {
+        Size::Exact(size) => Size::Exact(size.saturating_add(more)),
+        Size::AtMost(size) => Size::AtMost(size.saturating_add(more)),
+    }
+}
+
+/// A limit as a number of bytes in memory.
+pub(super) fn in_memory(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Reserves room for `more` bytes.
+///
+/// # Errors
+/// `Limit` if there is no memory for them.
+pub(super) fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
+    bytes.try_reserve(more).map_err(|error| {
+        Error::limit(format!("no memory for {more} bytes of a chunk")).with_source(error)
+    })
+}
+
+/// The error for output that does not fit.
+#[cold]
+pub(super) fn too_large(limit: usize) -> Error {
+    Error::corrupt(format!("decodes to more than {limit} bytes"))
+}
+
+/// Checks that exactly `wanted` bytes were decoded.
+///
+/// # Errors
+/// `Corrupt` if not.
+pub(super) fn filled(got: usize, wanted: usize) -> Result<()> {
+    if got == wanted {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("decodes to {got} bytes, not {wanted}")))
+}

@@ -1,0 +1,500 @@
+//! Chains: a list of codecs, checked, and bound to the shape and type of a chunk.
+//!
+//! `Prepared` is where all choices are made that do not depend on the bytes: permutations become
+//! strides, byte order becomes a property of the copy, array codecs outside a shard move into its
+//! inner chunks, and the sizes that decoding may reach are known.
+
+use std::sync::Arc;
+
+use super::{ArrayToArray, ArrayToBytes, BytesToBytes, ChunkSpec, Codec, Effect, Elements, Endian};
+use super::{Sharding, Size};
+use crate::buffer::{addressable, reuse};
+use crate::copy;
+use crate::dtype::ElementLayout;
+use crate::error::{Error, Result, ResultExt};
+use crate::shard::PreparedIndex;
+
+/// What a decoded shard with codecs around it may hold beyond its inner chunks and index: gaps
+/// are legal, but not without end.
+const SHARD_SLACK: u64 = 1 << 20;
+
+/// A chain bound to a chunk.
+///
+/// Decoded elements stand in *buffer form*: in the order in which they are stored, which
+/// [`Prepared::strides`] maps to the chunk's dimensions, with numbers reversed if
+/// [`Prepared::swap`] says so.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The chunk as the caller sees it.
+    pub spec: ChunkSpec,
+    /// For each dimension, the distance in elements between neighbours in buffer form.
+    pub strides: Vec<u64>,
+    /// Bytes of the numbers that a copy out of buffer form must reverse; 1 for none.
+    pub swap: usize,
+    /// Bytes of an element.
+    pub element: usize,
+    /// Bytes of a chunk in buffer form.
+    pub length: usize,
+    /// One element of fill value in buffer form.
+    pub fill: Vec<u8>,
+    /// Whether buffer form is the caller's form: C order, native numbers.
+    pub native: bool,
+    /// Array codecs that change elements, each with what it is given when encoding.
+    transforms: Vec<(Arc<dyn ArrayToArray>, ChunkSpec)>,
+    /// What turns elements into bytes.
+    pub(crate) body: Body,
+    /// Bytes codecs, each with the size of what it decodes to.
+    compressors: Vec<(Arc<dyn BytesToBytes>, Size)>,
+    /// How large an encoded chunk may be.
+    pub encoded_size: Size,
+}
+
+/// The array→bytes codec of a chain.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// `bytes`: the elements as they are, their numbers of `swap` bytes reversed by a pass of its
+    /// own where the copy cannot do it.
+    Plain { swap: usize, length: usize },
+    /// A shard.
+    Shard(Box<PreparedShard>),
+    /// Another codec, bound to what it is given when encoding.
+    Other(Arc<dyn ArrayToBytes>, ChunkSpec),
+}
+
+/// The geometry of a shard, in the dimensions that the caller sees.
+#[derive(Debug)]
+pub(crate) struct PreparedShard {
+    /// An inner chunk.
+    pub(crate) inner: Arc<Prepared>,
+    /// Inner chunks along each stored dimension.
+    pub(crate) grid: Vec<u64>,
+    /// For each of the caller's dimensions, the distance in index slots between neighbours.
+    pub(crate) slot_strides: Vec<u64>,
+    pub(crate) index: PreparedIndex,
+}
+
+/// Memory that decoding reuses from chunk to chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Stages {
+    bytes: [Vec<u8>; 2],
+    elements: Elements,
+}
+
+impl Stages {
+    /// Bytes of the largest buffer.
+    pub(crate) fn capacity(&self) -> usize {
+        let Self { bytes: [one, other], elements } = self;
+        let buffers = [one, other, &elements.slots, &elements.heap];
+        buffers.into_iter().map(Vec::capacity).max().unwrap_or(0)
+    }
+}
+
+/// A chain's codecs by kind, in the order that the specification asks for.
+struct Parts<'a> {
+    arrays: Vec<&'a Arc<dyn ArrayToArray>>,
+    body: &'a Codec,
+    bytes: Vec<&'a Arc<dyn BytesToBytes>>,
+}
+
+fn parts(codecs: &[Codec]) -> Result<Parts<'_>> {
+    let (mut arrays, mut body, mut bytes) = (Vec::new(), None, Vec::new());
+    for codec in codecs {
+        match codec {
+            Codec::ArrayToArray(codec) if body.is_none() => arrays.push(codec),
+            Codec::BytesToBytes(codec) if body.is_some() => bytes.push(codec),
+            Codec::Bytes(_) | Codec::Sharding(_) | Codec::ArrayToBytes(_) if body.is_none() => {
+                body = Some(codec);
+            }
+            _ => {
+                return Err(Error::invalid_metadata(
+                    "codecs must be: array→array codecs, one array→bytes codec, bytes→bytes codecs",
+                ));
+            }
+        }
+    }
+    let body =
+        body.ok_or_else(|| Error::invalid_metadata("the codecs lack an array→bytes codec"))?;
+    Ok(Parts { arrays, body, bytes })
+}
+
+/// Elements of a chunk.
+fn elements(shape: &[u64]) -> Result<u64> {
+    shape
+        .iter()
+        .try_fold(1_u64, |count, &extent| count.checked_mul(extent))
+        .ok_or_else(|| Error::limit(format!("a chunk of shape {shape:?} has too many elements")))
+}
+
+/// C-order strides of `shape`, in elements. The shape's product must be known to fit.
+pub(crate) fn c_strides(shape: &[u64]) -> Vec<u64> {
+    let mut strides = vec![1; shape.len()];
+    for dimension in (1..shape.len()).rev() {
+        strides[dimension - 1] = strides[dimension] * shape[dimension];
+    }
+    strides
+}
+
+/// What the array→array codecs come to.
+struct Arrays {
+    /// Stored dimension `i` is the caller's dimension `order[i]`.
+    order: Vec<usize>,
+    transforms: Vec<(Arc<dyn ArrayToArray>, ChunkSpec)>,
+    /// What the array→bytes codec is given.
+    stored: ChunkSpec,
+    opaque: bool,
+}
+
+fn arrays(codecs: &[&Arc<dyn ArrayToArray>], spec: &ChunkSpec) -> Result<Arrays> {
+    // An opaque codec needs C order, so permutations around it are passes of their own.
+    let rank = spec.shape.len();
+    let opaque = codecs.iter().any(|codec| codec.effect(rank) == Effect::Opaque);
+    let mut order: Vec<usize> = (0..rank).collect();
+    let mut transforms = Vec::new();
+    let mut stored = spec.clone();
+    for codec in codecs {
+        let resolved = codec.resolve(&stored)?;
+        match codec.effect(stored.shape.len()) {
+            Effect::Permutes(permutation) if !opaque => {
+                order = permutation
+                    .iter()
+                    .map(|&dimension| order.get(dimension).copied())
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| Error::invalid_metadata("transpose: order of another rank"))?;
+            }
+            _ => transforms.push((Arc::clone(codec), stored)),
+        }
+        stored = resolved;
+    }
+    Ok(Arrays { order, transforms, stored, opaque })
+}
+
+impl Prepared {
+    /// Binds `codecs` to chunks of `spec`.
+    ///
+    /// # Errors
+    /// `InvalidMetadata` if the codecs are in the wrong order or do not fit the chunk,
+    /// `Unsupported` for combinations fuzarr does not have, `Limit` for chunks that cannot be
+    /// addressed.
+    pub fn new(codecs: &[Codec], spec: ChunkSpec) -> Result<Self> {
+        let ElementLayout::Fixed(element) = spec.data_type.layout() else {
+            return Err(Error::unsupported(format!(
+                "not supported: data type `{}` (elements of variable size)",
+                spec.data_type.name()
+            )));
+        };
+        let parts = parts(codecs)?;
+        let length = elements(&spec.shape)?
+            .checked_mul(element as u64)
+            .ok_or_else(|| Error::limit("a chunk has too many bytes"))?;
+        let arrays = arrays(&parts.arrays, &spec)?;
+        let mut strides = vec![0; spec.shape.len()];
+        let permuted: Vec<u64> = arrays.order.iter().map(|&from| spec.shape[from]).collect();
+        for (&dimension, stride) in arrays.order.iter().zip(c_strides(&permuted)) {
+            strides[dimension] = stride;
+        }
+        let mut prepared = Self {
+            strides,
+            swap: 1,
+            element,
+            length: addressable(length)?,
+            fill: spec.fill.clone(),
+            native: false,
+            transforms: Vec::new(),
+            body: Body::Plain { swap: 1, length: 0 },
+            compressors: Vec::new(),
+            encoded_size: Size::Exact(0),
+            spec,
+        };
+        prepared.bind_body(&parts, arrays)?;
+        prepared.native = prepared.swap <= 1 && prepared.strides == c_strides(&prepared.spec.shape);
+        for codec in parts.bytes {
+            let decoded = prepared.encoded_size;
+            prepared.encoded_size = codec.encoded_size(decoded);
+            prepared.compressors.push((Arc::clone(codec), decoded));
+        }
+        Ok(prepared)
+    }
+
+    fn bind_body(&mut self, parts: &Parts<'_>, arrays: Arrays) -> Result<()> {
+        let stored_length = |stored: &ChunkSpec| -> Result<u64> {
+            elements(&stored.shape)?
+                .checked_mul(stored.data_type.layout().slot() as u64)
+                .ok_or_else(|| Error::limit("a chunk has too many bytes"))
+        };
+        match parts.body {
+            Codec::Bytes(endian) => {
+                let length = stored_length(&arrays.stored)?;
+                let mut swap = swap(*endian, &arrays.stored)?;
+                if arrays.transforms.is_empty() {
+                    self.swap = std::mem::replace(&mut swap, 1);
+                    copy::swap_in_place(&mut self.fill, self.swap);
+                }
+                self.body = Body::Plain { swap, length: addressable(length)? };
+                self.encoded_size = Size::Exact(length);
+            }
+            Codec::ArrayToBytes(codec) => {
+                self.encoded_size = codec.encoded_size(&arrays.stored)?;
+                self.body = Body::Other(Arc::clone(codec), arrays.stored.clone());
+            }
+            Codec::Sharding(sharding) => {
+                let shard = self.shard(sharding, parts, &arrays)?;
+                let chunks = shard.inner.encoded_size.limit().saturating_mul(shard.index.slots());
+                let limit = chunks.saturating_add(shard.index.length() as u64);
+                self.encoded_size = Size::AtMost(limit.saturating_add(SHARD_SLACK));
+                self.body = Body::Shard(Box::new(shard));
+                return Ok(());
+            }
+            Codec::ArrayToArray(_) | Codec::BytesToBytes(_) => {}
+        }
+        self.transforms = arrays.transforms;
+        Ok(())
+    }
+
+    /// The shard's geometry. Array codecs around a shard act on each inner chunk by itself, so
+    /// they are bound there: what is left here are permuted slots.
+    fn shard(
+        &self,
+        sharding: &Sharding,
+        parts: &Parts<'_>,
+        arrays: &Arrays,
+    ) -> Result<PreparedShard> {
+        if arrays.opaque {
+            return Err(Error::unsupported(
+                "not supported: a codec that needs whole chunks before `sharding_indexed`",
+            ));
+        }
+        let stored = &arrays.stored.shape;
+        let inner = &sharding.chunk_shape;
+        if inner.len() != stored.len() {
+            return Err(Error::invalid_metadata(format!(
+                "sharding_indexed: chunk_shape {inner:?} for a shard of shape {stored:?}"
+            )));
+        }
+        let mut grid = Vec::with_capacity(inner.len());
+        let mut shape = vec![0; inner.len()];
+        for (position, (&extent, &chunk)) in stored.iter().zip(inner).enumerate() {
+            if chunk == 0 || extent % chunk != 0 {
+                return Err(Error::invalid_metadata(format!(
+                    "sharding_indexed: chunk_shape {inner:?} does not divide the shard's {stored:?}"
+                )));
+            }
+            grid.push(extent / chunk);
+            shape[arrays.order[position]] = chunk;
+        }
+        let mut slot_strides = vec![0; inner.len()];
+        for (&dimension, stride) in arrays.order.iter().zip(c_strides(&grid)) {
+            slot_strides[dimension] = stride;
+        }
+        let outer = parts.arrays.iter().map(|codec| Codec::ArrayToArray(Arc::clone(codec)));
+        let codecs: Vec<Codec> = outer.chain(sharding.codecs.iter().cloned()).collect();
+        let spec = ChunkSpec { shape, ..self.spec.clone() };
+        let inner = Arc::new(Self::new(&codecs, spec)?);
+        let index = PreparedIndex::new(&sharding.index_codecs, &grid, sharding.index_location)?;
+        Ok(PreparedShard { inner, grid, slot_strides, index })
+    }
+
+    /// The shard that the encoded bytes are, if nothing is around it: then parts of it can be read.
+    pub(crate) fn open_shard(&self) -> Option<&PreparedShard> {
+        match &self.body {
+            Body::Shard(shard) if self.compressors.is_empty() => Some(shard),
+            _ => None,
+        }
+    }
+
+    /// The shard that the encoded bytes hold, in the open or not.
+    pub(crate) fn any_shard(&self) -> Option<&PreparedShard> {
+        match &self.body {
+            Body::Shard(shard) => Some(shard),
+            _ => None,
+        }
+    }
+
+    /// Undoes the bytes codecs.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the codec.
+    pub(crate) fn unseal<'s>(&self, encoded: &'s [u8], stages: &'s mut Stages) -> Result<&'s [u8]> {
+        // Two stages, in turn: each codec reads one (or the encoded bytes) and fills the other.
+        let [front, back] = &mut stages.bytes;
+        let (mut source, mut target) = (front, back);
+        let mut current: Option<std::ops::Range<usize>> = None;
+        let mut untouched = encoded;
+        for (codec, decoded) in self.compressors.iter().rev() {
+            let input = match &current {
+                None => untouched,
+                Some(range) => &source[range.clone()],
+            };
+            if let Some(view) = codec.view(input) {
+                let view = view?;
+                match &mut current {
+                    None => untouched = part(untouched, view)?,
+                    Some(range) => {
+                        part(input, view.clone())?;
+                        *range = range.start + view.start..range.start + view.end;
+                    }
+                }
+                continue;
+            }
+            let length = match *decoded {
+                Size::Exact(size) => {
+                    let length = addressable(size)?;
+                    codec.decode_into(input, reuse(target, length)?)?;
+                    length
+                }
+                Size::AtMost(limit) => {
+                    codec.decode(input, limit, target)?;
+                    target.len()
+                }
+            };
+            current = Some(0..length);
+            std::mem::swap(&mut source, &mut target);
+        }
+        Ok(match current {
+            None => untouched,
+            Some(range) => &source[range],
+        })
+    }
+
+    /// Decodes a chunk that is no shard to buffer form.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the codec.
+    pub(crate) fn decode<'s>(&self, encoded: &'s [u8], stages: &'s mut Stages) -> Result<&'s [u8]> {
+        if let (Body::Plain { length, .. }, []) = (&self.body, &self.transforms[..]) {
+            let bytes = self.unseal(encoded, stages)?;
+            return if bytes.len() == *length {
+                Ok(bytes)
+            } else {
+                Err(wrong_length(bytes.len(), *length))
+            };
+        }
+        let mut elements = self.decode_body(encoded, stages)?;
+        for (codec, decoded) in self.transforms.iter().rev() {
+            elements = codec.decode(decoded, &elements)?;
+        }
+        if elements.slots.len() != self.length {
+            return Err(wrong_length(elements.slots.len(), self.length));
+        }
+        stages.elements = elements;
+        Ok(&stages.elements.slots)
+    }
+
+    /// The stored array in native order, before the array codecs.
+    fn decode_body(&self, encoded: &[u8], stages: &mut Stages) -> Result<Elements> {
+        let mut slots = std::mem::take(&mut stages.elements.slots);
+        let bytes = self.unseal(encoded, stages)?;
+        match &self.body {
+            Body::Plain { length, .. } if bytes.len() != *length => {
+                Err(wrong_length(bytes.len(), *length))
+            }
+            Body::Plain { swap, .. } => {
+                slots.clear();
+                slots.extend_from_slice(bytes);
+                copy::swap_in_place(&mut slots, *swap);
+                Ok(Elements { slots, heap: Vec::new() })
+            }
+            Body::Other(codec, spec) => codec.decode(spec, bytes),
+            Body::Shard(_) => Err(Error::invalid_argument("a shard is decoded by a plan")),
+        }
+    }
+
+    /// Decodes a chunk straight into the caller's memory, which holds one chunk in C order.
+    /// `None` if this chain cannot, and nothing was written.
+    pub(crate) fn decode_into(&self, encoded: &[u8], target: &mut [u8]) -> Option<Result<()>> {
+        let plain = matches!(self.body, Body::Plain { .. }) && self.transforms.is_empty();
+        if !plain || !self.native {
+            return None;
+        }
+        let mut input = encoded;
+        for (position, (codec, _)) in self.compressors.iter().enumerate().rev() {
+            match codec.view(input) {
+                Some(view) => match view.and_then(|view| part(input, view)) {
+                    Ok(view) => input = view,
+                    Err(error) => return Some(Err(error)),
+                },
+                None if position == 0 => return Some(codec.decode_into(input, target)),
+                None => return None,
+            }
+        }
+        if input.len() != target.len() {
+            return Some(Err(wrong_length(input.len(), target.len())));
+        }
+        target.copy_from_slice(input);
+        Some(Ok(()))
+    }
+
+    /// Encodes a chunk in buffer form that is no shard.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if an element has no encoded form.
+    pub(crate) fn encode(&self, buffer: &[u8]) -> Result<Vec<u8>> {
+        let mut elements: Option<Elements> = None;
+        let plain = || Elements { slots: buffer.to_vec(), heap: Vec::new() };
+        for (codec, decoded) in &self.transforms {
+            let input = elements.take().unwrap_or_else(plain);
+            elements = Some(codec.encode(decoded, &input)?);
+        }
+        let bytes = match &self.body {
+            Body::Plain { swap, .. } => {
+                let mut slots = match (elements, self.compressors.first()) {
+                    (Some(elements), _) => elements.slots,
+                    (None, Some((codec, _))) => {
+                        let mut encoded = Vec::new();
+                        codec.encode(buffer, &mut encoded)?;
+                        return self.seal(encoded, 1);
+                    }
+                    (None, None) => buffer.to_vec(),
+                };
+                copy::swap_in_place(&mut slots, *swap);
+                slots
+            }
+            Body::Other(codec, spec) => {
+                let mut encoded = Vec::new();
+                codec.encode(spec, &elements.unwrap_or_else(plain), &mut encoded)?;
+                encoded
+            }
+            Body::Shard(_) => return Err(Error::invalid_argument("a shard is encoded by a plan")),
+        };
+        self.seal(bytes, 0)
+    }
+
+    /// Applies the bytes codecs from number `first` on.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there are more bytes than a codec can take.
+    pub(crate) fn seal(&self, mut bytes: Vec<u8>, first: usize) -> Result<Vec<u8>> {
+        for (codec, _) in self.compressors.get(first..).unwrap_or_default() {
+            let mut encoded = Vec::new();
+            codec.encode(&bytes, &mut encoded).context("codec", || codec.name())?;
+            bytes = encoded;
+        }
+        Ok(bytes)
+    }
+}
+
+/// The part of `bytes` that a codec gave as its view.
+fn part(bytes: &[u8], view: std::ops::Range<usize>) -> Result<&[u8]> {
+    bytes.get(view).ok_or_else(|| Error::corrupt("a codec's view leaves its input"))
+}
+
+#[cold]
+fn wrong_length(found: usize, expected: usize) -> Error {
+    Error::corrupt(format!("decoded to {found} bytes where the chunk has {expected}"))
+        .with("codec", "bytes")
+}
+
+/// Bytes of the numbers that the `bytes` codec stores reversed, as seen from this machine.
+fn swap(endian: Option<Endian>, spec: &ChunkSpec) -> Result<usize> {
+    let number = spec.data_type.number_size();
+    if number == 1 {
+        return Ok(1);
+    }
+    let native = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
+    match endian {
+        Some(endian) => Ok(if endian == native { 1 } else { number }),
+        None => Err(Error::invalid_metadata(format!(
+            "bytes: `endian` is required for data type `{}`",
+            spec.data_type.name()
+        ))),
+    }
+}

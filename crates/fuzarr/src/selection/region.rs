@@ -1,0 +1,334 @@
+//! Axes, regions, and how a grid of chunks cuts them.
+
+use smallvec::SmallVec;
+
+use crate::buffer::usize_of;
+use crate::error::{Error, Result};
+
+/// The most chunks along one dimension that one request may touch: each takes some 50 bytes of
+/// plan.
+const MOST_CUTS: u64 = 1 << 24;
+
+/// The wanted positions along one dimension, and where each goes in the result.
+///
+/// Positions are relative to the array, or to the chunk that [`Axis::within`] cut the axis to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Axis {
+    /// `start`, `start + step`, …, ascending. The first goes to `place` of the result, the next to
+    /// `place + 1`, or to `place − 1` if `descending`.
+    Range {
+        /// The first position.
+        start: u64,
+        /// The distance between positions, at least 1.
+        step: u64,
+        /// How many positions.
+        count: u64,
+        /// Where in the result the first position goes.
+        place: u64,
+        /// Whether the result runs against the array, as for a negative step.
+        descending: bool,
+    },
+    /// Entries `first` to `first + count` of list number `list`, less `origin`.
+    List {
+        /// Which of the selection's lists.
+        list: usize,
+        /// The first entry.
+        first: usize,
+        /// How many entries.
+        count: usize,
+        /// What to take off each entry.
+        origin: u64,
+    },
+}
+
+/// A list of positions, sorted, with the place in the result of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct List {
+    pub(crate) positions: Vec<u64>,
+    pub(crate) places: Vec<u64>,
+}
+
+/// A selection checked against a shape: what is wanted and where it goes.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The shape of the result.
+    pub(crate) shape: Vec<u64>,
+    /// For each dimension of the array, the distance in elements between neighbours in the result;
+    /// 0 for dimensions that the result does not have. For points: between one and the next, 1.
+    pub(crate) strides: Vec<i64>,
+    /// What is wanted, over the whole array.
+    pub(crate) region: Region,
+    pub(crate) lists: Vec<List>,
+    /// Positions of points, one row of a position per dimension each.
+    pub(crate) points: Vec<u64>,
+}
+
+impl Resolved {
+    /// The shape of the result.
+    #[must_use]
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// How many elements the result has. Cannot overflow: resolving checked it.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+}
+
+/// The wanted part of the array or of one chunk of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Region {
+    /// The product of one axis a dimension.
+    Axes(SmallVec<[Axis; 4]>),
+    /// Single points, by number, relative to `origin`; the number is the place in the result.
+    Points {
+        /// Which points.
+        numbers: Vec<u64>,
+        /// The position of the chunk's first element.
+        origin: SmallVec<[u64; 4]>,
+    },
+}
+
+impl Axis {
+    /// Every position of a dimension of `extent`.
+    pub(crate) fn all(extent: u64) -> Self {
+        Self::Range { start: 0, step: 1, count: extent, place: 0, descending: false }
+    }
+
+    /// How many positions.
+    pub(crate) fn count(&self) -> u64 {
+        match *self {
+            Self::Range { count, .. } => count,
+            Self::List { count, .. } => count as u64,
+        }
+    }
+
+    /// Whether these are all the positions of a dimension of `extent`.
+    pub(crate) fn covers(&self, extent: u64) -> bool {
+        matches!(*self, Self::Range { start: 0, step, count, .. }
+            if count == extent && (step == 1 || count <= 1))
+    }
+
+    /// The positions in `low..high`, relative to `low`.
+    pub(crate) fn within(&self, lists: &[List], low: u64, high: u64) -> Self {
+        match *self {
+            Self::Range { start, step, count, place, descending } => {
+                let before = |bound: u64| bound.saturating_sub(start).div_ceil(step).min(count);
+                let (skipped, end) = (before(low), before(high));
+                let place = if descending { place.wrapping_sub(skipped) } else { place + skipped };
+                Self::Range {
+                    start: start.saturating_add(skipped.saturating_mul(step)).saturating_sub(low),
+                    step,
+                    count: end - skipped,
+                    place,
+                    descending,
+                }
+            }
+            Self::List { list, first, count, origin } => {
+                let entries = &lists[list].positions[first..first + count];
+                let skipped = entries.partition_point(|&entry| entry - origin < low);
+                let end = entries.partition_point(|&entry| entry - origin < high);
+                Self::List {
+                    list,
+                    first: first + skipped,
+                    count: end - skipped,
+                    origin: origin + low,
+                }
+            }
+        }
+    }
+
+    /// The first position that is at least `from`.
+    fn next(&self, lists: &[List], from: u64) -> Option<u64> {
+        match *self {
+            Self::Range { start, step, count, .. } => {
+                let skipped = from.saturating_sub(start).div_ceil(step);
+                (skipped < count).then(|| start + skipped * step)
+            }
+            Self::List { list, first, count, origin } => {
+                let entries = &lists[list].positions[first..first + count];
+                let skipped = entries.partition_point(|&entry| entry - origin < from);
+                entries.get(skipped).map(|&entry| entry - origin)
+            }
+        }
+    }
+
+    /// The axis cut along chunks of `extent`: each chunk with wanted positions, with those.
+    fn cut(&self, lists: &[List], extent: u64) -> Result<Vec<Cut>> {
+        if self.most_cuts(extent) > MOST_CUTS {
+            return Err(Error::limit(format!(
+                "one request may touch {MOST_CUTS} chunks along a dimension; ask for less at once"
+            )));
+        }
+        let mut cuts = Vec::new();
+        let mut position = self.next(lists, 0);
+        while let Some(wanted) = position {
+            let chunk = wanted / extent;
+            let low = chunk * extent;
+            let high = low.saturating_add(extent);
+            cuts.push(Cut { chunk, axis: self.within(lists, low, high) });
+            position = if high == u64::MAX { None } else { self.next(lists, high) };
+        }
+        Ok(cuts)
+    }
+
+    /// A bound on the chunks of `extent` that hold positions of the axis.
+    fn most_cuts(&self, extent: u64) -> u64 {
+        match *self {
+            Self::Range { step, count, .. } => {
+                count.min((count.saturating_mul(step) / extent).saturating_add(2))
+            }
+            Self::List { count, .. } => count as u64,
+        }
+    }
+}
+
+impl Region {
+    /// Whether this is every element of a chunk of `shape`.
+    pub(crate) fn covers(&self, shape: &[u64]) -> bool {
+        match self {
+            Self::Axes(axes) => axes.iter().zip(shape).all(|(axis, &extent)| axis.covers(extent)),
+            Self::Points { .. } => false,
+        }
+    }
+}
+
+/// The part of an axis that falls into one chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    chunk: u64,
+    axis: Axis,
+}
+
+/// A region cut along a grid of chunks: the chunks that hold wanted elements, numbered in C order.
+#[derive(Debug)]
+pub(crate) enum Tiling {
+    /// The product of one list of cuts a dimension.
+    Axes { cuts: Vec<Vec<Cut>>, count: usize },
+    /// Points grouped by chunk.
+    Points { groups: Vec<Group>, numbers: Vec<u64> },
+}
+
+/// The points in one chunk.
+#[derive(Debug)]
+pub(crate) struct Group {
+    chunk: SmallVec<[u64; 4]>,
+    origin: SmallVec<[u64; 4]>,
+    points: std::ops::Range<usize>,
+}
+
+/// One chunk of a tiling: its position in the grid and what is wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub(crate) chunk: SmallVec<[u64; 4]>,
+    pub(crate) region: Region,
+}
+
+impl Tiling {
+    /// Cuts `region` along chunks of `chunk_shape`. Costs the sum, not the product, of the chunks
+    /// along each dimension.
+    ///
+    /// # Errors
+    /// `Limit` if the region touches more chunks than one request may.
+    pub(crate) fn new(resolved: &Resolved, region: &Region, chunk_shape: &[u64]) -> Result<Self> {
+        match region {
+            Region::Axes(axes) => {
+                let cuts: Vec<Vec<Cut>> = axes
+                    .iter()
+                    .zip(chunk_shape)
+                    .map(|(axis, &extent)| axis.cut(&resolved.lists, extent))
+                    .collect::<Result<_>>()?;
+                let count = cuts
+                    .iter()
+                    .try_fold(1_usize, |count, cuts| count.checked_mul(cuts.len()))
+                    .ok_or_else(|| Error::limit("one request touches too many chunks"))?;
+                Ok(Self::Axes { cuts, count })
+            }
+            Region::Points { numbers, origin } => {
+                Ok(Self::points(&resolved.points, numbers, origin, chunk_shape))
+            }
+        }
+    }
+
+    /// Groups points by chunk; points of one chunk keep their order, so that the last of two writes
+    /// to one element wins as it does in NumPy.
+    fn points(points: &[u64], numbers: &[u64], origin: &[u64], chunk_shape: &[u64]) -> Self {
+        let rank = chunk_shape.len();
+        let chunk_of = |number: u64| -> SmallVec<[u64; 4]> {
+            let row = usize_of(number) * rank;
+            let position = points[row..row + rank].iter().zip(origin);
+            position.zip(chunk_shape).map(|((at, from), extent)| (at - from) / extent).collect()
+        };
+        let mut keyed: Vec<_> = numbers.iter().map(|&number| (chunk_of(number), number)).collect();
+        keyed.sort_by(|one, other| one.0.cmp(&other.0));
+        let mut groups: Vec<Group> = Vec::new();
+        for (position, (chunk, _)) in keyed.iter().enumerate() {
+            if let Some(group) = groups.last_mut().filter(|group| group.chunk == *chunk) {
+                group.points.end = position + 1;
+                continue;
+            }
+            let corner = chunk.iter().zip(chunk_shape).zip(origin);
+            groups.push(Group {
+                chunk: chunk.clone(),
+                origin: corner.map(|((at, extent), from)| at * extent + from).collect(),
+                points: position..position + 1,
+            });
+        }
+        Self::Points { groups, numbers: keyed.into_iter().map(|(_, number)| number).collect() }
+    }
+
+    /// How many chunks hold wanted elements.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Axes { count, .. } => *count,
+            Self::Points { groups, .. } => groups.len(),
+        }
+    }
+
+    /// Chunk `number` of the tiling.
+    pub(crate) fn tile(&self, number: usize) -> Tile {
+        match self {
+            Self::Axes { cuts, .. } => {
+                let mut rest = number;
+                let mut chunk = SmallVec::from_elem(0, cuts.len());
+                let mut axes = SmallVec::from_elem(Axis::all(0), cuts.len());
+                for (dimension, cuts) in cuts.iter().enumerate().rev() {
+                    let cut = cuts[rest % cuts.len()];
+                    rest /= cuts.len();
+                    chunk[dimension] = cut.chunk;
+                    axes[dimension] = cut.axis;
+                }
+                Tile { chunk, region: Region::Axes(axes) }
+            }
+            Self::Points { groups, numbers } => {
+                let group = &groups[number];
+                let numbers = numbers[group.points.clone()].to_vec();
+                let region = Region::Points { numbers, origin: group.origin.clone() };
+                Tile { chunk: group.chunk.clone(), region }
+            }
+        }
+    }
+
+    /// For each chunk of the tiling in turn, the sum of its grid position times `strides`.
+    pub(crate) fn linear(&self, strides: &[u64]) -> Vec<u64> {
+        match self {
+            Self::Axes { cuts, count } => {
+                let mut sums = Vec::with_capacity(*count);
+                sums.push(0);
+                for (cuts, stride) in cuts.iter().zip(strides) {
+                    sums = sums
+                        .iter()
+                        .flat_map(|sum| cuts.iter().map(move |cut| sum + cut.chunk * stride))
+                        .collect();
+                }
+                sums
+            }
+            Self::Points { groups, .. } => groups
+                .iter()
+                .map(|group| group.chunk.iter().zip(strides).map(|(at, stride)| at * stride).sum())
+                .collect(),
+        }
+    }
+}
