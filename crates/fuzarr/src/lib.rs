@@ -12,6 +12,7 @@ pub mod grid;
 pub mod metadata;
 pub mod selection;
 pub mod shard;
+pub mod store;
 
 pub use error::{Error, Kind, Result};
 pub use selection::{Selection, Term};

@@ -1,0 +1,66 @@
+//! What a store's operation gives: a result now, or one later.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Result};
+
+/// The outcome of a store's operation. Awaiting a ready one neither allocates nor suspends.
+pub enum Answer<'a, T> {
+    /// The outcome itself; `None` after it has been taken.
+    Ready(Option<Result<T>>),
+    /// A future of it.
+    Pending(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
+}
+
+impl<T> std::fmt::Debug for Answer<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::Pending(_) => "Pending",
+        })
+    }
+}
+
+impl<'a, T> Answer<'a, T> {
+    /// An answer given at once.
+    pub fn ready(outcome: Result<T>) -> Self {
+        Self::Ready(Some(outcome))
+    }
+
+    /// An answer that has to be waited for.
+    pub fn later(future: impl Future<Output = Result<T>> + Send + 'a) -> Self {
+        Self::Pending(Box::pin(future))
+    }
+
+    /// The outcome of a store whose answers are ready at once (wrapped ones too: a future over
+    /// ready answers is ready at the first poll).
+    ///
+    /// # Errors
+    /// The operation's, or `Unsupported` if the store has to be waited for.
+    pub fn now(mut self) -> Result<T>
+    where
+        T: Unpin,
+    {
+        match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => Err(Error::unsupported(
+                "this store has to be waited for; the blocking executor cannot drive it",
+            )),
+        }
+    }
+}
+
+impl<T: Unpin> Future for Answer<'_, T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(outcome) => Poll::Ready(
+                outcome.take().unwrap_or_else(|| Err(Error::io("an answer was asked for twice"))),
+            ),
+            Self::Pending(future) => future.as_mut().poll(context),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A wrapper that hides ranges.
+
+use super::{Answer, Capabilities, Listing, Object, Precondition, Store};
+
+/// A store that reads whole objects only, as some services do; plans then fetch whole objects and
+/// still decode only what is touched.
+#[derive(Debug)]
+pub struct WholeObjects<S>(pub S);
+
+#[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
+impl<S: Store> Store for WholeObjects<S> {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { ranges: false, ..self.0.capabilities() }
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        self.0.open(key)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        parts: &'a [&'a [u8]],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        self.0.put(key, parts, precondition)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        self.0.delete(key, precondition)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        self.0.list(prefix)
+    }
+}
