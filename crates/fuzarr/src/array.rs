@@ -1,0 +1,270 @@
+//! Arrays: metadata, and the reading and writing of any selection.
+
+use std::sync::Arc;
+
+use crate::buffer::{Output, zeroed};
+use crate::codec::{ChunkSpec, Prepared, Registry};
+use crate::dtype::{DataType, ElementLayout, fill_from_json};
+use crate::error::{Error, Result, ResultExt};
+use crate::exec;
+use crate::grid::{ChunkKeyEncoding, RegularGrid};
+use crate::hierarchy;
+use crate::metadata::{ArrayMetadata, Node};
+use crate::plan::{Layout, ReadOptions, ReadPlan, WriteOptions, WritePlan};
+use crate::selection::{Resolved, Selection};
+use crate::store::{Store, join};
+
+/// An array in a store. Cheap to clone; opening does all parsing and checking.
+#[derive(Debug, Clone)]
+pub struct Array {
+    store: Arc<dyn Store>,
+    path: String,
+    metadata: Arc<ArrayMetadata>,
+    data_type: DataType,
+    layout: Layout,
+    /// Codecs that metadata allows to be ignored, and that fuzarr ignores: readable, not writable.
+    skipped: Vec<String>,
+}
+
+/// What a read gives: elements in native byte order, C order of `shape`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// The shape of the result.
+    pub shape: Vec<u64>,
+    /// The bytes of its elements.
+    pub bytes: Vec<u8>,
+}
+
+impl Array {
+    /// Opens the array at `path` (empty for the root) of `store`. Two small reads at most.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no array, `InvalidMetadata` if its document breaks the
+    /// specification, `Unsupported` if it needs something fuzarr does not have.
+    pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Self> {
+        Self::open_with(store, path, &Registry::default())
+    }
+
+    /// As [`open`](Self::open), with codecs of the caller's own.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(store: Arc<dyn Store>, path: &str, registry: &Registry) -> Result<Self> {
+        match hierarchy::read_node(&*store, path)? {
+            Some(Node::Array(metadata)) => Self::new(store, path, *metadata, registry),
+            Some(Node::Group(_)) => {
+                Err(Error::not_found("there is a group, not an array")
+                    .with("path", format!("/{path}")))
+            }
+            None => Err(Error::not_found("there is no array").with("path", format!("/{path}"))),
+        }
+    }
+
+    /// An array of the given metadata, without reading or writing anything.
+    ///
+    /// # Errors
+    /// `InvalidMetadata`, `Unsupported` or `Limit`, as for [`open`](Self::open).
+    pub fn new(
+        store: Arc<dyn Store>,
+        path: &str,
+        metadata: ArrayMetadata,
+        registry: &Registry,
+    ) -> Result<Self> {
+        let bind = || {
+            let data_type = DataType::from_extension(&metadata.data_type)?;
+            let fill = fill_from_json(data_type, &metadata.fill_value)?;
+            let grid = RegularGrid::from_extension(&metadata.chunk_grid, &metadata.shape)?;
+            let keys = ChunkKeyEncoding::from_extension(&metadata.chunk_key_encoding)?;
+            let resolved = registry.chain(&metadata.codecs)?;
+            let spec = ChunkSpec { shape: grid.chunk_shape, data_type, fill };
+            let chain = Arc::new(Prepared::new(&resolved.codecs, spec)?);
+            let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+            let layout = Layout { prefix, shape: metadata.shape.clone(), keys, chain };
+            Ok((data_type, layout, resolved.skipped))
+        };
+        let (data_type, layout, skipped) = bind().context("array", || format!("/{path}"))?;
+        let metadata = Arc::new(metadata);
+        Ok(Self { store, path: path.to_owned(), metadata, data_type, layout, skipped })
+    }
+
+    /// Writes the metadata of a new array at `path`, and groups above it where there are none.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is a node already; those of [`new`](Self::new); `InvalidArgument`
+    /// for a path that no node may have.
+    pub fn create(store: Arc<dyn Store>, path: &str, metadata: ArrayMetadata) -> Result<Self> {
+        let array = Self::new(store, path, metadata, &Registry::default())?;
+        let node = Node::Array(Box::new((*array.metadata).clone()));
+        hierarchy::create_node(&*array.store, path, &node)?;
+        Ok(array)
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The path in the store, empty for the root.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The metadata document.
+    #[must_use]
+    pub fn metadata(&self) -> &ArrayMetadata {
+        &self.metadata
+    }
+
+    /// The extent of each dimension.
+    #[must_use]
+    pub fn shape(&self) -> &[u64] {
+        &self.layout.shape
+    }
+
+    /// The type of the elements.
+    #[must_use]
+    pub fn data_type(&self) -> DataType {
+        self.data_type
+    }
+
+    /// Bytes of one element.
+    #[must_use]
+    pub fn element_size(&self) -> usize {
+        self.layout.chain.element
+    }
+
+    /// The shape of a stored object: a shard's if the array is sharded.
+    #[must_use]
+    pub fn chunk_shape(&self) -> &[u64] {
+        &self.layout.chain.spec.shape
+    }
+
+    /// The shape of the smallest piece that is encoded by itself, if the array is sharded.
+    #[must_use]
+    pub fn inner_chunk_shape(&self) -> Option<&[u64]> {
+        let mut chain = self.layout.chain.any_shard()?.inner.as_ref();
+        while let Some(shard) = chain.any_shard() {
+            chain = &shard.inner;
+        }
+        Some(&chain.spec.shape)
+    }
+
+    /// What plans need to know of the array.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Reads `selection`. Missing chunks read as fill value.
+    ///
+    /// Costs one request per touched object that is wanted whole or is no shard, and two or more
+    /// (index, joined ranges) per shard of which a part is wanted.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a selection out of bounds, `Corrupt` for damaged chunks (naming key,
+    /// inner chunk and codec), `Limit` if the result cannot be allocated, `Io`.
+    pub fn read(&self, selection: &Selection) -> Result<Read> {
+        self.read_with(selection, ReadOptions::default())
+    }
+
+    /// As [`read`](Self::read), with options.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(&self, selection: &Selection, options: ReadOptions) -> Result<Read> {
+        let resolved = self.resolve(selection)?;
+        let size = resolved.elements().checked_mul(self.element_size() as u64);
+        let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
+        let shape = resolved.shape().to_vec();
+        let mut bytes = zeroed(size)?;
+        self.execute_read(resolved, &mut bytes, options)?;
+        Ok(Read { shape, bytes })
+    }
+
+    /// Reads `selection` into `output`, native elements in C order of the result.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and `InvalidArgument` if `output` is not exactly as long as the
+    /// result. On error `output` is unspecified.
+    pub fn read_into(
+        &self,
+        selection: &Selection,
+        output: &mut [u8],
+        options: ReadOptions,
+    ) -> Result<()> {
+        let resolved = self.resolve(selection)?;
+        let size = resolved.elements().checked_mul(self.element_size() as u64);
+        if size != Some(output.len() as u64) {
+            return Err(Error::invalid_argument(format!(
+                "an output of {} bytes for a result of shape {:?}",
+                output.len(),
+                resolved.shape()
+            )));
+        }
+        self.execute_read(resolved, output, options)
+    }
+
+    fn execute_read(
+        &self,
+        resolved: Resolved,
+        output: &mut [u8],
+        options: ReadOptions,
+    ) -> Result<()> {
+        let plan = ReadPlan::new(self.layout.clone(), resolved, options)?;
+        exec::read(&plan, &*self.store, &Output::borrowed(output))?;
+        if self.data_type == DataType::Bool && output.iter().any(|&byte| byte > 1) {
+            return Err(Error::corrupt("a bool is neither 0 nor 1")
+                .with("array", format!("/{}", self.path)));
+        }
+        Ok(())
+    }
+
+    /// Writes `values` to `selection`: native elements in C order of the selection's result, or a
+    /// single element for all. Chunks left with fill value only are deleted, unless options ask
+    /// otherwise.
+    ///
+    /// Each stored object is replaced as a whole or not at all. A chunk of which a part is written
+    /// is read, merged and written; inner chunks of a shard that are not touched keep their bytes.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a selection out of bounds or values of another size, `Corrupt` if a
+    /// chunk to be merged is damaged, `Conflict` if an object never stops changing, `Unsupported`
+    /// if metadata holds a codec fuzarr may skip for reading only, `Io`. Objects before the failed
+    /// one are written.
+    pub fn write(&self, selection: &Selection, values: &[u8], options: WriteOptions) -> Result<()> {
+        if let Some(codec) = self.skipped.first() {
+            return Err(Error::unsupported(format!(
+                "not supported: writing through codec `{codec}`, which may be skipped in reading"
+            )));
+        }
+        if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
+            return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
+        }
+        let resolved = self.resolve(selection)?;
+        let plan = WritePlan::new(self.layout.clone(), resolved, options)?;
+        let values = plan.values(values)?;
+        exec::write(&plan, &*self.store, values)
+    }
+
+    /// Checks `selection` against the array.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, see [`Selection::resolve`].
+    pub fn resolve(&self, selection: &Selection) -> Result<Resolved> {
+        selection.resolve(self.shape(), self.chunk_shape())
+    }
+
+    /// Whether elements are of fixed size, as all that fuzarr reads so far.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.data_type.layout(), ElementLayout::Fixed(_))
+    }
+
+    /// The key of the array's metadata document.
+    #[must_use]
+    pub fn metadata_key(&self) -> String {
+        join(&self.path, hierarchy::DOCUMENT)
+    }
+}

@@ -1,0 +1,8 @@
+//! Executors: what drives the machines of a plan.
+//!
+//! The blocking executor, for stores that answer at once. Threads and runtimes live here and
+//! nowhere else.
+
+mod blocking;
+
+pub use blocking::{check, drive, read, survey, write};

@@ -1,0 +1,200 @@
+//! What is stored of an array, and whether it is sound.
+
+use crate::array::Array;
+use crate::buffer::{Output, zeroed};
+use crate::dtype::DataType;
+use crate::error::{Error, Result};
+use crate::exec;
+use crate::grid::ChunkKeyEncoding;
+use crate::plan::{Layout, ReadOptions, ReadPlan};
+use crate::selection::{Selection, Term};
+use crate::store::{Store, join};
+
+/// What is stored of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Storage {
+    /// Bytes of all stored objects.
+    pub bytes: u64,
+    /// Objects (chunks or shards) that are stored.
+    pub objects: u64,
+    /// Objects that the array has room for.
+    pub possible_objects: u64,
+    /// Inner chunks that are stored, if they were counted and the array is sharded.
+    pub inner_chunks: Option<u64>,
+    /// Inner chunks that the stored and missing objects have room for, if the array is sharded.
+    pub possible_inner_chunks: Option<u64>,
+}
+
+/// What [`Array::verify`] found.
+#[derive(Debug, Default)]
+pub struct Verification {
+    /// Objects that were read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is damaged: errors with key, inner chunk and codec.
+    pub damage: Vec<Error>,
+}
+
+/// A stored object of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Its position in the chunk grid.
+    pub chunk: Vec<u64>,
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The stored objects of an array at `path` whose chunks are named by `keys` and numbered below
+/// `grid`, in the order of the grid; by listing the store. The array's codecs play no part, so it
+/// need not be one that fuzarr can read.
+///
+/// # Errors
+/// `Io` if the store cannot be listed.
+pub fn stored_objects(
+    store: &dyn Store,
+    path: &str,
+    keys: ChunkKeyEncoding,
+    grid: &[u64],
+) -> Result<Vec<StoredObject>> {
+    let mut search = Search { store, prefix: prefix(path), keys, grid, objects: Vec::new() };
+    search.collect(path, 0)?;
+    search.objects.sort_unstable_by(|one, other| one.chunk.cmp(&other.chunk));
+    Ok(search.objects)
+}
+
+fn prefix(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}/") }
+}
+
+/// A search for the chunks of an array among the keys below it.
+struct Search<'a> {
+    store: &'a dyn Store,
+    prefix: String,
+    keys: ChunkKeyEncoding,
+    grid: &'a [u64],
+    objects: Vec<StoredObject>,
+}
+
+impl Search<'_> {
+    fn collect(&mut self, folder: &str, depth: usize) -> Result<()> {
+        let listing = self.store.list(folder).now()?;
+        for (name, size) in listing.objects {
+            let key = join(folder, &name);
+            let chunk = key
+                .strip_prefix(&self.prefix)
+                .and_then(|key| self.keys.parse_key(key, self.grid.len()));
+            let inside =
+                |chunk: &Vec<u64>| chunk.iter().zip(self.grid).all(|(at, extent)| at < extent);
+            if let Some(chunk) = chunk.filter(inside) {
+                self.objects.push(StoredObject { chunk, key, size });
+            }
+        }
+        // A key has at most one folder a dimension and one for the encoding's own.
+        if depth <= self.grid.len() {
+            for name in listing.prefixes {
+                self.collect(&join(folder, &name), depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Array {
+    /// The stored objects of the array's grid, by listing the store.
+    ///
+    /// # Errors
+    /// `Io` if the store cannot be listed.
+    pub fn stored_objects(&self) -> Result<Vec<StoredObject>> {
+        let layout = self.layout();
+        stored_objects(&**self.store(), self.path(), layout.keys, &layout.grid())
+    }
+
+    /// What is stored. Lists the store; with `deep`, also reads the index of every shard.
+    ///
+    /// # Errors
+    /// `Io`; with `deep`, `Corrupt` for a damaged index.
+    pub fn storage(&self, deep: bool) -> Result<Storage> {
+        let objects = self.stored_objects()?;
+        let layout = self.layout();
+        let product = |extents: &[u64]| {
+            extents.iter().fold(1_u64, |product, &extent| product.saturating_mul(extent))
+        };
+        let mut storage = Storage {
+            bytes: objects.iter().map(|object| object.size).sum(),
+            objects: objects.len() as u64,
+            possible_objects: product(&layout.grid()),
+            ..Storage::default()
+        };
+        if let Some(inner) = self.inner_chunk_shape() {
+            let per_object =
+                self.chunk_shape().iter().zip(inner).map(|(extent, chunk)| extent / chunk);
+            let per_object = product(&per_object.collect::<Vec<_>>());
+            storage.possible_inner_chunks =
+                Some(per_object.saturating_mul(storage.possible_objects));
+            if deep {
+                let mut stored = 0;
+                for object in &objects {
+                    let plan = self.object_plan(&object.chunk)?;
+                    stored += exec::survey(&plan, &**self.store(), 0)? as u64;
+                }
+                storage.inner_chunks = Some(stored);
+            }
+        }
+        Ok(storage)
+    }
+
+    /// A plan that reads one object whole, what lies beyond the array's edge included.
+    fn object_plan(&self, chunk: &[u64]) -> Result<ReadPlan> {
+        let extents = self.chunk_shape();
+        let padded = self.layout().grid().into_iter().zip(extents).map(|(count, &extent)| {
+            count
+                .checked_mul(extent)
+                .ok_or_else(|| Error::limit("the array's last chunk ends beyond 2^64"))
+        });
+        let shape = padded.collect::<Result<Vec<_>>>()?;
+        let resolved = block(chunk)?.resolve(&shape, extents)?;
+        let layout = Layout { shape, ..self.layout().clone() };
+        ReadPlan::new(layout, resolved, ReadOptions::default())
+    }
+
+    /// Reads every stored object: every index entry, checksum and size is checked, every chunk
+    /// decoded. `progress` is told of each object before it is read.
+    ///
+    /// # Errors
+    /// Only those of listing; what is wrong with the data is in the result.
+    pub fn verify(&self, mut progress: impl FnMut(&StoredObject)) -> Result<Verification> {
+        let mut found = Verification::default();
+        let mut memory = None;
+        for object in self.stored_objects()? {
+            progress(&object);
+            found.objects += 1;
+            found.bytes += object.size;
+            let memory = match &mut memory {
+                Some(memory) => memory,
+                none => none.insert(zeroed(self.layout().chain.length as u64)?),
+            };
+            let plan = self.object_plan(&object.chunk)?;
+            let mut damage = exec::check(&plan, &**self.store(), &Output::borrowed(memory));
+            // What only a typed read finds: a bool that is none.
+            if damage.is_empty()
+                && self.data_type() == DataType::Bool
+                && let Err(error) = self.read(&block(&object.chunk)?)
+            {
+                damage.push(error.with("key", &object.key));
+            }
+            found.damage.append(&mut damage);
+        }
+        Ok(found)
+    }
+}
+
+/// The selection of one chunk of the grid.
+fn block(chunk: &[u64]) -> Result<Selection> {
+    let index = |&at: &u64| {
+        i64::try_from(at).map(Term::Index).map_err(|_| Error::limit("a chunk number beyond 2^63"))
+    };
+    chunk.iter().map(index).collect::<Result<_>>().map(Selection::Blocks)
+}

@@ -1,0 +1,131 @@
+//! The protocol between plans and executors.
+
+use crate::codec::Stages;
+use crate::error::Result;
+use crate::store::{Piece, Precondition, Span};
+
+/// What a machine needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The bytes of [`Machine::spans`] of the object, all of one version; answered by
+    /// [`Machine::supply`].
+    Fetch(Purpose),
+    /// This many units of work, `0..n`, each [`Machine::run`] once, in any order, on any thread.
+    /// All are done before [`Machine::next`] is called again.
+    Work(usize),
+    /// A write, of [`Machine::parts`] if it is a put; answered by [`Machine::committed`].
+    Commit(Commit),
+    /// Nothing: the object's life is over.
+    Done {
+        /// Whether the object is stored (for a write: is now).
+        present: bool,
+    },
+}
+
+/// What fetched bytes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Shard indexes.
+    Index,
+    /// Inner chunks.
+    Data,
+    /// The whole object.
+    Whole,
+}
+
+/// A change of the stored object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// Replace it by the parts.
+    Put,
+    /// Delete it.
+    Delete,
+}
+
+/// The life of one stored object, as data: asked what it needs next, never acting by itself.
+///
+/// Errors name what they know (codec, inner chunk); the executor adds the key.
+pub trait Machine: Sync {
+    /// The object's key.
+    fn key(&self) -> &str;
+
+    /// What the machine needs next. Cheap: decoding and encoding are always units of work.
+    ///
+    /// # Errors
+    /// `Corrupt` if what was supplied makes no sense, `Limit` if the plan would be too large.
+    fn next(&mut self) -> Result<Step>;
+
+    /// The spans that the last [`Step::Fetch`] asks for.
+    fn spans(&self) -> &[Span];
+
+    /// After the end: memory of what was fetched, for the next fetch to use.
+    fn reclaim(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes the fetched pieces, one a span in order, or `None` for a missing object, and what
+    /// must hold for a later commit to replace just what was read.
+    fn supply(&mut self, pieces: Option<Vec<Piece>>, precondition: Precondition);
+
+    /// Runs unit `unit` of the last [`Step::Work`].
+    ///
+    /// # Errors
+    /// Those of codecs: `Corrupt`, naming the codec.
+    fn run(&self, unit: usize, scratch: &mut Scratch) -> Result<()>;
+
+    /// The bytes to put, as parts that follow each other.
+    fn parts(&self) -> Vec<&[u8]> {
+        Vec::new()
+    }
+
+    /// What must hold for the commit to happen.
+    fn precondition(&self) -> Precondition {
+        Precondition::None
+    }
+
+    /// Takes the outcome of a commit: `false` if the precondition did not hold. The machine then
+    /// starts again on a fresh read and keeps what did not depend on the old one.
+    fn committed(&mut self, done: bool) {
+        let _ = done;
+    }
+}
+
+/// Memory that one thread reuses from unit to unit and from call to call.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(crate) stages: Stages,
+    pub(crate) chunk: Vec<u8>,
+    pub(crate) offsets: Vec<u64>,
+    /// What the next fetch may read into.
+    pub(crate) fetch: Vec<u8>,
+}
+
+/// Buffers of more bytes than this do not outlive a call.
+const KEPT: usize = 32 << 20;
+
+impl Scratch {
+    /// Gives large buffers back to the system.
+    pub(crate) fn shrink(&mut self) {
+        if self.chunk.capacity() > KEPT {
+            self.chunk = Vec::new();
+        }
+        if self.offsets.capacity() > KEPT / size_of::<u64>() {
+            self.offsets = Vec::new();
+        }
+        if self.fetch.capacity() > KEPT {
+            self.fetch = Vec::new();
+        }
+        if self.stages.capacity() > KEPT {
+            self.stages = Stages::default();
+        }
+    }
+
+    /// Keeps the larger of two buffers for the next fetch.
+    pub(crate) fn keep(&mut self, fetched: Option<Vec<u8>>) {
+        if let Some(memory) = fetched
+            && memory.capacity() > self.fetch.capacity()
+        {
+            self.fetch = memory;
+        }
+    }
+}

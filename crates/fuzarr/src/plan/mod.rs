@@ -1,0 +1,50 @@
+//! Plans: what has to happen for a request, as data and state machines.
+//!
+//! A plan does no I/O, starts no thread and never blocks. One stored object (an unsharded chunk or
+//! a shard) is one [`Machine`]; an executor drives it, see [`crate::exec`].
+
+mod machine;
+mod pieces;
+mod read;
+mod transfer;
+mod write;
+
+pub use machine::{Commit, Machine, Purpose, Scratch, Step};
+pub use read::{ReadMachine, ReadOptions, ReadPlan};
+pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
+
+use std::sync::Arc;
+
+use crate::codec::Prepared;
+use crate::grid::ChunkKeyEncoding;
+
+/// What a plan has to know of an array.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// What stands before each chunk's key, with its `/`.
+    pub prefix: String,
+    /// Extent of the array.
+    pub shape: Vec<u64>,
+    /// How keys are spelled.
+    pub keys: ChunkKeyEncoding,
+    /// The chain of one stored object.
+    pub chain: Arc<Prepared>,
+}
+
+impl Layout {
+    /// Stored objects along each dimension.
+    #[must_use]
+    pub fn grid(&self) -> Vec<u64> {
+        let extents = self.shape.iter().zip(&self.chain.spec.shape);
+        extents.map(|(&array, &chunk)| array.div_ceil(chunk)).collect()
+    }
+
+    /// The shape of the object's valid part: what lies inside the array, of a chunk at `chunk`.
+    fn valid(&self, chunk: &[u64]) -> Vec<u64> {
+        let extents = &self.chain.spec.shape;
+        let inside = |((&at, &extent), &array): ((&u64, &u64), &u64)| {
+            extent.min(array.saturating_sub(at.saturating_mul(extent)))
+        };
+        chunk.iter().zip(extents).zip(&self.shape).map(inside).collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! The house keeps its shape: which module may use which, who does I/O, who starts threads, and
+//! where `unsafe` lives. ARCHITECTURE.md states these invariants; this test holds them.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::host_endian_bytes,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, and works on small numbers in native order"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// Each module with the modules it may use. A module not named here fails the test, so a new one
+/// has to find its place.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("buffer", &["error"]),
+    ("copy", &["buffer", "error"]),
+    ("metadata", &["error"]),
+    ("dtype", &["error", "metadata"]),
+    ("grid", &["error", "metadata"]),
+    ("selection", &["buffer", "error"]),
+    ("codec", &["buffer", "copy", "dtype", "error", "metadata", "shard"]),
+    ("shard", &["buffer", "codec", "copy", "dtype", "error"]),
+    ("store", &["buffer", "error"]),
+    ("plan", &["buffer", "codec", "copy", "error", "grid", "selection", "shard", "store"]),
+    ("exec", &["buffer", "error", "plan", "store"]),
+    ("hierarchy", &["error", "metadata", "store"]),
+    (
+        "array",
+        &[
+            "buffer",
+            "codec",
+            "dtype",
+            "error",
+            "exec",
+            "grid",
+            "hierarchy",
+            "metadata",
+            "plan",
+            "selection",
+            "store",
+        ],
+    ),
+    (
+        "inspect",
+        &["array", "buffer", "dtype", "error", "exec", "grid", "plan", "selection", "store"],
+    ),
+];
+
+/// What plans may know of stores: the words of the protocol, not the stores.
+const PROTOCOL_WORDS: &[&str] = &["Piece", "Precondition", "Span"];
+
+/// Files in which `unsafe` may stand.
+const UNSAFE: &[&str] = &[
+    "buffer.rs",
+    "copy.rs",
+    "plan/transfer.rs",
+    "codec/blosc/mod.rs",
+    "codec/gzip.rs",
+    "codec/zstd.rs",
+];
+
+/// Where each kind of side effect may happen.
+const EFFECTS: &[(&str, &[&str])] = &[
+    ("std::fs", &["store/local.rs"]),
+    ("rustix::", &["store/local.rs"]),
+    ("std::net", &[]),
+    ("std::thread", &["exec/"]),
+    ("rayon::", &["exec/"]),
+    ("tokio::", &["exec/"]),
+    ("std::env", &[]),
+];
+
+/// A source file: its path below `src`, and its text without tests and comments.
+struct Source {
+    path: String,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let is_test = name.ends_with("tests.rs") || name.ends_with("conformance.rs");
+            if name == "lib.rs" || is_test {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            sources.push(Source { path: name, text: lines.collect::<Vec<_>>().join("\n") });
+        }
+    }
+    assert!(sources.len() > 20, "the sources were not found");
+    sources
+}
+
+fn module(path: &str) -> &str {
+    path.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The names after each `crate::` of a text.
+fn uses(text: &str) -> impl Iterator<Item = &str> {
+    text.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|character: char| !character.is_alphanumeric() && character != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn dependencies_run_downward() {
+    for Source { path, text } in sources() {
+        let module = module(&path);
+        let (_, allowed) = LAYERS
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{path}: give the module `{module}` its place in LAYERS"));
+        for used in uses(&text).filter(|used| *used != module) {
+            // `crate::Error` and the like are re-exports of `error`.
+            if matches!(used, "Error" | "Kind" | "Result") {
+                continue;
+            }
+            assert!(allowed.contains(&used), "{path} uses crate::{used}");
+        }
+    }
+}
+
+#[test]
+fn plans_know_the_words_of_stores_only() {
+    for Source { path, text } in
+        sources().into_iter().filter(|source| module(&source.path) == "plan")
+    {
+        for rest in text.split("crate::store::").skip(1) {
+            let list = rest.split([';', '\n']).next().unwrap();
+            for word in list.split(['{', '}', ',', ' ']).filter(|word| !word.is_empty()) {
+                assert!(PROTOCOL_WORDS.contains(&word), "{path} uses crate::store::{word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_has_an_address() {
+    for Source { path, text } in sources() {
+        let has = text.contains("unsafe ") || text.contains("unsafe_code");
+        assert!(!has || UNSAFE.contains(&path.as_str()), "{path} holds unsafe code");
+    }
+}
+
+#[test]
+fn side_effects_have_an_address() {
+    for Source { path, text } in sources() {
+        for (effect, places) in EFFECTS {
+            let allowed = places.iter().any(|place| path.starts_with(place));
+            assert!(allowed || !text.contains(effect), "{path} uses {effect}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The judge: random arrays, chains, selections and write sequences against a naive model.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::host_endian_bytes,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, and works on small numbers in native order"
+)]
+
+mod choices;
+mod model;
+mod widen;
+
+use std::sync::Arc;
+
+use choices::{Case, Choices};
+use fuzarr::codec::Registry;
+use fuzarr::metadata::{ArrayMetadata, Node};
+use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr::shard::WriteOrder;
+use fuzarr::store::{LocalStore, MemoryStore, Metered, Store, WholeObjects};
+use fuzarr::{Array, Selection};
+use model::Model;
+use proptest::prelude::*;
+
+fn open(store: Arc<dyn Store>, metadata: &ArrayMetadata) -> Array {
+    let mut registry = Registry::default();
+    widen::register(&mut registry);
+    Array::new(store, "some/array", metadata.clone(), &registry).unwrap()
+}
+
+fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
+    let orders = [
+        WriteOrder::Morton,
+        WriteOrder::Lexicographic,
+        WriteOrder::Colexicographic,
+        WriteOrder::Unordered,
+    ];
+    let read = ReadOptions {
+        coalesce_gap: [1 << 20, 0, 7][choices.below(3)],
+        coalesce_span: [16 << 20, 40][choices.below(2)],
+        partial_reads: choices.below(4) > 0,
+        ..ReadOptions::default()
+    };
+    let write =
+        WriteOptions { write_empty_chunks: choices.below(4) == 3, order: orders[choices.below(4)] };
+    (read, write)
+}
+
+/// Writes and reads at random; the model always agrees.
+fn check(store: Arc<dyn Store>, case: &Case, choices: &mut Choices) {
+    let node = Node::from_bytes(&serde_json::to_vec(&case.document).unwrap()).unwrap();
+    let Node::Array(metadata) = node else { panic!("no array") };
+    let mut array = open(Arc::clone(&store), &metadata);
+    let mut model = Model::new(&case.shape, &array.layout().chain.spec.fill);
+    let mut ever_empty_written = false;
+    for _ in 0..choices.below(5) {
+        let (read, write) = options(choices);
+        let selection = case.selection(choices);
+        let count = model.positions(&selection, &case.chunk_shape).len();
+        let values = case.values(choices, count, &model.fill);
+        array.write(&selection, &values, write).unwrap();
+        model.write(&selection, &case.chunk_shape, &values);
+        ever_empty_written |= write.write_empty_chunks;
+        if choices.below(2) == 0 {
+            array = open(Arc::clone(&store), &metadata);
+        }
+        let wanted = case.selection(choices);
+        let result = array.read_with(&wanted, read).unwrap();
+        assert_eq!(result.shape, model.shape_of(&wanted, &case.chunk_shape), "{wanted:?}");
+        assert_eq!(result.bytes, model.read(&wanted, &case.chunk_shape), "{wanted:?}");
+    }
+    let whole = array.read(&Selection::all()).unwrap();
+    assert_eq!(whole.bytes, model.elements);
+    let verified = array.verify(|_| {}).unwrap();
+    assert!(verified.damage.is_empty(), "{:?}", verified.damage);
+    if !ever_empty_written {
+        let stored: Vec<Vec<u64>> =
+            array.stored_objects().unwrap().into_iter().map(|object| object.chunk).collect();
+        assert_eq!(stored, model.chunks_with_data(&case.chunk_shape), "stored chunks");
+    }
+}
+
+fn run(entropy: &[u32]) {
+    let mut choices = Choices::new(entropy);
+    let case = Case::new(&mut choices);
+    match choices.below(4) {
+        0 | 1 => check(Arc::new(MemoryStore::new()), &case, &mut choices),
+        2 => check(Arc::new(WholeObjects(Metered::new(MemoryStore::new()))), &case, &mut choices),
+        _ => {
+            let folder = tempfile::tempdir().unwrap();
+            check(Arc::new(LocalStore::open(folder.path()).unwrap()), &case, &mut choices);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_model(entropy in prop::collection::vec(any::<u32>(), 0..400)) {
+        run(&entropy);
+    }
+}
