@@ -1,1 +1,54 @@
-//! x
+//! The `fuzarr` command as a library.
+
+pub mod arguments;
+pub mod codecs;
+pub mod commands;
+pub mod create;
+pub mod location;
+pub mod npy;
+pub mod print;
+pub mod render;
+pub mod value;
+
+use arguments::Arguments;
+use clap::Parser as _;
+use commands::Outcome;
+use fuzarr::Error;
+use owo_colors::OwoColorize as _;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Runs the command with these arguments, the program's name first. Errors are told on standard
+/// error.
+///
+/// The exit code is 0 if all is fine, 1 if data is damaged, 2 for everything else that is wrong.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Where to tell that the help or the error could not be printed?
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match commands::run(&arguments.command) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Damaged) => ExitCode::from(1),
+        Ok(Outcome::Unchecked) => ExitCode::from(2),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = render::visible(&error.to_string());
+            let _ = writeln!(anstream::stderr(), "{} {text}", "error:".red().bold());
+            ExitCode::from(if commands::is_damage(&error) { 1 } else { 2 })
+        }
+    }
+}
+
+/// Whether output stopped because its reader, such as `head`, has seen enough.
+fn is_broken_pipe(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
+}

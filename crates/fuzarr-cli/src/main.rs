@@ -1,2 +1,5 @@
 //! The `fuzarr` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    fuzarr_cli::run(std::env::args_os())
+}

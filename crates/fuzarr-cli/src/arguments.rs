@@ -1,0 +1,328 @@
+//! The command line: what may be written on it, and the help that explains it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fuzarr::dtype::DataType;
+use std::path::PathBuf;
+
+/// Look at, read, write, create and verify Zarr arrays.
+///
+/// Zarr keeps large arrays of numbers as many small files, called chunks, in a folder. STORE is
+/// such a folder; the path of an array or group inside it follows after a slash, as in
+/// `ocean.zarr/surface/temperature`.
+#[derive(Debug, Parser)]
+#[command(name = "fuzarr", version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  the data is damaged or differs
+  2  wrong usage, or nothing there
+
+Example:
+  fuzarr create t.zarr --shape 100,200 --dtype float32 --chunks 50,50
+  fuzarr put t.zarr '0, :' 1.5
+  fuzarr get t.zarr '0:2, ::50'";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show shape, type, chunks, codecs and stored size of an array, or the members of a group.
+    Info(Info),
+    /// List the groups and arrays in a store.
+    Tree(Tree),
+    /// Print a part of an array, or save it as a NumPy file.
+    Get(Get),
+    /// Write a number or a NumPy file into a part of an array.
+    Put(Put),
+    /// Create an array, empty but for its fill value.
+    Create(Box<Create>),
+    /// Read everything that is stored and list what is damaged.
+    Verify(Verify),
+}
+
+/// `fuzarr info`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fuzarr info ocean.zarr
+  fuzarr info ocean.zarr/surface/temperature --deep")]
+pub struct Info {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// Also count the inner chunks of shards, which reads the index of every shard.
+    #[arg(long)]
+    pub deep: bool,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fuzarr tree`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fuzarr tree ocean.zarr
+  fuzarr tree ocean.zarr/surface --depth 1")]
+pub struct Tree {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// List this many levels at most.
+    #[arg(long, value_name = "N")]
+    pub depth: Option<usize>,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fuzarr get`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The selection is written as in NumPy, an entry for each axis: `3` is one position, `5:10` those from
+5 up to but not including 10, `::2` every other one, `::-1` all in reverse, `...` all axes between.
+Positions count from 0; negative ones count from the end. Axes left out are taken whole.
+
+Examples:
+  fuzarr get ocean.zarr/temperature '3:31:2, 5:'
+  fuzarr get ocean.zarr/temperature '0, ...' -o first.npy
+  fuzarr get ocean.zarr/temperature -- '-2:'      (after --, a minus starts no option)")]
+pub struct Get {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// The part to read, as in NumPy; everything if left out.
+    #[arg(value_name = "SELECTION", default_value = "...", allow_negative_numbers = true)]
+    pub selection: String,
+    /// Save the part in this NumPy file, in the byte order of this machine; `-` is standard output.
+    #[arg(short, long, value_name = "FILE.npy")]
+    pub output: Option<PathBuf>,
+}
+
+/// `fuzarr put`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fuzarr put ocean.zarr/temperature '0:10, 5' values.npy
+  fuzarr put ocean.zarr/temperature '..., 0' nan
+  fuzarr put ocean.zarr/temperature -- '-1' -inf   (after --, a minus starts no option)")]
+pub struct Put {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// The part to write, as in NumPy; `...` is everything.
+    #[arg(value_name = "SELECTION", allow_negative_numbers = true)]
+    pub selection: String,
+    /// A NumPy file (its name ends in `.npy`; `-` is standard input), or one value for every
+    /// element: `3`, `-1.5`, `nan`, `true`, `1+2j`.
+    #[arg(value_name = "SOURCE", allow_negative_numbers = true)]
+    pub source: String,
+    /// How the inner chunks of shards are placed in the files written.
+    #[arg(long, value_enum, default_value_t)]
+    pub order: Order,
+    /// Also store chunks that hold nothing but the fill value.
+    #[arg(long)]
+    pub write_empty_chunks: bool,
+}
+
+/// In which order the inner chunks of a shard are placed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// Along a Z-shaped curve, which keeps neighbours close.
+    #[default]
+    Morton,
+    /// Row by row: the last axis changes fastest.
+    Lexicographic,
+    /// Column by column: the first axis changes fastest.
+    Colexicographic,
+    /// As they are ready.
+    Unordered,
+}
+
+/// `fuzarr create`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Codecs are steps from array to stored bytes, with settings after colons:
+  transpose:1:0                 order of the axes
+  bytes:little, bytes:big       byte order (little unless given)
+  zstd:LEVEL[:checksum]         levels -131072 to 22; zstd:0 unless given
+  gzip:LEVEL                    levels 0 to 9
+  blosc:CNAME:LEVEL[:SHUFFLE]   lz4, lz4hc, blosclz, zstd, snappy, zlib; levels 0 to 9;
+                                noshuffle, shuffle, bitshuffle
+  crc32c                        checksum
+  none                          no compression, alone
+or a list of codecs in the JSON of the Zarr specification. With --shards they apply to the inner
+chunks, and --chunks is the shape of those.
+
+Examples:
+  fuzarr create t.zarr/speed --shape 1000,2000 --dtype float32 --chunks 100,100
+  fuzarr create t.zarr/count --shape 1000,2000 --dtype uint16 --chunks 50,50 --shards 500,500 \\
+      --codecs blosc:lz4:5:shuffle,crc32c --fill 65535 --dimension-names y,x")]
+pub struct Create {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// Length of each axis, as in `100,200`.
+    #[arg(long, value_parser = lengths, required_unless_present = "metadata")]
+    pub shape: Option<Lengths>,
+    /// Type of the elements: bool, int8 … int64, uint8 … uint64, float16 … float64, complex64,
+    /// complex128, r8, r16 … (opaque bytes), string, bytes; or NumPy's `i2`, `f4`.
+    #[arg(long, value_name = "TYPE", value_parser = data_type, required_unless_present = "metadata")]
+    pub dtype: Option<DataType>,
+    /// Shape of a chunk, as in `10,20`.
+    #[arg(long, value_name = "SHAPE", value_parser = lengths, required_unless_present = "metadata")]
+    pub chunks: Option<Lengths>,
+    /// Shape of a shard, a file that holds many chunks; a multiple of the shape of a chunk.
+    #[arg(long, value_name = "SHAPE", value_parser = lengths)]
+    pub shards: Option<Lengths>,
+    /// Where in a shard its index lies.
+    #[arg(long, value_enum, default_value_t, requires = "shards")]
+    pub index_location: IndexLocation,
+    /// How chunks are encoded, as listed below.
+    #[arg(long, value_name = "LIST", default_value = "zstd:0")]
+    pub codecs: String,
+    /// Value of elements that were never written: `0`, `nan`, `-inf`, `true`, `1+2j`, `0x7fc00000`
+    /// (the bits of a float, or the bytes of an opaque type). Zero unless given.
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub fill: Option<String>,
+    /// Names of the axes, as in `y,x`.
+    #[arg(long, value_name = "NAMES")]
+    pub dimension_names: Option<String>,
+    /// Attributes, a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub attributes: Option<String>,
+    /// How chunks are named: `default` (c/0/1) or `v2` (0.1), with the separator after a colon, as
+    /// in `default:.` or `v2:/`.
+    #[arg(long, value_name = "ENCODING", default_value = "default")]
+    pub chunk_keys: String,
+    /// A whole metadata document (zarr.json) instead of the options above; `-` is standard input.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "shape", "dtype", "chunks", "shards", "index_location", "codecs", "fill",
+            "dimension_names", "attributes", "chunk_keys",
+        ]
+    )]
+    pub metadata: Option<PathBuf>,
+    /// Delete what is there already.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Where in a shard its index lies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum IndexLocation {
+    /// Before the chunks.
+    Start,
+    /// After the chunks.
+    #[default]
+    End,
+}
+
+/// `fuzarr verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every shard index and chunk is read, its checksums, sizes and ranges are checked, and it is decoded.
+The exit code is 1 if anything is damaged.
+
+Example:
+  fuzarr verify ocean.zarr/surface")]
+pub struct Verify {
+    /// Folder of the store, and the path in it; of a group, every array below it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Lengths of axes, or a shape of chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lengths(pub Vec<u64>);
+
+/// Parses `100,200`, also with spaces or in brackets; nothing between them is no axes.
+fn lengths(text: &str) -> Result<Lengths, String> {
+    let inner = text.trim().trim_start_matches(['(', '[']).trim_end_matches([')', ']']);
+    let parse = |word: &str| {
+        word.parse().map_err(|_| format!("`{word}` is not a length; write them as in 100,200"))
+    };
+    let words = inner.split([',', ' ', 'x']).filter(|word| !word.is_empty());
+    words.map(parse).collect::<Result<_, _>>().map(Lengths)
+}
+
+/// Parses a type in Zarr's or NumPy's spelling.
+fn data_type(text: &str) -> Result<DataType, String> {
+    crate::create::data_type(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        let words = line.split('|').map(str::trim);
+        Arguments::try_parse_from([&["fuzarr"], &words.collect::<Vec<_>>()[..]].concat())
+            .map(|arguments| arguments.command)
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Arguments::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example") && help.contains("fuzarr "), "{help}");
+        }
+    }
+
+    #[test]
+    fn a_selection_may_start_with_a_minus_after_two() {
+        for (line, selection) in [
+            ("get | a.zarr", "..."),
+            ("get | a.zarr | 3:31:2, 5:", "3:31:2, 5:"),
+            ("get | a.zarr | -1", "-1"),
+            ("get | a.zarr | -o | x.npy | -- | -2:, 1", "-2:, 1"),
+        ] {
+            let Command::Get(get) = parse(line).unwrap() else { panic!("{line}") };
+            assert_eq!(get.selection, selection, "{line}");
+        }
+        assert!(parse("get | a.zarr | -2:").is_err());
+        let Command::Put(put) = parse("put | a.zarr | 0 | -1.5e3").unwrap() else { panic!() };
+        assert_eq!((put.source.as_str(), put.order), ("-1.5e3", Order::Morton));
+        let Command::Put(put) = parse("put | a.zarr | -- | -1 | -inf").unwrap() else { panic!() };
+        assert_eq!((put.selection.as_str(), put.source.as_str()), ("-1", "-inf"));
+    }
+
+    #[test]
+    fn create_wants_shape_type_and_chunks_or_a_document() {
+        let line = "create | a | --shape | 3,4 | --dtype | <i2 | --chunks | (2, 2) | --fill | -1";
+        let Command::Create(create) = parse(line).unwrap() else { panic!() };
+        assert_eq!(create.shape, Some(Lengths(vec![3, 4])));
+        assert_eq!(create.chunks, Some(Lengths(vec![2, 2])));
+        assert_eq!(create.dtype, Some(DataType::Int16));
+        assert_eq!(create.fill.as_deref(), Some("-1"));
+        assert!(parse("create | a | --metadata | zarr.json").is_ok());
+        for line in [
+            "create | a",
+            "create | a | --shape | 3 | --dtype | i2",
+            "create | a | --shape | 3,-1 | --dtype | i2 | --chunks | 1",
+            "create | a | --shape | 3 | --dtype | i3 | --chunks | 1",
+            "create | a | --metadata | zarr.json | --shape | 3",
+            "create | a | --metadata | zarr.json | --codecs | none",
+            "create | a | --shape | 3 | --dtype | i2 | --chunks | 1 | --index-location | start",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        assert_eq!(lengths(" [ ] "), Ok(Lengths(vec![])));
+    }
+}

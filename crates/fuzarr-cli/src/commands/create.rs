@@ -1,0 +1,118 @@
+//! `fuzarr create`.
+
+use super::Outcome;
+use crate::arguments::Create;
+use crate::{create, location};
+use fuzarr::codec::Registry;
+use fuzarr::metadata::{Node, NodePath};
+use fuzarr::store::{LocalStore, MemoryStore, Precondition, Store, join};
+use fuzarr::{Array, Error, Result, hierarchy};
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes of a metadata document beyond which a file is not one.
+const LARGEST_DOCUMENT: u64 = 1 << 28;
+
+pub(super) fn run(arguments: &Create) -> Result<Outcome> {
+    let place = location::new(&arguments.location)?;
+    let node = match &arguments.metadata {
+        Some(file) => from_file(file),
+        None => create::document(arguments).and_then(|document| Node::from_json(&document)),
+    };
+    let checked = node.and_then(|node| {
+        NodePath::parse(&place.path)?.check_creatable()?;
+        check(&node, &place.path)?;
+        Ok(node)
+    });
+    // Nothing is stored yet: what is wrong is what was asked for.
+    let node = checked.map_err(|error| {
+        if super::is_damage(&error) { Error::invalid_argument(error.to_string()) } else { error }
+    })?;
+    let store: Arc<dyn Store> = Arc::new(LocalStore::create(&place.store)?);
+    make_room(&store, &place.path, &node, arguments.overwrite)?;
+    hierarchy::create_node(&*store, &place.path, &node)?;
+    Ok(Outcome::Fine)
+}
+
+/// A node from a metadata document in a file, or in standard input for `-`.
+fn from_file(file: &Path) -> Result<Node> {
+    let failed = |error: std::io::Error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let message = "the metadata document cannot be read";
+        let error = if missing {
+            Error::not_found("no such file")
+        } else {
+            Error::io(message).with_source(error)
+        };
+        error.with("file", file.display())
+    };
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let opened = std::fs::File::open(file).map_err(failed)?;
+        opened.take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Node::from_bytes(&bytes).map_err(|error| error.with("file", file.display()))
+}
+
+/// Checks that fuzarr can read and write what it is about to create.
+fn check(node: &Node, path: &str) -> Result<()> {
+    let Node::Array(metadata) = node else { return Ok(()) };
+    let nowhere = Arc::new(MemoryStore::default());
+    Array::new(nowhere, path, (**metadata).clone(), &Registry::default()).map(|_| ())
+}
+
+/// Makes sure that nothing is at `path` that would show up in the new node.
+fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -> Result<()> {
+    refuse_inside_array(&**store, path)?;
+    let document = join(path, hierarchy::DOCUMENT);
+    if store.open(&document).now()?.is_some() {
+        if !overwrite {
+            return Err(Error::already_exists(
+                "there is a node already; --overwrite deletes it and all below it",
+            )
+            .with("key", document));
+        }
+        delete_all(&**store, path)?;
+    }
+    let Node::Array(metadata) = node else { return Ok(()) };
+    let array = Array::new(Arc::clone(store), path, (**metadata).clone(), &Registry::default())?;
+    for object in array.stored_objects()? {
+        if !overwrite {
+            return Err(Error::already_exists(
+                "here lie chunks of an array that is no more; --overwrite deletes them",
+            )
+            .with("key", object.key));
+        }
+        store.delete(&object.key, Precondition::None).now()?;
+    }
+    Ok(())
+}
+
+fn refuse_inside_array(store: &dyn Store, path: &str) -> Result<()> {
+    let mut above = NodePath::parse(path)?.parent();
+    while let Some(node) = above {
+        if let Some(Node::Array(_)) = hierarchy::read_node(store, node.as_str())? {
+            return Err(Error::invalid_argument("a node cannot be inside an array")
+                .with("array", node.as_str()));
+        }
+        above = node.parent();
+    }
+    Ok(())
+}
+
+/// Deletes all objects below `path`. The document of each node goes before the rest of it: whatever
+/// happens on the way, no array that has lost chunks looks whole.
+fn delete_all(store: &dyn Store, path: &str) -> Result<()> {
+    store.delete(&join(path, hierarchy::DOCUMENT), Precondition::None).now()?;
+    let listing = store.list(path).now()?;
+    for (name, _) in listing.objects {
+        store.delete(&join(path, &name), Precondition::None).now()?;
+    }
+    for name in listing.prefixes {
+        delete_all(store, &join(path, &name))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! What the commands do.
+
+mod create;
+mod get;
+mod info;
+mod put;
+mod tree;
+mod verify;
+
+use crate::arguments::Command;
+use crate::location::{self, Location};
+use fuzarr::store::{LocalStore, Store};
+use fuzarr::{Array, Error, Kind, Result};
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a command that did its work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Fine,
+    /// Some of what is stored is damaged.
+    Damaged,
+    /// No damage was found, but not all could be looked at.
+    Unchecked,
+}
+
+/// Does what `command` asks for.
+///
+/// # Errors
+/// What kept it from being done; the kind says whether the data is to blame, see [`is_damage`].
+pub fn run(command: &Command) -> Result<Outcome> {
+    match command {
+        Command::Info(info) => info::run(info),
+        Command::Tree(tree) => tree::run(tree),
+        Command::Get(get) => get::run(get),
+        Command::Put(put) => put::run(put),
+        Command::Create(create) => create::run(create),
+        Command::Verify(verify) => verify::run(verify),
+    }
+}
+
+/// Whether an error says that what is stored is damaged.
+#[must_use]
+pub fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Corrupt | Kind::InvalidMetadata)
+}
+
+/// The store and the path in it of the node at `given`.
+fn find(given: &Path) -> Result<(Arc<dyn Store>, String)> {
+    let Location { store, path } = location::existing(given)?;
+    Ok((Arc::new(LocalStore::open(store)?), path))
+}
+
+fn open(given: &Path) -> Result<Array> {
+    let (store, path) = find(given)?;
+    Array::open(store, &path)
+}
+
+/// What a node is called in what is shown: as it was written.
+fn name_of(given: &Path) -> String {
+    given.display().to_string()
+}
+
+/// Writes to standard output, in colours if it is a terminal.
+fn print(text: &str) -> Result<()> {
+    let mut output = anstream::stdout().lock();
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| Error::io("standard output cannot be written to").with_source(error))
+}
+
+fn print_json(value: &Value) -> Result<()> {
+    print(&format!("{value:#}\n"))
+}

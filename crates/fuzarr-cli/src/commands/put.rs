@@ -1,0 +1,55 @@
+//! `fuzarr put`.
+
+use super::Outcome;
+use crate::arguments::{Order, Put};
+use crate::{npy, value};
+use fuzarr::dtype::fill_from_json;
+use fuzarr::plan::WriteOptions;
+use fuzarr::shard::WriteOrder;
+use fuzarr::{Array, Error, Result, Selection};
+use std::path::Path;
+
+pub(super) fn run(arguments: &Put) -> Result<Outcome> {
+    let array = super::open(&arguments.location)?;
+    let selection = Selection::parse(&arguments.selection)?;
+    let shape = array.resolve(&selection)?.shape().to_vec();
+    let source = Path::new(&arguments.source);
+    let is_file = source.extension().is_some_and(|extension| extension == "npy");
+    let values = if is_file || arguments.source == "-" {
+        from_file(&array, &shape, source)?
+    } else {
+        let value = value::parse(&arguments.source, array.data_type())?;
+        fill_from_json(array.data_type(), &value)?
+    };
+    let order = match arguments.order {
+        Order::Morton => WriteOrder::Morton,
+        Order::Lexicographic => WriteOrder::Lexicographic,
+        Order::Colexicographic => WriteOrder::Colexicographic,
+        Order::Unordered => WriteOrder::Unordered,
+    };
+    let options = WriteOptions { write_empty_chunks: arguments.write_empty_chunks, order };
+    array.write(&selection, &values, options)?;
+    Ok(Outcome::Fine)
+}
+
+/// The elements of a `.npy` file for a selection of `shape`; a single one stands for all.
+fn from_file(array: &Array, shape: &[u64], file: &Path) -> Result<Vec<u8>> {
+    let npy = npy::read(file)?;
+    let (theirs, ours) = (npy.data_type.name(), array.data_type().name());
+    if theirs != ours {
+        return Err(Error::invalid_argument(format!(
+            "the file holds {theirs}, the array {ours}; convert it first, in NumPy with \
+             `.astype(\"{ours}\")`"
+        ))
+        .with("file", file.display()));
+    }
+    let single = npy.bytes.len() == array.element_size();
+    if npy.shape != shape && !single {
+        return Err(Error::invalid_argument(format!(
+            "the file has shape {:?}, the selection {shape:?}",
+            npy.shape
+        ))
+        .with("file", file.display()));
+    }
+    Ok(npy.bytes)
+}

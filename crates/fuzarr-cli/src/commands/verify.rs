@@ -1,0 +1,137 @@
+//! `fuzarr verify`.
+
+use super::Outcome;
+use crate::arguments::Verify;
+use crate::render::{Finding, Report, bytes, count};
+use fuzarr::codec::Registry;
+use fuzarr::metadata::{ArrayMetadata, Node};
+use fuzarr::store::{Store, join};
+use fuzarr::{Array, Error, Result, hierarchy};
+use std::error::Error as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) fn run(arguments: &Verify) -> Result<Outcome> {
+    let (store, path) = super::find(&arguments.location)?;
+    let mut check = Check { store, report: Report::default(), progress: Progress::new() };
+    let node = match hierarchy::read_node(&*check.store, &path) {
+        Ok(Some(node)) => Ok(node),
+        Ok(None) => return Err(Error::not_found("there is no node").with("path", path)),
+        Err(error) => Err(error),
+    };
+    check.node(&path, node)?;
+    check.progress.clear();
+    let report = check.report;
+    if arguments.json {
+        super::print_json(&report.json())?;
+    } else {
+        super::print(&report.text())?;
+    }
+    Ok(match (report.damaged.is_empty(), report.unchecked.is_empty()) {
+        (true, true) => Outcome::Fine,
+        (true, false) => Outcome::Unchecked,
+        (false, _) => Outcome::Damaged,
+    })
+}
+
+struct Check {
+    store: Arc<dyn Store>,
+    report: Report,
+    progress: Progress,
+}
+
+impl Check {
+    /// Checks a node and all below it.
+    fn node(&mut self, path: &str, node: Result<Node>) -> Result<()> {
+        match node {
+            Ok(Node::Array(metadata)) => self.array(path, *metadata),
+            Ok(Node::Group(_)) => {
+                for (name, child) in hierarchy::children(&*self.store, path)? {
+                    self.node(&join(path, &name), child)?;
+                }
+            }
+            Err(error) => self.failed(path, &error),
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, path: &str, metadata: ArrayMetadata) {
+        self.report.arrays += 1;
+        let array = Array::new(Arc::clone(&self.store), path, metadata, &Registry::default());
+        let (before, progress) = (&self.report, &mut self.progress);
+        let (mut objects, mut bytes) = (before.objects, before.bytes);
+        let verified = array.and_then(|array| {
+            array.verify(|object| {
+                progress.show(objects, bytes);
+                objects += 1;
+                bytes += u128::from(object.size);
+            })
+        });
+        match verified {
+            Ok(found) => {
+                self.report.objects += u128::from(found.objects);
+                self.report.bytes += u128::from(found.bytes);
+                for error in &found.damage {
+                    self.report.damaged.push(finding(path, error));
+                }
+            }
+            Err(error) => self.failed(path, &error),
+        }
+    }
+
+    /// Notes what kept a node from being checked: damage, if the data is to blame.
+    fn failed(&mut self, path: &str, error: &Error) {
+        let list = if super::is_damage(error) {
+            &mut self.report.damaged
+        } else {
+            &mut self.report.unchecked
+        };
+        list.push(finding(path, error));
+    }
+}
+
+/// What an error says, in its parts; where it names no key, it is about the metadata.
+fn finding(path: &str, error: &Error) -> Finding {
+    let context = |name| error.context(name).map(str::to_owned);
+    let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    Finding {
+        key: context("key").unwrap_or_else(|| join(path, hierarchy::DOCUMENT)),
+        inner_chunk: context("inner chunk"),
+        codec: context("codec"),
+        message: format!("{}{source}", error.message()),
+    }
+}
+
+/// A line on a terminal that tells how far the work is.
+struct Progress {
+    visible: bool,
+    last: Instant,
+}
+
+impl Progress {
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn new() -> Self {
+        Self { visible: std::io::stderr().is_terminal(), last: Instant::now() }
+    }
+
+    fn show(&mut self, objects: u128, size: u128) {
+        if self.visible && self.last.elapsed() >= Self::INTERVAL {
+            self.last = Instant::now();
+            // Progress that cannot be shown is no reason to stop.
+            let _ = write!(
+                std::io::stderr(),
+                "\r\x1b[K{} objects, {} read",
+                count(objects),
+                bytes(size)
+            );
+        }
+    }
+
+    fn clear(&self) {
+        if self.visible {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}

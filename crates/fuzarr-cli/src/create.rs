@@ -1,0 +1,254 @@
+//! From the options of `fuzarr create` to the metadata document of a Zarr v3 array.
+
+use crate::arguments::{Create, IndexLocation, Lengths};
+use crate::{codecs, value};
+use fuzarr::dtype::DataType;
+use fuzarr::metadata::Extension;
+use fuzarr::{Error, Result};
+use serde_json::{Map, Value, json};
+
+/// NumPy's short names of types, besides those that Zarr has.
+const NUMPY_NAMES: [(&str, DataType); 16] = [
+    ("b1", DataType::Bool),
+    ("i1", DataType::Int8),
+    ("i2", DataType::Int16),
+    ("i4", DataType::Int32),
+    ("i8", DataType::Int64),
+    ("u1", DataType::UInt8),
+    ("u2", DataType::UInt16),
+    ("u4", DataType::UInt32),
+    ("u8", DataType::UInt64),
+    ("f2", DataType::Float16),
+    ("f4", DataType::Float32),
+    ("f8", DataType::Float64),
+    ("c8", DataType::Complex64),
+    ("c16", DataType::Complex128),
+    ("str", DataType::String),
+    ("T", DataType::String),
+];
+
+/// The type that `text` names in Zarr's spelling (`int16`, `r24`) or NumPy's (`<i2`, `V3`).
+///
+/// # Errors
+/// `Unsupported` or `InvalidArgument` if it names none.
+pub fn data_type(text: &str) -> Result<DataType> {
+    if text.starts_with('>') {
+        return Err(Error::invalid_argument(
+            "byte order is a matter of how chunks are stored: `--codecs bytes:big`",
+        ));
+    }
+    let name = text.trim_start_matches(['<', '|', '=']);
+    if let Some(row) = NUMPY_NAMES.iter().find(|row| row.0 == name) {
+        return Ok(row.1);
+    }
+    let raw = name.strip_prefix('V').and_then(|size| size.parse().ok());
+    if let Some(size) = raw.filter(|&size| size > 0) {
+        return Ok(DataType::Raw(size));
+    }
+    let name = name.to_owned();
+    let extension = Extension { name, configuration: Map::new(), must_understand: true };
+    DataType::from_extension(&extension)
+}
+
+/// The metadata document that the options describe; `--metadata` is not looked at.
+///
+/// # Errors
+/// `InvalidArgument` for options that are missing, malformed or contradict each other.
+pub fn document(options: &Create) -> Result<Value> {
+    let missing = |option| Error::invalid_argument(format!("`--{option}` is missing"));
+    let Lengths(shape) = options.shape.as_ref().ok_or_else(|| missing("shape"))?;
+    let Lengths(chunks) = options.chunks.as_ref().ok_or_else(|| missing("chunks"))?;
+    let data_type = options.dtype.ok_or_else(|| missing("dtype"))?;
+    check_chunks("chunks", chunks, shape)?;
+    let mut codecs = codecs::parse(&options.codecs, data_type)?;
+    let mut grid = chunks;
+    if let Some(Lengths(shards)) = &options.shards {
+        check_chunks("shards", shards, shape)?;
+        if shards.iter().zip(chunks).any(|(shard, chunk)| shard % chunk != 0) {
+            return Err(Error::invalid_argument(
+                "the shape of a shard must be a multiple of that of a chunk",
+            ));
+        }
+        codecs = vec![sharding(chunks, &codecs, options.index_location)];
+        grid = shards;
+    }
+    let fill = match &options.fill {
+        Some(text) => {
+            value::parse(text, data_type).map_err(|error| error.with("option", "--fill"))?
+        }
+        None => value::zero(data_type),
+    };
+    let mut document = json!({
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape,
+        "data_type": data_type.name(),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": grid}},
+        "chunk_key_encoding": chunk_keys(&options.chunk_keys)?,
+        "fill_value": fill,
+        "codecs": codecs,
+        "attributes": attributes(options.attributes.as_deref())?,
+    });
+    if let Some(names) = &options.dimension_names {
+        document["dimension_names"] = dimension_names(names, shape.len())?;
+    }
+    Ok(document)
+}
+
+fn check_chunks(option: &'static str, chunks: &[u64], shape: &[u64]) -> Result<()> {
+    if chunks.len() != shape.len() {
+        return Err(Error::invalid_argument(format!(
+            "`--{option}` has {} axes, `--shape` has {}",
+            chunks.len(),
+            shape.len()
+        )));
+    }
+    if chunks.contains(&0) {
+        return Err(Error::invalid_argument(format!("`--{option}` must not be 0 along an axis")));
+    }
+    Ok(())
+}
+
+fn sharding(chunks: &[u64], codecs: &[Value], index: IndexLocation) -> Value {
+    json!({"name": "sharding_indexed", "configuration": {
+        "chunk_shape": chunks,
+        "codecs": codecs,
+        "index_codecs": [codecs::array_to_bytes(DataType::UInt64, "little"), {"name": "crc32c"}],
+        "index_location": match index {
+            IndexLocation::Start => "start",
+            IndexLocation::End => "end",
+        },
+    }})
+}
+
+fn chunk_keys(text: &str) -> Result<Value> {
+    let (name, separator) = match text.split_once(':') {
+        Some((name, separator)) => (name, separator),
+        None => (text, if text == "v2" { "." } else { "/" }),
+    };
+    if !["default", "v2"].contains(&name) || ![".", "/"].contains(&separator) {
+        return Err(Error::invalid_argument(format!(
+            "`--chunk-keys {text}`: `default` or `v2`, then perhaps `:.` or `:/`"
+        )));
+    }
+    Ok(json!({"name": name, "configuration": {"separator": separator}}))
+}
+
+fn attributes(text: Option<&str>) -> Result<Value> {
+    let wrong = || Error::invalid_argument("`--attributes` is not a JSON object");
+    match serde_json::from_str(text.unwrap_or("{}")) {
+        Ok(Value::Object(attributes)) => Ok(Value::Object(attributes)),
+        Ok(_) => Err(wrong()),
+        Err(error) => Err(wrong().with_source(error)),
+    }
+}
+
+/// Names of axes; an empty one leaves that axis without.
+fn dimension_names(text: &str, axes: usize) -> Result<Value> {
+    let names: Vec<Option<&str>> =
+        text.split(',').map(str::trim).map(|name| (!name.is_empty()).then_some(name)).collect();
+    if names.len() != axes {
+        return Err(Error::invalid_argument(format!(
+            "`--dimension-names` has {} names for {axes} axes",
+            names.len()
+        )));
+    }
+    Ok(json!(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+    use clap::Parser as _;
+
+    fn create(options: &str) -> Result<Value> {
+        let words = ["fuzarr", "create", "x.zarr"].into_iter().chain(options.split_whitespace());
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Create(create) => document(&create),
+            _ => panic!("not create"),
+        }
+    }
+
+    /// As `zarr.create_array` of zarr-python 3.4.2 writes it, but for `storage_transformers`.
+    #[test]
+    fn the_defaults_are_those_of_zarr_python() {
+        let document = create("--shape 10,20 --dtype int16 --chunks 5,5 --shards 10,10").unwrap();
+        let expected = json!({
+            "shape": [10, 20],
+            "data_type": "int16",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [10, 10]}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0,
+            "codecs": [{"name": "sharding_indexed", "configuration": {
+                "chunk_shape": [5, 5],
+                "codecs": [
+                    {"name": "bytes", "configuration": {"endian": "little"}},
+                    {"name": "zstd", "configuration": {"level": 0, "checksum": false}},
+                ],
+                "index_codecs": [
+                    {"name": "bytes", "configuration": {"endian": "little"}},
+                    {"name": "crc32c"},
+                ],
+                "index_location": "end",
+            }}],
+            "attributes": {},
+            "zarr_format": 3,
+            "node_type": "array",
+        });
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn options_appear_in_the_document() {
+        let document = create(
+            "--shape 10,20 --dtype f4 --chunks 5,4 --fill nan --dimension-names y, \
+             --attributes {\"a\":1} --chunk-keys v2 --codecs none",
+        )
+        .unwrap();
+        assert_eq!(document["fill_value"], "NaN");
+        assert_eq!(document["dimension_names"], json!(["y", null]));
+        assert_eq!(document["attributes"], json!({"a": 1}));
+        assert_eq!(document["chunk_key_encoding"]["configuration"]["separator"], ".");
+        assert_eq!(document["codecs"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let base = "--shape 10,20 --dtype i2";
+        for options in [
+            "--chunks 5",
+            "--chunks 5,0",
+            "--chunks 5,5 --shards 12,10",
+            "--chunks 5,5 --shards 10",
+            "--chunks 5,5 --dimension-names x",
+            "--chunks 5,5 --attributes [1]",
+            "--chunks 5,5 --attributes {",
+            "--chunks 5,5 --fill 1.5",
+            "--chunks 5,5 --fill 32768",
+            "--chunks 5,5 --chunk-keys v3",
+            "--chunks 5,5 --chunk-keys v2:-",
+        ] {
+            let error = create(&format!("{base} {options}")).unwrap_err();
+            assert_eq!(error.kind(), fuzarr::Kind::InvalidArgument, "{options}");
+        }
+    }
+
+    #[test]
+    fn types_go_by_zarr_and_numpy_names() {
+        for (text, expected) in [
+            ("int16", DataType::Int16),
+            ("<i2", DataType::Int16),
+            ("|b1", DataType::Bool),
+            ("r24", DataType::Raw(3)),
+            ("V3", DataType::Raw(3)),
+            ("c16", DataType::Complex128),
+            ("str", DataType::String),
+        ] {
+            assert_eq!(data_type(text).unwrap(), expected, "{text}");
+        }
+        for text in ["i3", ">i2", "V0", "V", "", "int"] {
+            assert!(data_type(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! From `STORE[/path]` to the folder that is the store and the path of a node in it.
+
+use fuzarr::{Error, Result};
+use std::io::ErrorKind::{NotADirectory, NotFound};
+use std::path::{Component, Path, PathBuf};
+
+/// The file that makes a folder a node of Zarr v3.
+const METADATA: &str = "zarr.json";
+/// Files that make a folder a node of Zarr v2.
+const METADATA_V2: [&str; 2] = [".zarray", ".zgroup"];
+
+/// A node's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The folder that is the store.
+    pub store: PathBuf,
+    /// The node's path in it, with `/` between names; empty for the root.
+    pub path: String,
+}
+
+/// Finds the node at `given`, which must exist.
+///
+/// The store is the outermost folder reached from the node through folders that all hold metadata.
+///
+/// # Errors
+/// `NotFound` if no node is there, `Unsupported` for Zarr v2 and for what is not a local folder,
+/// `InvalidArgument` for a path that cannot be one.
+pub fn existing(given: &Path) -> Result<Location> {
+    let place = Place::new(given)?;
+    if !place.missing.as_os_str().is_empty() {
+        return Err(not_found(given, "there is no such folder", &place.found));
+    }
+    if !holds_metadata(&place.found) {
+        if let Some(file) = METADATA_V2.iter().find(|file| place.found.join(file).is_file()) {
+            return Err(unsupported("Zarr v2", given).with("file", file));
+        }
+        return Err(not_found(given, "the folder holds no zarr.json", &place.found));
+    }
+    place.location(&place.found)
+}
+
+/// Finds where a node is to be made at `given`: in the store that is there, or else as the root of
+/// a new one.
+///
+/// # Errors
+/// `Unsupported` and `InvalidArgument` as [`existing`].
+pub fn new(given: &Path) -> Result<Location> {
+    let place = Place::new(given)?;
+    // A folder of v2 would be a v2 store with a v3 node inside, which no program would find.
+    if let Some(folder) = place.found.ancestors().find(|folder| holds_metadata_v2(folder)) {
+        return Err(unsupported("adding to a store of Zarr v2", folder));
+    }
+    match place.found.ancestors().find(|folder| holds_metadata(folder)) {
+        Some(nearest) => place.location(nearest),
+        None => Ok(Location { store: place.whole(), path: String::new() }),
+    }
+}
+
+/// A path as far as it exists, without links or `..`, and the names that do not exist yet.
+struct Place {
+    found: PathBuf,
+    missing: PathBuf,
+}
+
+impl Place {
+    fn new(given: &Path) -> Result<Self> {
+        let text = given.to_string_lossy();
+        if text.is_empty() {
+            return Err(Error::invalid_argument("the path of the store is empty"));
+        }
+        if text.contains("://") && !given.exists() {
+            return Err(unsupported("stores that are not local folders", given));
+        }
+        let failed = |error| {
+            Error::io("the folder cannot be looked at")
+                .with("path", given.display())
+                .with_source(error)
+        };
+        let absolute = std::path::absolute(given).map_err(failed)?;
+        for folder in absolute.ancestors() {
+            let found = match folder.canonicalize() {
+                Ok(found) => found,
+                Err(error) if matches!(error.kind(), NotFound | NotADirectory) => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            if !found.is_dir() {
+                return Err(Error::invalid_argument("a store is a folder; this is a file")
+                    .with("path", folder.display()));
+            }
+            let missing = absolute.strip_prefix(folder).unwrap_or(Path::new("")).to_owned();
+            if missing.components().any(|part| !matches!(part, Component::Normal(_))) {
+                return Err(Error::invalid_argument("`..` below a folder that does not exist")
+                    .with("path", given.display()));
+            }
+            return Ok(Self { found, missing });
+        }
+        Err(not_found(given, "there is no such folder", Path::new("/")))
+    }
+
+    fn whole(&self) -> PathBuf {
+        if self.missing.as_os_str().is_empty() {
+            return self.found.clone();
+        }
+        self.found.join(&self.missing)
+    }
+
+    /// The place in the store that the node in folder `nearest` belongs to.
+    fn location(&self, nearest: &Path) -> Result<Location> {
+        let store = nearest.ancestors().take_while(|folder| holds_metadata(folder)).last();
+        let store = store.unwrap_or(nearest).to_owned();
+        let whole = self.whole();
+        let names = whole.strip_prefix(&store).unwrap_or(Path::new("")).iter().map(|name| {
+            name.to_str().ok_or_else(|| {
+                Error::invalid_argument("the path of a node must be UTF-8")
+                    .with("path", whole.display())
+            })
+        });
+        let path = names.collect::<Result<Vec<_>>>()?.join("/");
+        Ok(Location { store, path })
+    }
+}
+
+fn holds_metadata(folder: &Path) -> bool {
+    folder.join(METADATA).is_file()
+}
+
+fn holds_metadata_v2(folder: &Path) -> bool {
+    !holds_metadata(folder) && METADATA_V2.iter().any(|file| folder.join(file).is_file())
+}
+
+fn not_found(given: &Path, reason: &str, looked: &Path) -> Error {
+    let mut error = Error::not_found(format!("no Zarr array or group here: {reason}"))
+        .with("path", given.display());
+    let nearest = looked.ancestors().find(|folder| holds_metadata(folder));
+    if let Some(nearest) = nearest.filter(|&nearest| nearest != looked || !given.exists()) {
+        error = error.with("nearest", nearest.display());
+    }
+    error
+}
+
+fn unsupported(what: &str, path: &Path) -> Error {
+    Error::unsupported(format!("not supported: {what}")).with("path", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fuzarr::Kind;
+
+    /// A folder with these files in it, and its path without links.
+    fn folder(files: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "{}").unwrap();
+        }
+        let root = folder.path().canonicalize().unwrap();
+        (folder, root)
+    }
+
+    fn at(store: PathBuf, path: &str) -> Location {
+        Location { store, path: path.into() }
+    }
+
+    const HIERARCHY: &[&str] = &[
+        "h/a/zarr.json",
+        "h/a/b/zarr.json",
+        "h/a/b/c/zarr.json",
+        "h/a/b/c/c/0",
+        "h/a/x/y/zarr.json",
+    ];
+
+    #[test]
+    fn the_store_is_the_outermost_folder_with_metadata() {
+        let (_guard, root) = folder(HIERARCHY);
+        let a = root.join("h/a");
+        assert_eq!(existing(&a).unwrap(), at(a.clone(), ""));
+        assert_eq!(existing(&a.join("b/c/")).unwrap(), at(a.clone(), "b/c"));
+        assert_eq!(existing(&a.join("b/./c/../../b")).unwrap(), at(a.clone(), "b"));
+        // Between this node and the group above it a folder has no metadata.
+        assert_eq!(existing(&a.join("x/y")).unwrap(), at(a.join("x/y"), ""));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let (_guard, root) = folder(HIERARCHY);
+        for missing in ["h", "h/a/x", "h/a/b/c/c", "nowhere", "h/a/b/nowhere"] {
+            let error = existing(&root.join(missing)).unwrap_err();
+            assert_eq!(error.kind(), Kind::NotFound, "{missing}");
+            assert_eq!(error.context("path"), root.join(missing).to_str(), "{missing}");
+        }
+        let error = existing(&root.join("h/a/b/nowhere")).unwrap_err();
+        assert_eq!(error.context("nearest"), root.join("h/a/b").to_str());
+        assert_eq!(existing(&root.join("nowhere")).unwrap_err().context("nearest"), None);
+        let file = existing(&root.join("h/a/zarr.json")).unwrap_err();
+        assert_eq!(file.kind(), Kind::InvalidArgument);
+        let below = existing(&root.join("h/a/zarr.json/b")).unwrap_err();
+        assert_eq!(below.kind(), Kind::InvalidArgument);
+        assert_eq!(existing(Path::new("")).unwrap_err().kind(), Kind::InvalidArgument);
+    }
+
+    #[test]
+    fn new_nodes_go_into_the_store_that_is_there() {
+        let (_guard, root) = folder(HIERARCHY);
+        let a = root.join("h/a");
+        assert_eq!(new(&a.join("b/d")).unwrap(), at(a.clone(), "b/d"));
+        assert_eq!(new(&a.join("p/q/r")).unwrap(), at(a.clone(), "p/q/r"));
+        assert_eq!(new(&a.join("b")).unwrap(), at(a.clone(), "b"));
+        assert_eq!(new(&a).unwrap(), at(a.clone(), ""));
+        assert_eq!(new(&root.join("n/ew.zarr")).unwrap(), at(root.join("n/ew.zarr"), ""));
+        assert_eq!(new(&root.join("h")).unwrap(), at(root.join("h"), ""));
+        let error = new(&root.join("n/../../x")).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+    }
+
+    #[test]
+    fn zarr_v2_and_remote_stores_are_refused_by_name() {
+        let (_guard, root) =
+            folder(&["a/.zarray", "g/.zgroup", "g/b/.zarray", "both/.zgroup", "both/zarr.json"]);
+        for given in ["a", "g", "g/b"] {
+            let error = existing(&root.join(given)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Unsupported, "{given}");
+            assert!(error.message().contains("Zarr v2"), "{given}");
+        }
+        assert_eq!(new(&root.join("g/new")).unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(existing(&root.join("both")).unwrap(), at(root.join("both"), ""));
+        let error = existing(Path::new("s3://bucket/x.zarr")).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported);
+    }
+}
