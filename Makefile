@@ -1,0 +1,61 @@
+# The front door. Everything that is installed lands in this folder: .venv/ .tools/ target/
+CARGO ?= cargo
+PYTHON ?=
+FUZZ_SECONDS ?= 60
+PYTEST_ARGS ?= -n auto
+
+FUZARR := target/release/fuzarr
+VENV := .venv/.installed
+CARGO_FUZZ := .tools/bin/cargo-fuzz
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz release clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: release $(VENV) ## Store real MRI volumes, look at them, read slices, verify
+	.venv/bin/python demo/demo.py --fuzarr $(FUZARR)
+
+test: $(VENV) ## Run every test: Rust, then interop with zarr-python, zarrs and tensorstore
+	$(CARGO) test
+	@$(MAKE) --no-print-directory release
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
+	.venv/bin/python -m pytest tests $(PYTEST_ARGS)
+
+check: $(VENV) ## Formatting, layers, lints, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) test --quiet --package fuzarr --test layers
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	.venv/bin/ruff check --quiet tests demo crates
+	.venv/bin/ruff format --check --quiet tests demo crates
+
+bench: ## Measure beside the zarrs crate
+	$(CARGO) run --release --quiet -p fuzarr-bench
+
+fuzz: $(CARGO_FUZZ) ## Fuzz every target, FUZZ_SECONDS (60) each; needs a nightly toolchain
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \
+	  echo "make fuzz needs a nightly Rust toolchain: rustup toolchain install nightly" >&2; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "== $$target: $(FUZZ_SECONDS) s"; \
+	  PATH="$(CURDIR)/.tools/bin:$$PATH" $(CARGO) +nightly fuzz run "$$target" -- \
+	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 || exit 1; \
+	done
+
+release:
+	$(CARGO) build --release --bin fuzarr
+
+clean: ## Remove what was built and installed here
+	rm -rf .venv .tools target
+
+$(VENV): tests/requirements.txt tests/find_python
+	@python=$$(PYTHON="$(PYTHON)" tests/find_python) && \
+	echo "Installing the test environment into .venv ($$python)" && \
+	"$$python" -m venv --clear .venv && \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(CARGO_FUZZ):
+	$(CARGO) install --quiet --locked cargo-fuzz --root .tools
