@@ -42,15 +42,16 @@ fn array(document: &[u8]) -> Result<Array, Error> {
 /// The reading of a selection: `len(plan)` objects, each driven by a `Machine`.
 #[pyclass(frozen, module = "fuzarr")]
 struct ReadPlan {
-    plan: fuzarr::plan::ReadPlan,
     shape: Vec<u64>,
-    output: Mutex<Option<Output<'static>>>,
+    machines: Mutex<Vec<Option<ReadMachine<'static>>>>,
+    output: Mutex<Option<Arc<Output<'static>>>>,
 }
 
 #[pymethods]
 impl ReadPlan {
     #[new]
-    fn new(document: &[u8], selection: &str) -> PyResult<Self> {
+    #[pyo3(signature = (document, selection, ranges = true))]
+    fn new(document: &[u8], selection: &str, ranges: bool) -> PyResult<Self> {
         let build = || {
             let array = array(document)?;
             let resolved = array.resolve(&Selection::parse(selection)?)?;
@@ -59,14 +60,15 @@ impl ReadPlan {
             let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
             let layout = array.layout().clone();
             let plan = fuzarr::plan::ReadPlan::new(layout, resolved, ReadOptions::default())?;
-            let output = Mutex::new(Some(Output::owned(zeroed(size)?)));
-            Ok(Self { plan, shape, output })
+            let (machines, output) = plan.machines(Output::owned(zeroed(size)?), ranges);
+            let machines = Mutex::new(machines.into_iter().map(Some).collect());
+            Ok(Self { shape, machines, output: Mutex::new(Some(output)) })
         };
         build().map_err(raise)
     }
 
     fn __len__(&self) -> usize {
-        self.plan.objects()
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The shape of the result.
@@ -75,22 +77,19 @@ impl ReadPlan {
         self.shape.clone()
     }
 
-    /// A machine for object `number`. `ranges`: whether parts of objects can be fetched.
-    fn machine(&self, number: usize, ranges: bool) -> PyResult<ObjectMachine> {
-        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let output = output.ok_or_else(|| PyValueError::new_err("the result was taken"))?;
-        if number >= self.plan.objects() {
-            return Err(PyValueError::new_err("there is no such object in the plan"));
+    /// The machine for object `number`; each is given once.
+    fn machine(&self, number: usize) -> PyResult<ObjectMachine> {
+        let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        match machines.get_mut(number).and_then(Option::take) {
+            Some(machine) => Ok(ObjectMachine::new(machine)),
+            None => Err(PyValueError::new_err("the plan has no such machine, or gave it before")),
         }
-        let mut machine = ReadMachine::new(&self.plan, output, ranges);
-        machine.begin(&self.plan, number);
-        Ok(ObjectMachine::new(machine))
     }
 
     /// The bytes of the result, once all machines are done.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match output.and_then(Output::into_vec) {
+        match output.and_then(Arc::into_inner).and_then(Output::into_vec) {
             Some(memory) => Ok(PyBytes::new(py, &memory)),
             None => Err(PyValueError::new_err("machines of the plan are still at work")),
         }
@@ -200,7 +199,7 @@ impl ObjectMachine {
             i64::try_from(number).map_err(|_| PyValueError::new_err("a span beyond 2^63"))
         };
         let span = |span: &Span| match span {
-            Span::Whole => Ok((None, None)),
+            Span::Whole(_) => Ok((None, None)),
             Span::Prefix(length) => Ok((Some(0), Some(*length))),
             Span::Suffix(length) => Ok((Some(-signed(*length)?), None)),
             Span::Range(range) => Ok((Some(signed(range.start)?), Some(range.end))),

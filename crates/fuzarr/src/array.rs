@@ -9,7 +9,7 @@ use crate::error::{Error, Result, ResultExt};
 use crate::exec;
 use crate::grid::{ChunkKeyEncoding, RegularGrid};
 use crate::hierarchy;
-use crate::metadata::{ArrayMetadata, Node};
+use crate::metadata::{ArrayMetadata, Node, NodePath};
 use crate::plan::{Layout, ReadOptions, ReadPlan, WriteOptions, WritePlan};
 use crate::selection::{Resolved, Selection};
 use crate::store::{Store, join};
@@ -70,6 +70,7 @@ impl Array {
         metadata: ArrayMetadata,
         registry: &Registry,
     ) -> Result<Self> {
+        let node = NodePath::parse(path)?;
         let bind = || {
             let data_type = DataType::from_extension(&metadata.data_type)?;
             let fill = fill_from_json(data_type, &metadata.fill_value)?;
@@ -78,13 +79,14 @@ impl Array {
             let resolved = registry.chain(&metadata.codecs)?;
             let spec = ChunkSpec { shape: grid.chunk_shape, data_type, fill };
             let chain = Arc::new(Prepared::new(&resolved.codecs, spec)?);
-            let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
-            let layout = Layout { prefix, shape: metadata.shape.clone(), keys, chain };
+            let layout =
+                Layout { prefix: node.prefix(), shape: metadata.shape.clone(), keys, chain };
             Ok((data_type, layout, resolved.skipped))
         };
         let (data_type, layout, skipped) = bind().context("array", || format!("/{path}"))?;
         let metadata = Arc::new(metadata);
-        Ok(Self { store, path: path.to_owned(), metadata, data_type, layout, skipped })
+        let path = node.as_str().to_owned();
+        Ok(Self { store, path, metadata, data_type, layout, skipped })
     }
 
     /// Writes the metadata of a new array at `path`, and groups above it where there are none.
@@ -213,7 +215,7 @@ impl Array {
         options: ReadOptions,
     ) -> Result<()> {
         let plan = ReadPlan::new(self.layout.clone(), resolved, options)?;
-        exec::read(&plan, &*self.store, &Output::borrowed(output))?;
+        exec::read(&plan, &*self.store, Output::borrowed(output))?;
         if self.data_type == DataType::Bool && output.iter().any(|&byte| byte > 1) {
             return Err(Error::corrupt("a bool is neither 0 nor 1")
                 .with("array", format!("/{}", self.path)));

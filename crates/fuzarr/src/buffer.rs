@@ -5,7 +5,6 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -150,43 +149,27 @@ impl Buffer {
     }
 }
 
-/// The memory that a read fills. Units on several threads hold clones of it and write disjoint
-/// elements.
-#[derive(Debug, Clone)]
+/// The memory that a read fills. Not to be cloned: the machines of one plan share it, and write
+/// disjoint elements, each once.
+#[derive(Debug)]
 pub struct Output<'a> {
     start: NonNull<u8>,
     length: usize,
-    owner: Option<Arc<Owner>>,
+    /// The capacity of the vector that the memory was, if it was handed over.
+    owned: Option<usize>,
     borrowed: PhantomData<&'a mut [u8]>,
 }
 
-/// Memory handed over to an output that outlives its maker's stack frame.
-#[derive(Debug)]
-struct Owner {
-    start: NonNull<u8>,
-    length: usize,
-    capacity: usize,
-}
-
 // SAFETY: an output is a place to write plain bytes; that no two units write the same byte is the
-// contract of `write_at`, the only access.
+// contract of `part` and of the copy kernels, the only access.
 unsafe impl Send for Output<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Output<'_> {}
-// SAFETY: an owner is a `Vec<u8>` in parts, which is `Send` and `Sync`.
-unsafe impl Send for Owner {}
-// SAFETY: as for `Send`.
-unsafe impl Sync for Owner {}
 
-impl Drop for Owner {
+impl Drop for Output<'_> {
     fn drop(&mut self) {
-        // SAFETY: the parts come from a `Vec<u8>` that `Output::owned` took apart, once.
-        drop(unsafe { Vec::from_raw_parts(self.start.as_ptr(), self.length, self.capacity) });
+        drop(self.take());
     }
-}
-
-fn start_of(memory: &mut [u8]) -> NonNull<u8> {
-    NonNull::from(memory).cast()
 }
 
 impl<'a> Output<'a> {
@@ -194,25 +177,30 @@ impl<'a> Output<'a> {
     #[must_use]
     pub fn borrowed(memory: &'a mut [u8]) -> Self {
         let length = memory.len();
-        Self { start: start_of(memory), length, owner: None, borrowed: PhantomData }
+        let start = NonNull::from(memory).cast();
+        Self { start, length, owned: None, borrowed: PhantomData }
     }
 
     /// Output into memory of its own; [`into_vec`](Self::into_vec) gives it back.
     #[must_use]
     pub fn owned(memory: Vec<u8>) -> Output<'static> {
         let mut memory = std::mem::ManuallyDrop::new(memory);
-        let (length, capacity) = (memory.len(), memory.capacity());
-        let start = start_of(&mut memory);
-        let owner = Some(Arc::new(Owner { start, length, capacity }));
-        Output { start, length, owner, borrowed: PhantomData }
+        let (length, owned) = (memory.len(), Some(memory.capacity()));
+        // SAFETY: a vector's pointer is never null.
+        let start = unsafe { NonNull::new_unchecked(memory.as_mut_ptr()) };
+        Output { start, length, owned, borrowed: PhantomData }
     }
 
-    /// The memory of an [`owned`](Self::owned) output, if this is the last clone of it.
+    /// The memory of an [`owned`](Self::owned) output; `None` for a borrowed one.
     #[must_use]
-    pub fn into_vec(self) -> Option<Vec<u8>> {
-        let owner = std::mem::ManuallyDrop::new(Arc::into_inner(self.owner?)?);
-        // SAFETY: as in `Owner::drop`, which does not run for this owner.
-        Some(unsafe { Vec::from_raw_parts(owner.start.as_ptr(), owner.length, owner.capacity) })
+    pub fn into_vec(mut self) -> Option<Vec<u8>> {
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let capacity = self.owned.take()?;
+        // SAFETY: the parts come from a `Vec<u8>` that `owned` took apart, and are taken once.
+        Some(unsafe { Vec::from_raw_parts(self.start.as_ptr(), self.length, capacity) })
     }
 
     /// Bytes of the output.

@@ -4,6 +4,7 @@
 //! nothing is a group without one.
 
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::metadata::json::MAX_DOCUMENT_SIZE;
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::store::{Precondition, Span, Store, join};
 
@@ -15,43 +16,60 @@ pub const DOCUMENT: &str = "zarr.json";
 /// # Errors
 /// `InvalidMetadata` with the document's key; `InvalidArgument` for an impossible path; `Io`.
 pub fn read_node(store: &dyn Store, path: &str) -> Result<Option<Node>> {
-    NodePath::parse(path)?;
-    let key = join(path, DOCUMENT);
+    let key = NodePath::parse(path)?.key(DOCUMENT);
     let read = || {
         let Some(object) = store.open(&key).now()? else { return Ok(None) };
-        let Some(piece) = object.read(Span::Whole, Vec::new()).now()? else { return Ok(None) };
-        Node::from_bytes(piece.bytes.as_slice()).map(Some)
+        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
+        piece.map(|piece| Node::from_bytes(piece.bytes.as_slice())).transpose()
     };
     read().context("key", || &key)
 }
 
 /// Writes the document of a new node at `path`, and groups above it where there are none.
+/// Consolidated metadata of the groups above, which the new node makes stale, is dropped before.
 ///
 /// # Errors
 /// `AlreadyExists` if there is a node already, `InvalidArgument` for a path that no node may have
 /// or one below an array, `Io`.
 pub fn create_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
-    NodePath::parse(path)?.check_creatable()?;
-    for (end, _) in path.match_indices('/').chain((!path.is_empty()).then_some((0, ""))) {
-        let above = &path[..end];
-        match read_node(store, above)? {
-            Some(Node::Group(_)) => {}
-            Some(Node::Array(_)) => {
-                return Err(Error::invalid_argument("a node cannot be inside an array")
-                    .with("array", above));
-            }
-            None => {
-                put_node(store, above, &Node::Group(GroupMetadata::default())).or_else(|error| {
-                    if error.kind() == Kind::AlreadyExists { Ok(()) } else { Err(error) }
-                })?
-            }
+    let path = NodePath::parse(path)?;
+    path.check_creatable()?;
+    let mut above = Vec::new();
+    let mut parent = path.parent();
+    while let Some(folder) = parent {
+        parent = folder.parent();
+        above.push((read_node(store, folder.as_str())?, folder));
+    }
+    if let Some((_, array)) = above.iter().find(|(node, _)| matches!(node, Some(Node::Array(_)))) {
+        return Err(Error::invalid_argument("a node cannot be inside an array")
+            .with("array", format!("/{}", array.as_str())));
+    }
+    // The root first: whatever happens on the way, every group can be reached.
+    for (group, folder) in above.into_iter().rev() {
+        match group {
+            Some(Node::Group(group)) => drop_consolidated(store, &folder, group)?,
+            _ => match put_node(store, &folder, &Node::Group(GroupMetadata::default())) {
+                // Another writer was quicker.
+                Err(error) if error.kind() == Kind::AlreadyExists => {}
+                other => other?,
+            },
         }
     }
-    put_node(store, path, node)
+    put_node(store, &path, node)
 }
 
-fn put_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
-    let key = join(path, DOCUMENT);
+/// Takes consolidated metadata out of a group below which something changes: readers that trust it
+/// would not see that. Without it they list the store.
+fn drop_consolidated(store: &dyn Store, path: &NodePath, group: GroupMetadata) -> Result<()> {
+    if group.consolidated.is_none() {
+        return Ok(());
+    }
+    let document = Node::Group(GroupMetadata { consolidated: None, ..group }).to_bytes();
+    store.put(&path.key(DOCUMENT), &[&document], Precondition::None).now()
+}
+
+fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
+    let key = path.key(DOCUMENT);
     let document = node.to_bytes();
     store.put(&key, &[&document], Precondition::Absent).now().map_err(|error| {
         if error.kind() == Kind::Conflict {

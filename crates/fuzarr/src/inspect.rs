@@ -60,7 +60,7 @@ pub fn stored_objects(
     grid: &[u64],
 ) -> Result<Vec<StoredObject>> {
     let mut search = Search { store, prefix: prefix(path), keys, grid, objects: Vec::new() };
-    search.collect(path, 0)?;
+    search.collect(path)?;
     search.objects.sort_unstable_by(|one, other| one.chunk.cmp(&other.chunk));
     Ok(search.objects)
 }
@@ -79,23 +79,34 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn collect(&mut self, folder: &str, depth: usize) -> Result<()> {
+    /// Whether keys of chunks may lie below `folder`: whether it can be completed to one.
+    fn may_lead(&self, folder: &str) -> bool {
+        let Some(start) = folder.strip_prefix(&self.prefix) else { return false };
+        (0..=self.grid.len()).any(|missing| {
+            let key = format!("{start}{}", "/0".repeat(missing));
+            self.keys.parse_key(&key, self.grid.len()).is_some_and(|chunk| self.is_inside(&chunk))
+        })
+    }
+
+    fn is_inside(&self, chunk: &[u64]) -> bool {
+        chunk.iter().zip(self.grid).all(|(at, extent)| at < extent)
+    }
+
+    fn collect(&mut self, folder: &str) -> Result<()> {
         let listing = self.store.list(folder).now()?;
         for (name, size) in listing.objects {
             let key = join(folder, &name);
             let chunk = key
                 .strip_prefix(&self.prefix)
                 .and_then(|key| self.keys.parse_key(key, self.grid.len()));
-            let inside =
-                |chunk: &Vec<u64>| chunk.iter().zip(self.grid).all(|(at, extent)| at < extent);
-            if let Some(chunk) = chunk.filter(inside) {
+            if let Some(chunk) = chunk.filter(|chunk| self.is_inside(chunk)) {
                 self.objects.push(StoredObject { chunk, key, size });
             }
         }
-        // A key has at most one folder a dimension and one for the encoding's own.
-        if depth <= self.grid.len() {
-            for name in listing.prefixes {
-                self.collect(&join(folder, &name), depth + 1)?;
+        for name in listing.prefixes {
+            let below = join(folder, &name);
+            if self.may_lead(&below) {
+                self.collect(&below)?;
             }
         }
         Ok(())
@@ -123,7 +134,7 @@ impl Array {
             extents.iter().fold(1_u64, |product, &extent| product.saturating_mul(extent))
         };
         let mut storage = Storage {
-            bytes: objects.iter().map(|object| object.size).sum(),
+            bytes: objects.iter().fold(0, |sum, object| object.size.saturating_add(sum)),
             objects: objects.len() as u64,
             possible_objects: product(&layout.grid()),
             ..Storage::default()
@@ -138,7 +149,7 @@ impl Array {
                 let mut stored = 0;
                 for object in &objects {
                     let plan = self.object_plan(&object.chunk)?;
-                    stored += exec::survey(&plan, &**self.store(), 0)? as u64;
+                    stored += exec::survey(&plan, &**self.store())?;
                 }
                 storage.inner_chunks = Some(stored);
             }
@@ -164,20 +175,21 @@ impl Array {
     /// decoded. `progress` is told of each object before it is read.
     ///
     /// # Errors
-    /// Only those of listing; what is wrong with the data is in the result.
+    /// `Io` if the store cannot be listed, `Limit` if a chunk cannot be allocated or the grid ends
+    /// beyond 2^63; what is wrong with the data is in the result.
     pub fn verify(&self, mut progress: impl FnMut(&StoredObject)) -> Result<Verification> {
         let mut found = Verification::default();
         let mut memory = None;
         for object in self.stored_objects()? {
             progress(&object);
             found.objects += 1;
-            found.bytes += object.size;
+            found.bytes = found.bytes.saturating_add(object.size);
             let memory = match &mut memory {
                 Some(memory) => memory,
                 none => none.insert(zeroed(self.layout().chain.length as u64)?),
             };
             let plan = self.object_plan(&object.chunk)?;
-            let mut damage = exec::check(&plan, &**self.store(), &Output::borrowed(memory));
+            let mut damage = exec::check(&plan, &**self.store(), Output::borrowed(memory));
             // What only a typed read finds: a bool that is none.
             if damage.is_empty()
                 && self.data_type() == DataType::Bool

@@ -202,6 +202,52 @@ fn shared_overlapping_and_unordered_entries_are_legal() {
     assert!(array.verify(|_| {}).unwrap().damage.is_empty());
 }
 
+/// A shard of `slots` inner chunks of `inner`, all of whose index entries are `entry`.
+fn shared(slots: u64, inner: &Value, extent: u64, entry: (u64, u64), payload: &[u8]) -> Array {
+    let mut codecs = sharding(inner.clone(), "end");
+    codecs[0]["configuration"]["chunk_shape"] = json!([extent]);
+    codecs[0]["configuration"]["index_codecs"] = json!([little()]);
+    let length = slots * extent;
+    let text = document(&[length], &[length], codecs).to_string();
+    let Node::Array(metadata) = Node::from_bytes(text.as_bytes()).unwrap() else { panic!() };
+    let store = Arc::new(MemoryStore::new());
+    let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
+    let pair = [entry.0.to_le_bytes(), entry.1.to_le_bytes()].concat();
+    put(&store, "a/c/0", &[payload, &pair.repeat(slots as usize)].concat());
+    array
+}
+
+#[test]
+fn entries_that_share_bytes_cannot_stand_for_endless_work() {
+    // Each entry is far longer than an inner chunk of four elements can be.
+    let raw = json!([little(), {"name": "crc32c"}]);
+    let array = shared(1 << 12, &raw, 4, (0, 1 << 16), &vec![0; 1 << 16]);
+    for selection in ["5", ""] {
+        assert_eq!(read(&array, selection).unwrap_err().kind(), Kind::Corrupt);
+    }
+    let one = Selection::parse("5").unwrap();
+    let write = array.write(&one, &1_u16.to_ne_bytes(), WriteOptions::default());
+    assert_eq!(write.unwrap_err().kind(), Kind::Corrupt);
+    // One empty inner shard of many slots, shared by every slot of the outer one.
+    let mut nested = sharding(json!([little()]), "end");
+    nested[0]["configuration"]["chunk_shape"] = json!([1]);
+    nested[0]["configuration"]["index_codecs"] = json!([little()]);
+    let payload = vec![u8::MAX; 1 << 18];
+    let array = shared(1 << 12, &nested, 1 << 14, (0, 1 << 18), &payload);
+    assert_eq!(read(&array, "::16384").unwrap_err().kind(), Kind::Limit);
+    assert_eq!(array.storage(true).unwrap_err().kind(), Kind::Limit);
+    assert_eq!(read(&array, "16384").unwrap(), 5_u16.to_ne_bytes());
+}
+
+#[test]
+fn an_object_larger_than_any_chunk_is_not_read() {
+    let (store, array) = written(json!([little()]));
+    put(&store, "a/c/0", &[0; 25]);
+    let error = read(&array, "0").unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert_eq!(error.context("key"), Some("a/c/0"));
+}
+
 #[test]
 fn a_partial_write_into_a_damaged_shard_is_refused_and_a_whole_one_replaces_it() {
     let (array, before) = with_index([8, 8, 0, u64::MAX, 16, 8]);
@@ -211,7 +257,8 @@ fn a_partial_write_into_a_damaged_shard_is_refused_and_a_whole_one_replaces_it()
     };
     assert_eq!(write("0").unwrap_err().kind(), Kind::Corrupt);
     let object = array.store().open("a/c/0").now().unwrap().unwrap();
-    let kept = object.read(fuzarr::store::Span::Whole, Vec::new()).now().unwrap().unwrap();
+    let kept =
+        object.read(fuzarr::store::Span::Whole(u64::MAX), Vec::new()).now().unwrap().unwrap();
     assert_eq!(kept.bytes.as_slice(), before, "the damaged object was changed");
     write(":12").unwrap();
     assert_eq!(read(&array, ":12").unwrap(), 1_u16.to_ne_bytes().repeat(12));

@@ -18,6 +18,8 @@ use fuzarr::store::{LocalStore, MemoryStore, Metered, Precondition, Span, Store,
 use fuzarr::{Array, Kind, Selection, Term};
 use serde_json::json;
 
+const WHOLE: Span = Span::Whole(u64::MAX);
+
 fn get(store: &dyn Store, key: &str, span: Span) -> Option<Vec<u8>> {
     let object = store.open(key).now().unwrap()?;
     let piece = object.read(span, Vec::new()).now().unwrap().unwrap();
@@ -29,9 +31,9 @@ fn put(store: &dyn Store, key: &str, parts: &[&[u8]]) {
 }
 
 fn objects_and_ranges(store: &dyn Store) {
-    assert_eq!(get(store, "a/b", Span::Whole), None);
+    assert_eq!(get(store, "a/b", WHOLE), None);
     put(store, "a/b", &[b"01", b"", b"23456", b"789"]);
-    assert_eq!(get(store, "a/b", Span::Whole).unwrap(), b"0123456789");
+    assert_eq!(get(store, "a/b", WHOLE).unwrap(), b"0123456789");
     assert_eq!(get(store, "a/b", Span::Range(3..5)).unwrap(), b"34");
     assert_eq!(get(store, "a/b", Span::Range(4..4)).unwrap(), b"");
     assert_eq!(get(store, "a/b", Span::Prefix(3)).unwrap(), b"012");
@@ -41,16 +43,18 @@ fn objects_and_ranges(store: &dyn Store) {
     let object = store.open("a/b").now().unwrap().unwrap();
     let beyond = object.read(Span::Range(8..11), Vec::new()).now();
     assert_eq!(beyond.unwrap_err().kind(), Kind::Corrupt);
+    let larger = object.read(Span::Whole(9), Vec::new()).now();
+    assert_eq!(larger.unwrap_err().kind(), Kind::Corrupt);
     put(store, "a/b", &[b"short"]);
-    assert_eq!(get(store, "a/b", Span::Whole).unwrap(), b"short");
+    assert_eq!(get(store, "a/b", WHOLE).unwrap(), b"short");
     // The pinned object is still the old one, whatever happens to the key.
-    let pinned = object.read(Span::Whole, Vec::new()).now().unwrap().unwrap();
+    let pinned = object.read(WHOLE, Vec::new()).now().unwrap().unwrap();
     assert_eq!(pinned.bytes.as_slice(), b"0123456789");
     assert_eq!(pinned.object_size, 10);
     store.delete("a/b", Precondition::None).now().unwrap();
     store.delete("a/b", Precondition::None).now().unwrap();
     store.delete("never/was", Precondition::None).now().unwrap();
-    assert_eq!(get(store, "a/b", Span::Whole), None);
+    assert_eq!(get(store, "a/b", WHOLE), None);
 }
 
 fn preconditions(store: &dyn Store) {
@@ -61,7 +65,7 @@ fn preconditions(store: &dyn Store) {
     fails(store.put("k", &[b"2"], Precondition::Absent).now());
     let version = || {
         let object = store.open("k").now().unwrap().unwrap();
-        object.read(Span::Whole, Vec::new()).now().unwrap();
+        object.read(WHOLE, Vec::new()).now().unwrap();
         (object.version().unwrap(), object)
     };
     let (first, held) = version();
@@ -75,7 +79,7 @@ fn preconditions(store: &dyn Store) {
     store.delete("k", Precondition::Unchanged(second.clone())).now().unwrap();
     fails(store.put("k", &[b"4"], Precondition::Unchanged(second)).now());
     drop(held);
-    assert_eq!(get(store, "k", Span::Whole), None);
+    assert_eq!(get(store, "k", WHOLE), None);
 }
 
 fn listings(store: &dyn Store) {

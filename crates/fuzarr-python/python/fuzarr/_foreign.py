@@ -54,9 +54,9 @@ async def read(
 
     At most `concurrency` operations of the store run at once, of all objects together.
     """
-    plan = ReadPlan(document, selection)
+    plan = ReadPlan(document, selection, ranges)
     limit = asyncio.Semaphore(concurrency)
-    machines = (plan.machine(number, ranges) for number in range(len(plan)))
+    machines = (plan.machine(number) for number in range(len(plan)))
     await asyncio.gather(*(_drive(machine, store, limit) for machine in machines))
     return plan.shape, plan.take()
 

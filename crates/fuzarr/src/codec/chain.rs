@@ -16,7 +16,7 @@ use crate::shard::PreparedIndex;
 
 /// What a decoded shard with codecs around it may hold beyond its inner chunks and index: gaps
 /// are legal, but not without end.
-const SHARD_SLACK: u64 = 1 << 20;
+const SHARD_SLACK: u64 = 64 << 20;
 
 /// A chain bound to a chunk.
 ///
@@ -291,6 +291,24 @@ impl Prepared {
         let inner = Arc::new(Self::new(&codecs, spec)?);
         let index = PreparedIndex::new(&sharding.index_codecs, &grid, sharding.index_location)?;
         Ok(PreparedShard { inner, grid, slot_strides, index })
+    }
+
+    /// The codec that made the stored bytes, for errors.
+    pub(crate) fn outermost(&self) -> &'static str {
+        match (self.compressors.last(), &self.body) {
+            (Some((codec, _)), _) => codec.name(),
+            (None, Body::Shard(_)) => "sharding_indexed",
+            (None, Body::Plain { .. } | Body::Other(..)) => "bytes",
+        }
+    }
+
+    /// How many bytes an object that holds such a chunk may have. Shards may have gaps.
+    pub(crate) fn stored_limit(&self) -> u64 {
+        let limit = self.encoded_size.limit();
+        match self.open_shard() {
+            Some(_) => limit.saturating_mul(2).saturating_add(SHARD_SLACK),
+            None => limit,
+        }
     }
 
     /// The shard that the encoded bytes are, if nothing is around it: then parts of it can be read.

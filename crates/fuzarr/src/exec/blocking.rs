@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::buffer::Output;
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -32,8 +33,8 @@ fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
 /// # Errors
 /// The first error, with the key of its object; the output is unspecified then. `NotFound` for a
 /// missing object if the options make that an error.
-pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Output<'_>) -> Result<()> {
-    let mut machine = ReadMachine::new(plan, output.clone(), store.capabilities().ranges);
+pub fn read(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Result<()> {
+    let mut machine = ReadMachine::new(plan, Arc::new(output), store.capabilities().ranges);
     with_scratch(|scratch| {
         for number in 0..plan.objects() {
             machine.begin(plan, number);
@@ -62,24 +63,29 @@ pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<
     })
 }
 
-/// How many inner chunks of object `number` of `plan` are stored, from its indexes alone.
+/// How many inner chunks of the objects of `plan` are stored, from their indexes. An object that is
+/// no shard counts as one.
 ///
 /// # Errors
 /// `Corrupt` for a damaged index, with the object's key.
-pub fn survey(plan: &ReadPlan, store: &dyn Store, number: usize) -> Result<usize> {
+pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
     let ranges = store.capabilities().ranges;
-    let mut machine = ReadMachine::new(plan, Output::owned(Vec::new()), ranges);
-    machine.begin_survey(plan, number);
-    let mut scratch = Scratch::default();
-    let mut life = Life { machine: &mut machine, store, object: None };
-    let outcome = life.survey(&mut scratch);
-    outcome.context("key", || machine.key())
+    let mut machine = ReadMachine::new(plan, Arc::new(Output::owned(Vec::new())), ranges);
+    let counter = Arc::new(AtomicU64::new(0));
+    machine.count_into(Arc::clone(&counter));
+    with_scratch(|scratch| {
+        (0..plan.objects()).try_for_each(|number| {
+            machine.begin(plan, number);
+            drive(&mut machine, store, scratch).map(drop)
+        })
+    })?;
+    Ok(counter.load(Ordering::Relaxed))
 }
 
 /// Reads all objects of `plan` and gives every error instead of the first one only.
 #[must_use]
-pub fn check(plan: &ReadPlan, store: &dyn Store, output: &Output<'_>) -> Vec<Error> {
-    let mut machine = ReadMachine::new(plan, output.clone(), store.capabilities().ranges);
+pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Error> {
+    let mut machine = ReadMachine::new(plan, Arc::new(output), store.capabilities().ranges);
     let mut scratch = Scratch::default();
     let mut errors = Vec::new();
     for number in 0..plan.objects() {
@@ -106,14 +112,14 @@ pub fn drive(machine: &mut dyn Machine, store: &dyn Store, scratch: &mut Scratch
 }
 
 /// One object's life: the machine, and the version of the object that it works on.
-struct Life<'a, M: Machine + ?Sized> {
-    machine: &'a mut M,
+struct Life<'a> {
+    machine: &'a mut dyn Machine,
     store: &'a dyn Store,
     /// Held until the end, so that the version cannot be mistaken for another.
     object: Option<Box<dyn Object>>,
 }
 
-impl<M: Machine + ?Sized> Life<'_, M> {
+impl Life<'_> {
     fn run(&mut self, scratch: &mut Scratch) -> Result<bool> {
         let mut conflicts = 0;
         loop {
@@ -168,7 +174,13 @@ impl<M: Machine + ?Sized> Life<'_, M> {
         };
         let mut pieces = Vec::with_capacity(self.machine.spans().len());
         for span in self.machine.spans() {
-            match object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now()? {
+            let read = object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now();
+            let codec = self.machine.codec();
+            // An object of a size that its codecs cannot make.
+            match read.map_err(|error| match error.kind() {
+                Kind::Corrupt => error.with("codec", codec),
+                _ => error,
+            })? {
                 Some(piece) => pieces.push(piece),
                 None => {
                     self.machine.supply(None, Precondition::Absent);
@@ -186,24 +198,6 @@ impl<M: Machine + ?Sized> Life<'_, M> {
         match commit {
             Commit::Put => self.store.put(key, &self.machine.parts(), precondition).now(),
             Commit::Delete => self.store.delete(key, precondition).now(),
-        }
-    }
-}
-
-impl Life<'_, ReadMachine<'_>> {
-    fn survey(&mut self, scratch: &mut Scratch) -> Result<usize> {
-        loop {
-            let step = self.machine.next()?;
-            if let Some(count) = self.machine.inner_chunks() {
-                return Ok(count);
-            }
-            match step {
-                Step::Fetch(_) => self.fetch(scratch)?,
-                Step::Work(units) => {
-                    (0..units).try_for_each(|unit| self.machine.run(unit, scratch))?;
-                }
-                Step::Commit(_) | Step::Done { .. } => return Ok(0),
-            }
         }
     }
 }

@@ -49,6 +49,9 @@ pub trait Machine: Sync {
     /// The object's key.
     fn key(&self) -> &str;
 
+    /// The codec that makes the object's bytes, for errors.
+    fn codec(&self) -> &'static str;
+
     /// What the machine needs next. Cheap: decoding and encoding are always units of work.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Reading one stored object: fetch, decode, scatter.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::machine::{Machine, Purpose, Scratch, Step};
@@ -38,6 +39,9 @@ impl Default for ReadOptions {
     }
 }
 
+/// Bytes of nested indexes that may be decoded beyond what the object holds of them.
+const SHARED_INDEXES: u64 = 64 << 20;
+
 /// What a read has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct ReadPlan {
@@ -63,6 +67,23 @@ impl ReadPlan {
         self.tiling.len()
     }
 
+    /// A machine for each object, all filling `output`, and what the output becomes when they are
+    /// done. `ranges`: whether the store can read parts of objects.
+    #[must_use]
+    pub fn machines<'a>(
+        &self,
+        output: Output<'a>,
+        ranges: bool,
+    ) -> (Vec<ReadMachine<'a>>, Arc<Output<'a>>) {
+        let output = Arc::new(output);
+        let machine = |number| {
+            let mut machine = ReadMachine::new(self, Arc::clone(&output), ranges);
+            machine.begin(self, number);
+            machine
+        };
+        ((0..self.objects()).map(machine).collect(), output)
+    }
+
     /// The options of the request.
     #[must_use]
     pub fn options(&self) -> &ReadOptions {
@@ -70,12 +91,12 @@ impl ReadPlan {
     }
 }
 
-/// The reading of one object at a time; [`begin`](Self::begin) makes it anew and reuses its memory.
+/// The reading of one object.
 #[derive(Debug)]
 pub struct ReadMachine<'a> {
     chain: Arc<Prepared>,
     resolved: Arc<Resolved>,
-    output: Output<'a>,
+    output: Arc<Output<'a>>,
     options: ReadOptions,
     /// Whether the store can read parts.
     ranges: bool,
@@ -83,8 +104,8 @@ pub struct ReadMachine<'a> {
     region: Region,
     /// The extents of the object that lie inside the array.
     valid: Vec<u64>,
-    /// Whether only the object's indexes are wanted.
-    survey: bool,
+    /// Set if stored inner chunks are to be counted, not decoded.
+    survey: Option<Arc<AtomicU64>>,
     state: State,
     spans: Vec<Span>,
     pieces: Pieces,
@@ -92,6 +113,9 @@ pub struct ReadMachine<'a> {
     nodes: Vec<Node>,
     /// Inner chunks to decode or fill.
     leaves: Vec<Leaf>,
+    /// Which units of the present work were begun. A unit writes where no other does, but only
+    /// once: what is begun twice is refused.
+    begun: Vec<AtomicBool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,10 +205,12 @@ impl Node {
     /// What the index says of a tile's inner chunk, in an object of `size` bytes.
     fn entry(&self, tile: &Tile, size: u64) -> Result<Entry> {
         let place = self.place(size);
-        let strides = &shard(&self.chain)?.slot_strides;
-        let slot = tile.chunk.iter().zip(strides).map(|(at, stride)| at * stride).sum();
+        let shard = shard(&self.chain)?;
+        let steps = tile.chunk.iter().zip(&shard.slot_strides);
+        let slot = steps.map(|(at, stride)| at * stride).sum();
         let pairs = self.index.get().map(Vec::as_slice).unwrap_or_default();
-        PreparedIndex::entry(pairs, slot, place.end - place.start)
+        let most = shard.inner.stored_limit();
+        PreparedIndex::entry(pairs, slot, place.end - place.start, most)
     }
 }
 
@@ -202,10 +228,9 @@ fn shard(chain: &Prepared) -> Result<&PreparedShard> {
 }
 
 impl<'a> ReadMachine<'a> {
-    /// A machine for the objects of `plan`, filling `output`. `ranges`: whether the store can read
-    /// parts of objects.
-    #[must_use]
-    pub fn new(plan: &ReadPlan, output: Output<'a>, ranges: bool) -> Self {
+    /// A machine for the objects of `plan`, filling `output`. Each object is begun by one machine
+    /// only, so that no two write the same elements.
+    pub(crate) fn new(plan: &ReadPlan, output: Arc<Output<'a>>, ranges: bool) -> Self {
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
         Self::build(chain, Arc::clone(&plan.resolved), output, (plan.options, ranges), region)
@@ -214,7 +239,7 @@ impl<'a> ReadMachine<'a> {
     fn build(
         chain: Arc<Prepared>,
         resolved: Arc<Resolved>,
-        output: Output<'a>,
+        output: Arc<Output<'a>>,
         (options, ranges): (ReadOptions, bool),
         region: Region,
     ) -> Self {
@@ -227,21 +252,21 @@ impl<'a> ReadMachine<'a> {
             key: String::new(),
             region,
             valid: Vec::new(),
-            survey: false,
+            survey: None,
             state: State::Start,
             spans: Vec::new(),
             pieces: Pieces::default(),
             nodes: Vec::new(),
             leaves: Vec::new(),
+            begun: Vec::new(),
         }
     }
 
     /// Starts on object `number` of the plan.
-    pub fn begin(&mut self, plan: &ReadPlan, number: usize) {
+    pub(crate) fn begin(&mut self, plan: &ReadPlan, number: usize) {
         let tile = plan.tiling.tile(number);
         plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
         self.valid = plan.layout.valid(&tile.chunk);
-        self.survey = false;
         self.region = tile.region;
         self.state = State::Start;
         self.nodes.clear();
@@ -249,17 +274,10 @@ impl<'a> ReadMachine<'a> {
         self.pieces.clear();
     }
 
-    /// Starts on object `number` to look at its indexes only, see [`inner_chunks`](Self::inner_chunks).
-    pub fn begin_survey(&mut self, plan: &ReadPlan, number: usize) {
-        self.begin(plan, number);
-        self.survey = true;
-    }
-
-    /// How many of the object's inner chunks are stored, as soon as all indexes are decoded.
-    #[must_use]
-    pub fn inner_chunks(&self) -> Option<usize> {
-        let known = matches!(self.state, State::Data | State::Work(Job::Leaves));
-        known.then(|| self.leaves.iter().filter_map(Leaf::range).count())
+    /// Makes the machine count stored inner chunks into `counter` instead of decoding them. It
+    /// fetches indexes, and of the rest only what indexes are hidden in.
+    pub(crate) fn count_into(&mut self, counter: Arc<AtomicU64>) {
+        self.survey = Some(counter);
     }
 
     /// The first request: the index if only a part of a shard is wanted, else everything.
@@ -267,7 +285,8 @@ impl<'a> ReadMachine<'a> {
         let chain = Arc::clone(&self.chain);
         if let Some(shard) = chain.open_shard().filter(|_| self.ranges) {
             self.push_root()?;
-            if self.survey || (self.options.partial_reads && !self.wants_everything(shard)) {
+            let partial = self.options.partial_reads && !self.wants_everything(shard);
+            if partial || self.survey.is_some() {
                 let length = shard.index.length() as u64;
                 self.spans.clear();
                 self.spans.push(match shard.index.location() {
@@ -279,7 +298,7 @@ impl<'a> ReadMachine<'a> {
             }
         }
         self.spans.clear();
-        self.spans.push(Span::Whole);
+        self.spans.push(Span::Whole(self.chain.stored_limit()));
         self.state = State::Whole;
         Ok(Step::Fetch(Purpose::Whole))
     }
@@ -307,13 +326,15 @@ impl<'a> ReadMachine<'a> {
             Job::Indexes(nodes) => nodes.len(),
             Job::Leaves => self.leaves.len(),
         };
+        self.begun.clear();
+        self.begun.resize_with(units, AtomicBool::default);
         self.state = State::Work(job);
         Step::Work(units)
     }
 
     /// Whether the whole object is here, so that nothing more has to be fetched.
     fn is_whole(&self) -> bool {
-        self.spans == [Span::Whole]
+        matches!(self.spans[..], [Span::Whole(_)])
     }
 
     /// Turns decoded indexes into leaves and nested shards, and asks for what those need.
@@ -324,6 +345,11 @@ impl<'a> ReadMachine<'a> {
             self.expand_node(number, size)?;
         }
         let nested = nested..self.nodes.len();
+        self.check_indexes(nested.clone(), size)?;
+        if nested.is_empty() && self.count_leaves()? {
+            self.state = State::Finished { present: true };
+            return Ok(Step::Done { present: true });
+        }
         let job = if nested.is_empty() { Job::Leaves } else { Job::Indexes(nested.clone()) };
         if self.is_whole() {
             return Ok(self.work(job));
@@ -349,6 +375,34 @@ impl<'a> ReadMachine<'a> {
         Ok(Step::Fetch(Purpose::Index))
     }
 
+    /// Nested shards may share their bytes, indexes included; decoded, each counts by itself. What
+    /// is more than an object without sharing could hold is refused.
+    fn check_indexes(&self, nested: Range<usize>, size: u64) -> Result<()> {
+        let lengths = self.nodes[nested].iter().map(|node| Ok(shard(&node.chain)?.index.length()));
+        let total = lengths.sum::<Result<usize>>()? as u64;
+        if total > size.saturating_add(SHARED_INDEXES) {
+            return Err(Error::limit(format!(
+                "nested shards have {total} bytes of indexes in an object of {size} bytes"
+            ))
+            .with("codec", "sharding_indexed"));
+        }
+        Ok(())
+    }
+
+    /// In a survey: counts the leaves, if none of them can hold inner chunks of its own.
+    fn count_leaves(&self) -> Result<bool> {
+        let Some(counter) = &self.survey else { return Ok(false) };
+        let mut stored = 0;
+        for leaf in self.leaves.iter().filter(|leaf| leaf.range().is_some()) {
+            if shard(&self.nodes[leaf.node].chain)?.inner.any_shard().is_some() {
+                return Ok(false);
+            }
+            stored += 1;
+        }
+        counter.fetch_add(stored, Ordering::Relaxed);
+        Ok(true)
+    }
+
     fn expand_node(&mut self, number: usize, size: u64) -> Result<()> {
         let node = &self.nodes[number];
         let place = node.place(size);
@@ -356,9 +410,10 @@ impl<'a> ReadMachine<'a> {
         let inner = Arc::clone(&shard.inner);
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
+        let most = inner.stored_limit();
         let mut nested = Vec::new();
         for (tile, slot) in node.tiling.linear(&shard.slot_strides).into_iter().enumerate() {
-            let place = match PreparedIndex::entry(pairs, slot, place.end - place.start) {
+            let place = match PreparedIndex::entry(pairs, slot, place.end - place.start, most) {
                 Ok(Entry::Empty) => Place::Empty,
                 Ok(Entry::At(at)) => Place::At(place.start + at.start..place.start + at.end),
                 Err(_) => Place::Bad,
@@ -389,6 +444,9 @@ impl<'a> ReadMachine<'a> {
     }
 
     fn fill(&self, chain: &Prepared, region: &Region, scratch: &mut Scratch) -> Result<()> {
+        if self.survey.is_some() {
+            return Ok(());
+        }
         let Self { resolved, output, .. } = self;
         transfer::fill(chain, resolved, region, output, &mut scratch.offsets)
     }
@@ -405,6 +463,10 @@ impl<'a> ReadMachine<'a> {
         if chain.any_shard().is_some() {
             let bytes = chain.unseal(encoded, &mut scratch.stages)?.to_vec();
             return self.decode_sealed(chain, bytes, region, scratch);
+        }
+        if let Some(counter) = &self.survey {
+            counter.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         }
         if let Some(target) = transfer::direct(chain, resolved, region, output)
             && let Some(decoded) = chain.decode_into(encoded, target)
@@ -427,13 +489,14 @@ impl<'a> ReadMachine<'a> {
         let mut machine = ReadMachine::build(
             Arc::clone(chain),
             Arc::clone(&self.resolved),
-            self.output.clone(),
+            Arc::clone(&self.output),
             (self.options, false),
             region.clone(),
         );
         let object_size = bytes.len() as u64;
         machine.pieces.add(vec![Piece { start: 0, object_size, bytes: Buffer::Owned(bytes) }]);
-        machine.spans.push(Span::Whole);
+        machine.spans.push(Span::Whole(object_size));
+        machine.survey.clone_from(&self.survey);
         machine.push_root()?;
         machine.state = State::Ready(Job::Indexes(0..1));
         loop {
@@ -453,6 +516,10 @@ impl<'a> ReadMachine<'a> {
 impl Machine for ReadMachine<'_> {
     fn key(&self) -> &str {
         &self.key
+    }
+
+    fn codec(&self) -> &'static str {
+        self.chain.outermost()
     }
 
     fn next(&mut self) -> Result<Step> {
@@ -504,6 +571,10 @@ impl Machine for ReadMachine<'_> {
         let State::Work(job) = &self.state else {
             return Err(Error::invalid_argument("a read has no work now"));
         };
+        let begun = self.begun.get(unit).map(|begun| begun.swap(true, Ordering::Relaxed));
+        if begun != Some(false) {
+            return Err(Error::invalid_argument("a unit of work is run once"));
+        }
         match job {
             Job::Fill => self.fill(&self.chain, &self.region, scratch),
             Job::Chunk => {

@@ -90,6 +90,7 @@ pub struct WriteMachine<'a> {
     /// The extents of the object that lie inside the array.
     valid: Vec<u64>,
     state: State,
+    spans: [Span; 1],
     /// What was stored, if it had to be read.
     existing: Option<Bytes>,
     precondition: Precondition,
@@ -109,6 +110,8 @@ struct ShardWrite {
     /// Each touched inner chunk: whether it is written whole, and what it came to.
     outcomes: Vec<OnceLock<Outcome>>,
     laid: OnceLock<Laid>,
+    /// Bytes that an old inner chunk may take.
+    most: u64,
 }
 
 /// What a touched inner chunk came to.
@@ -186,6 +189,7 @@ impl<'a> WriteMachine<'a> {
             values,
             resolved,
             options,
+            spans: [Span::Whole(chain.stored_limit())],
             chain,
             key: String::new(),
             region,
@@ -348,6 +352,7 @@ impl ShardWrite {
             old: OnceLock::new(),
             outcomes: (0..tiling.len()).map(|_| OnceLock::new()).collect(),
             laid: OnceLock::new(),
+            most: shard.inner.stored_limit(),
             tiling,
         })
     }
@@ -360,7 +365,7 @@ impl ShardWrite {
 
     fn old_place(&self, slot: u64) -> Result<Option<Range<usize>>> {
         let Some((bytes, pairs)) = self.old.get() else { return Ok(None) };
-        Ok(match PreparedIndex::entry(pairs, slot, bytes.len() as u64)? {
+        Ok(match PreparedIndex::entry(pairs, slot, bytes.len() as u64, self.most)? {
             Entry::Empty => None,
             Entry::At(place) => Some(usize_of(place.start)..usize_of(place.end)),
         })
@@ -420,6 +425,10 @@ impl Machine for WriteMachine<'_> {
         &self.key
     }
 
+    fn codec(&self) -> &'static str {
+        self.chain.outermost()
+    }
+
     fn next(&mut self) -> Result<Step> {
         match self.state {
             State::Start if !self.is_complete() => {
@@ -442,7 +451,7 @@ impl Machine for WriteMachine<'_> {
     }
 
     fn spans(&self) -> &[Span] {
-        &[Span::Whole]
+        &self.spans
     }
 
     fn supply(&mut self, pieces: Option<Vec<Piece>>, precondition: Precondition) {

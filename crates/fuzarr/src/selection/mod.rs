@@ -84,4 +84,14 @@ impl Selection {
     pub fn resolve(&self, shape: &[u64], chunk_shape: &[u64]) -> Result<Resolved> {
         resolve::selection(self, shape, chunk_shape)
     }
+
+    /// The part of an orthogonal selection at the given positions of its result, for each dimension
+    /// of the result: what is needed to look at the corners of something large.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve); `InvalidArgument` for positions outside the result, or a
+    /// selection of points, masks or blocks.
+    pub fn narrow(&self, shape: &[u64], positions: &[Vec<u64>]) -> Result<Self> {
+        resolve::narrow(self, shape, positions)
+    }
 }

@@ -105,6 +105,22 @@ impl Axis {
         }
     }
 
+    /// The position that goes to `place` of the result.
+    pub(crate) fn at(&self, lists: &[List], place: u64) -> Option<u64> {
+        match *self {
+            Self::Range { start, step, count, place: first, descending } => {
+                let steps =
+                    if descending { first.checked_sub(place) } else { place.checked_sub(first) };
+                steps.filter(|&steps| steps < count).map(|steps| start + steps * step)
+            }
+            Self::List { list, .. } => {
+                let list = &lists[list];
+                let entry = list.places.iter().position(|&known| known == place)?;
+                list.positions.get(entry).copied()
+            }
+        }
+    }
+
     /// Whether these are all the positions of a dimension of `extent`.
     pub(crate) fn covers(&self, extent: u64) -> bool {
         matches!(*self, Self::Range { start: 0, step, count, .. }

@@ -6,6 +6,9 @@ use super::region::List;
 use super::{Axis, Region, Resolved, Selection, Term};
 use crate::error::{Error, Result, ResultExt};
 
+/// How often a selection of points may pick the element of an array without dimensions.
+const MOST_SCALAR_POINTS: u64 = 1 << 24;
+
 pub(super) fn selection(
     selection: &Selection,
     shape: &[u64],
@@ -62,6 +65,33 @@ fn orthogonal(terms: &[Term], shape: &[u64]) -> Result<Resolved> {
         .map(|term| if matches!(term, Term::Index(_)) { 0 } else { compact.next().unwrap_or(0) })
         .collect();
     Ok(Resolved { shape: result, strides, region: Region::Axes(axes), lists, points: Vec::new() })
+}
+
+pub(super) fn narrow(
+    selection: &Selection,
+    shape: &[u64],
+    positions: &[Vec<u64>],
+) -> Result<Selection> {
+    let Selection::Orthogonal(terms) = selection else {
+        return Err(Error::invalid_argument("only an orthogonal selection can be narrowed"));
+    };
+    let mut positions = positions.iter();
+    let narrowed = expand(terms, shape.len())?.into_iter().zip(shape).map(|(term, &extent)| {
+        if matches!(term, Term::Index(_)) {
+            return Ok(term.clone());
+        }
+        let mut lists = Vec::new();
+        let axis = axis(term, extent, &mut lists)?;
+        let wanted = positions.next().map(Vec::as_slice).unwrap_or_default();
+        let at = |&place: &u64| axis.at(&lists, place).and_then(|at| i64::try_from(at).ok());
+        wanted
+            .iter()
+            .map(at)
+            .collect::<Option<_>>()
+            .map(Term::List)
+            .ok_or_else(|| Error::invalid_argument("a position outside the selection's result"))
+    });
+    narrowed.collect::<Result<_>>().map(Selection::Orthogonal)
 }
 
 /// C-order strides of `shape`, in elements.
@@ -196,6 +226,10 @@ fn points(coordinates: &[Vec<i64>], result: &[u64], shape: &[u64]) -> Result<Res
     }
     strides(result)?;
     let count: u64 = result.iter().product();
+    // Without dimensions there are no lists that are as long as the result.
+    if shape.is_empty() && count > MOST_SCALAR_POINTS {
+        return Err(Error::limit(format!("a scalar is picked {count} times")));
+    }
     let mut rows = Vec::new();
     for (dimension, (list, &extent)) in coordinates.iter().zip(shape).enumerate() {
         if list.len() as u64 != count {

@@ -135,11 +135,13 @@ impl PreparedIndex {
         (dimensions.collect(), Element { size: NUMBER, swap: self.chain.swap })
     }
 
-    /// What a decoded index says of `slot`, in a shard of `size` bytes.
+    /// What a decoded index says of `slot`, in a shard of `size` bytes whose inner chunks take at
+    /// most `most` bytes. Entries may overlap, so without that bound a small shard could stand for
+    /// endless work.
     ///
     /// # Errors
-    /// `Corrupt` for an entry that is half empty, wraps, or ends behind the shard.
-    pub(crate) fn entry(pairs: &[u64], slot: u64, size: u64) -> Result<Entry> {
+    /// `Corrupt` for an entry that is half empty, wraps, is too long, or ends behind the shard.
+    pub(crate) fn entry(pairs: &[u64], slot: u64, size: u64, most: u64) -> Result<Entry> {
         let start = usize_of(slot) * 2;
         let Some(&[offset, length]) = pairs.get(start..start + 2) else {
             return Err(bad(slot, "is missing from the index"));
@@ -147,6 +149,10 @@ impl PreparedIndex {
         match (offset, length) {
             (u64::MAX, u64::MAX) => Ok(Entry::Empty),
             (u64::MAX, _) | (_, u64::MAX) => Err(bad(slot, "is half marked as empty in the index")),
+            _ if length > most => {
+                let what = format!("is {length} bytes long, where at most {most} bytes make sense");
+                Err(bad(slot, &what))
+            }
             _ => match offset.checked_add(length).filter(|&end| end <= size) {
                 Some(end) => Ok(Entry::At(offset..end)),
                 None => Err(bad(
@@ -170,7 +176,8 @@ mod tests {
     #[test]
     fn entries_are_checked() {
         let pairs = [u64::MAX, u64::MAX, u64::MAX, 0, 0, u64::MAX, 10, 5, 11, 5, u64::MAX - 1, 4];
-        let entry = |slot| PreparedIndex::entry(&pairs, slot, 15);
+        let entry = |slot| PreparedIndex::entry(&pairs, slot, 15, 20);
+        assert!(PreparedIndex::entry(&pairs, 3, 15, 4).is_err());
         assert_eq!(entry(0).unwrap(), Entry::Empty);
         assert_eq!(entry(3).unwrap(), Entry::At(10..15));
         for slot in [1, 2, 4, 5, 6] {

@@ -62,7 +62,13 @@ impl LocalStore {
     fn beneath(&self, key: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let key = if key.is_empty() { "." } else { key };
-        fs::openat2(&self.root, key, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        loop {
+            match fs::openat2(&self.root, key, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                // Something was renamed while the kernel made sure that the path stays inside.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
     }
 
     fn open_object(&self, key: &str) -> Result<Option<LocalObject>> {
@@ -159,8 +165,11 @@ impl LocalStore {
                 listing.prefixes.push(name.to_owned());
                 continue;
             }
-            let stat = match fs::statat(&folder, name, AtFlags::empty()) {
+            // A link is what it leads to, if that is inside; else it is no object of the store.
+            let opened = self.beneath(&super::join(prefix, name), OFlags::PATH);
+            let stat = match opened.and_then(fs::fstat) {
                 Ok(stat) => stat,
+                Err(Errno::XDEV | Errno::LOOP) => continue,
                 Err(errno) if is_missing(errno) => continue,
                 Err(errno) => return Err(cannot(errno)),
             };
@@ -327,7 +336,7 @@ fn nanoseconds(stat: &Stat) -> u64 {
 }
 
 fn check_writable(key: &str) -> Result<()> {
-    if key.ends_with(LOCK_SUFFIX) {
+    if key.split('/').any(|name| name.ends_with(LOCK_SUFFIX)) {
         return Err(Error::invalid_argument("names ending in `.__lock` are the store's own"));
     }
     check_key(key)

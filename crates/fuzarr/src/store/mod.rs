@@ -36,8 +36,8 @@ pub struct Capabilities {
 /// Which bytes of an object to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Span {
-    /// All of them.
-    Whole,
+    /// All of them, if they are at most this many: more is damage, and is not read.
+    Whole(u64),
     /// These; the read fails if the object ends before.
     Range(Range<u64>),
     /// The first so many, or all if there are fewer.
@@ -53,7 +53,10 @@ impl Span {
     /// `Corrupt` if the object ends before the span does.
     pub fn of(&self, size: u64) -> Result<Range<u64>> {
         match self {
-            Self::Whole => Ok(0..size),
+            Self::Whole(most) if size <= *most => Ok(0..size),
+            Self::Whole(most) => Err(Error::corrupt(format!(
+                "an object of {size} bytes where at most {most} bytes make sense"
+            ))),
             Self::Prefix(length) => Ok(0..size.min(*length)),
             Self::Suffix(length) => Ok(size.saturating_sub(*length)..size),
             Self::Range(range) if range.end <= size && range.start <= range.end => {

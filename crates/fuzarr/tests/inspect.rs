@@ -1,0 +1,171 @@
+//! What is stored of an array, counted; nodes created and found.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, and works on small numbers"
+)]
+
+use std::sync::Arc;
+
+use fuzarr::inspect::Storage;
+use fuzarr::metadata::{GroupMetadata, Node};
+use fuzarr::plan::WriteOptions;
+use fuzarr::store::{LocalStore, MemoryStore, Precondition, Span, Store, WholeObjects};
+use fuzarr::{Array, Kind, Selection, hierarchy};
+use serde_json::{Value, json};
+
+fn little() -> Value {
+    json!({"name": "bytes", "configuration": {"endian": "little"}})
+}
+
+fn sharding(shape: [u64; 2], codecs: Value) -> Value {
+    json!({"name": "sharding_indexed", "configuration": {
+        "chunk_shape": shape, "codecs": codecs,
+        "index_codecs": [little(), {"name": "crc32c"}],
+    }})
+}
+
+/// An array of 16 × 16 in four objects of 8 × 8.
+fn document(codecs: &Value) -> Node {
+    let text = json!({
+        "zarr_format": 3, "node_type": "array", "shape": [16, 16], "data_type": "uint16",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [8, 8]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": codecs,
+    });
+    Node::from_bytes(text.to_string().as_bytes()).unwrap()
+}
+
+fn array(store: Arc<dyn Store>, path: &str, codecs: &Value) -> Array {
+    let Node::Array(metadata) = document(codecs) else { panic!("no array") };
+    Array::create(store, path, *metadata).unwrap()
+}
+
+fn storage(array: &Array, selection: &str) -> Storage {
+    let selection = Selection::parse(selection).unwrap();
+    array.write(&selection, &[1, 0], WriteOptions::default()).unwrap();
+    array.storage(true).unwrap()
+}
+
+#[test]
+fn inner_chunks_are_counted_wherever_their_index_hides() {
+    let zstd = json!({"name": "zstd", "configuration": {"level": 1, "checksum": false}});
+    let inner = sharding([2, 2], json!([little()]));
+    let chains = [
+        json!([sharding([2, 2], json!([little()]))]),
+        json!([sharding([2, 2], json!([little(), zstd])), {"name": "crc32c"}]),
+        json!([sharding([4, 4], json!([inner]))]),
+        json!([sharding([4, 4], json!([inner, zstd]))]),
+        json!([sharding([4, 4], json!([inner])), zstd]),
+    ];
+    for codecs in chains {
+        let stores: [Arc<dyn Store>; 2] =
+            [Arc::new(MemoryStore::new()), Arc::new(WholeObjects(MemoryStore::new()))];
+        for store in stores {
+            let array = array(store, "a", &codecs);
+            let first = storage(&array, "3:5, 0");
+            assert_eq!(first.objects, 1, "{codecs}");
+            assert_eq!((first.inner_chunks, first.possible_inner_chunks), (Some(2), Some(64)));
+            let all = storage(&array, "");
+            assert_eq!((all.objects, all.possible_objects), (4, 4), "{codecs}");
+            assert_eq!(all.inner_chunks, Some(64), "{codecs}");
+        }
+    }
+}
+
+#[test]
+fn an_array_without_shards_has_no_inner_chunks() {
+    let array = array(Arc::new(MemoryStore::new()), "", &json!([little()]));
+    let found = storage(&array, "0, 0");
+    assert_eq!((found.objects, found.bytes, found.inner_chunks), (1, 128, None));
+}
+
+fn read(store: &dyn Store, path: &str) -> Option<Node> {
+    hierarchy::read_node(store, path).unwrap()
+}
+
+#[test]
+fn groups_above_a_new_node_are_made_and_nothing_goes_into_an_array() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    array(Arc::clone(&store), "/a/b/c", &json!([little()]));
+    for group in ["", "a", "a/b"] {
+        assert!(matches!(read(&*store, group), Some(Node::Group(_))), "{group}");
+    }
+    assert!(Array::open(Arc::clone(&store), "/a/b/c").is_ok());
+    let group = Node::Group(GroupMetadata::default());
+    let inside = hierarchy::create_node(&*store, "a/b/c/d/e", &group).unwrap_err();
+    assert_eq!(inside.kind(), Kind::InvalidArgument);
+    assert_eq!(read(&*store, "a/b/c/d"), None);
+    let again = hierarchy::create_node(&*store, "a", &group).unwrap_err();
+    assert_eq!(again.kind(), Kind::AlreadyExists);
+    let names: Vec<String> = hierarchy::children(&*store, "a/b")
+        .unwrap()
+        .into_iter()
+        .map(|(name, node)| {
+            assert!(matches!(node, Ok(Node::Array(_))));
+            name
+        })
+        .collect();
+    assert_eq!(names, ["c"]);
+}
+
+#[test]
+fn consolidated_metadata_that_a_new_node_makes_stale_is_dropped() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let root = json!({
+        "zarr_format": 3, "node_type": "group", "attributes": {"kept": 1},
+        "consolidated_metadata": {"kind": "inline", "must_understand": false, "metadata": {}},
+    });
+    store.put("zarr.json", &[root.to_string().as_bytes()], Precondition::None).now().unwrap();
+    array(Arc::clone(&store), "new", &json!([little()]));
+    let Some(Node::Group(group)) = read(&*store, "") else { panic!("no group") };
+    assert_eq!(group.consolidated, None);
+    assert_eq!(group.attributes["kept"], 1);
+}
+
+#[test]
+fn links_out_of_a_store_and_to_themselves_are_no_objects() {
+    let outside = tempfile::tempdir().unwrap();
+    let root = outside.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(outside.path().join("secret"), "secret").unwrap();
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+    };
+    link("../secret", "out");
+    link("loop", "loop");
+    link("nowhere", "dangling");
+    link("inside", "in");
+    std::fs::write(root.join("inside"), "four").unwrap();
+    let store = LocalStore::open(&root).unwrap();
+    let listing = store.list("").now().unwrap();
+    let expected = [("in", 4), ("inside", 4)].map(|(name, size)| (name.to_owned(), size));
+    assert_eq!(listing.objects, expected);
+    assert!(store.open("out").now().is_err());
+    let object = store.open("in").now().unwrap().unwrap();
+    let piece = object.read(Span::Whole(4), Vec::new()).now().unwrap().unwrap();
+    assert_eq!(piece.bytes.as_slice(), b"four");
+}
+
+#[test]
+fn folders_that_cannot_hold_chunks_are_not_searched() {
+    // Each link doubles the folders below it.
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+    let rank = 40;
+    let text = json!({
+        "zarr_format": 3, "node_type": "array", "shape": vec![1; rank], "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": vec![1; rank]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": [{"name": "bytes"}],
+    });
+    let Node::Array(metadata) = Node::from_bytes(text.to_string().as_bytes()).unwrap() else {
+        panic!("no array")
+    };
+    let array = Array::create(store, "", *metadata).unwrap();
+    std::fs::create_dir(folder.path().join("c")).unwrap();
+    for name in ["1", "2", "c/1", "c/2"] {
+        std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
+    }
+    assert_eq!(array.stored_objects().unwrap(), []);
+}
