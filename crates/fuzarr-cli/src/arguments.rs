@@ -21,7 +21,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  fine
   1  the data is damaged or differs
-  2  wrong usage, or nothing there
+  2  wrong usage, nothing there, not supported, or the store failed
 
 Example:
   fuzarr create t.zarr --shape 100,200 --dtype float32 --chunks 50,50
@@ -39,7 +39,7 @@ pub enum Command {
     Get(Get),
     /// Write a number or a NumPy file into a part of an array.
     Put(Put),
-    /// Create an array, empty but for its fill value.
+    /// Create an array, empty but for its fill value, or a group.
     Create(Box<Create>),
     /// Read everything that is stored and list what is damaged.
     Verify(Verify),
@@ -86,7 +86,9 @@ pub struct Tree {
 #[command(after_help = "\
 The selection is written as in NumPy, an entry for each axis: `3` is one position, `5:10` those from
 5 up to but not including 10, `::2` every other one, `::-1` all in reverse, `...` all axes between.
-Positions count from 0; negative ones count from the end. Axes left out are taken whole.
+Positions count from 0; negative ones count from the end. Axes left out are taken whole. A list in
+brackets, `[0,4,2]`, picks positions of its axis, whatever the other axes pick (zarr-python's oindex).
+Of more than 1,000 elements, only the ends of each axis are read and printed; -o saves all.
 
 Examples:
   fuzarr get ocean.zarr/temperature '3:31:2, 5:'
@@ -164,18 +166,19 @@ Examples:
   fuzarr create t.zarr/count --shape 1000,2000 --dtype uint16 --chunks 50,50 --shards 500,500 \\
       --codecs blosc:lz4:5:shuffle,crc32c --fill 65535 --dimension-names y,x")]
 pub struct Create {
-    /// Folder of the store, and the path in it.
+    /// Folder of the store, and the path in it. Where there is no store yet, a name that ends in
+    /// `.zarr` makes that folder one, with groups down to the array; without, the array is a store.
     #[arg(value_name = "STORE[/path]")]
     pub location: PathBuf,
-    /// Length of each axis, as in `100,200`.
-    #[arg(long, value_parser = lengths, required_unless_present = "metadata")]
+    /// Length of each axis, as in `100,200`; '' for no axes. Required for an array.
+    #[arg(long, value_parser = lengths, required_unless_present_any = ["metadata", "group"])]
     pub shape: Option<Lengths>,
     /// Type of the elements: bool, int8 … int64, uint8 … uint64, float16 … float64, complex64,
-    /// complex128, r8, r16 … (opaque bytes), string, bytes; or NumPy's `i2`, `f4`.
-    #[arg(long, value_name = "TYPE", value_parser = data_type, required_unless_present = "metadata")]
+    /// complex128, r8, r16 … (opaque bytes); or NumPy's `i2`, `f4`. Required for an array.
+    #[arg(long, value_name = "TYPE", value_parser = data_type, required_unless_present_any = ["metadata", "group"])]
     pub dtype: Option<DataType>,
-    /// Shape of a chunk, as in `10,20`.
-    #[arg(long, value_name = "SHAPE", value_parser = lengths, required_unless_present = "metadata")]
+    /// Shape of a chunk, as in `10,20`. Required for an array.
+    #[arg(long, value_name = "SHAPE", value_parser = lengths, required_unless_present_any = ["metadata", "group"])]
     pub chunks: Option<Lengths>,
     /// Shape of a shard, a file that holds many chunks; a multiple of the shape of a chunk.
     #[arg(long, value_name = "SHAPE", value_parser = lengths)]
@@ -210,7 +213,16 @@ pub struct Create {
         ]
     )]
     pub metadata: Option<PathBuf>,
-    /// Delete what is there already.
+    /// Create a group instead of an array; groups on the way to a node are made by themselves.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "shape", "dtype", "chunks", "shards", "index_location", "codecs", "fill",
+            "dimension_names", "chunk_keys", "metadata",
+        ]
+    )]
+    pub group: bool,
+    /// Delete the array or group that is there already. Files that are not Zarr's stay.
     #[arg(long)]
     pub overwrite: bool,
 }

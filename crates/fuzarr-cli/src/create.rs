@@ -95,6 +95,15 @@ pub fn document(options: &Create) -> Result<Value> {
     Ok(document)
 }
 
+/// The metadata document of a group.
+///
+/// # Errors
+/// `InvalidArgument` for attributes that are no JSON object.
+pub fn group(options: &Create) -> Result<Value> {
+    let attributes = attributes(options.attributes.as_deref())?;
+    Ok(json!({"zarr_format": 3, "node_type": "group", "attributes": attributes}))
+}
+
 fn check_chunks(option: &'static str, chunks: &[u64], shape: &[u64]) -> Result<()> {
     if chunks.len() != shape.len() {
         return Err(Error::invalid_argument(format!(

@@ -39,8 +39,8 @@ pub fn existing(given: &Path) -> Result<Location> {
     place.location(&place.found)
 }
 
-/// Finds where a node is to be made at `given`: in the store that is there, or else as the root of
-/// a new one.
+/// Finds where a node is to be made at `given`: in the store that is there, or else in a new one.
+/// The new store is the folder on the way whose name ends in `.zarr`, or else the node itself.
 ///
 /// # Errors
 /// `Unsupported` and `InvalidArgument` as [`existing`].
@@ -52,7 +52,7 @@ pub fn new(given: &Path) -> Result<Location> {
     }
     match place.found.ancestors().find(|folder| holds_metadata(folder)) {
         Some(nearest) => place.location(nearest),
-        None => Ok(Location { store: place.whole(), path: String::new() }),
+        None => place.location(&place.new_store()),
     }
 }
 
@@ -102,6 +102,15 @@ impl Place {
             return self.found.clone();
         }
         self.found.join(&self.missing)
+    }
+
+    /// The outermost folder named `.zarr` that is yet to be made or filled; without one, the whole.
+    fn new_store(&self) -> PathBuf {
+        let whole = self.whole();
+        let made = self.found.parent().unwrap_or(&self.found);
+        let folders = whole.ancestors().take_while(|&folder| folder != made);
+        let named = |folder: &&Path| folder.extension().is_some_and(|name| name == "zarr");
+        folders.filter(named).last().unwrap_or(&whole).to_owned()
     }
 
     /// The place in the store that the node in folder `nearest` belongs to.
@@ -209,6 +218,12 @@ mod tests {
         assert_eq!(new(&a.join("b")).unwrap(), at(a.clone(), "b"));
         assert_eq!(new(&a).unwrap(), at(a.clone(), ""));
         assert_eq!(new(&root.join("n/ew.zarr")).unwrap(), at(root.join("n/ew.zarr"), ""));
+        let below = new(&root.join("n/ew.zarr/x/y.zarr")).unwrap();
+        assert_eq!(below, at(root.join("n/ew.zarr"), "x/y.zarr"));
+        std::fs::create_dir_all(root.join("old.zarr/made.zarr")).unwrap();
+        let made = root.join("old.zarr/made.zarr");
+        assert_eq!(new(&made.join("x")).unwrap(), at(made, "x"));
+        assert_eq!(new(&root.join("n/x/y")).unwrap(), at(root.join("n/x/y"), ""));
         assert_eq!(new(&root.join("h")).unwrap(), at(root.join("h"), ""));
         let error = new(&root.join("n/../../x")).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidArgument);

@@ -4,7 +4,9 @@ use super::Outcome;
 use crate::arguments::Create;
 use crate::{create, location};
 use fuzarr::codec::Registry;
-use fuzarr::metadata::{Node, NodePath};
+use fuzarr::grid::{ChunkKeyEncoding, RegularGrid};
+use fuzarr::inspect::{self, StoredObject};
+use fuzarr::metadata::{ArrayMetadata, Node, NodePath};
 use fuzarr::store::{LocalStore, MemoryStore, Precondition, Store, join};
 use fuzarr::{Array, Error, Result, hierarchy};
 use std::io::Read as _;
@@ -18,6 +20,9 @@ pub(super) fn run(arguments: &Create) -> Result<Outcome> {
     let place = location::new(&arguments.location)?;
     let node = match &arguments.metadata {
         Some(file) => from_file(file),
+        None if arguments.group => {
+            create::group(arguments).and_then(|group| Node::from_json(&group))
+        }
         None => create::document(arguments).and_then(|document| Node::from_json(&document)),
     };
     let checked = node.and_then(|node| {
@@ -71,15 +76,16 @@ fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -
     if store.open(&document).now()?.is_some() {
         if !overwrite {
             return Err(Error::already_exists(
-                "there is a node already; --overwrite deletes it and all below it",
+                "there is an array or group already; --overwrite deletes it and all below it",
             )
             .with("key", document));
         }
-        delete_all(&**store, path)?;
+        let old = hierarchy::read_node(&**store, path)?;
+        let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
+        delete_node(&**store, path, old)?;
     }
     let Node::Array(metadata) = node else { return Ok(()) };
-    let array = Array::new(Arc::clone(store), path, (**metadata).clone(), &Registry::default())?;
-    for object in array.stored_objects()? {
+    for object in chunks(&**store, path, metadata)? {
         if !overwrite {
             return Err(Error::already_exists(
                 "here lie chunks of an array that is no more; --overwrite deletes them",
@@ -91,28 +97,43 @@ fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -
     Ok(())
 }
 
+/// The stored chunks of an array, which fuzarr need not be able to read.
+fn chunks(store: &dyn Store, path: &str, metadata: &ArrayMetadata) -> Result<Vec<StoredObject>> {
+    let grid = RegularGrid::from_extension(&metadata.chunk_grid, &metadata.shape)?;
+    let keys = ChunkKeyEncoding::from_extension(&metadata.chunk_key_encoding)?;
+    inspect::stored_objects(store, path, keys, &grid.chunks_per_dimension(&metadata.shape))
+}
+
+/// Deletes a node, all nodes below it and their chunks, and nothing else. Each document goes before
+/// its chunks: whatever happens on the way, no array that has lost chunks looks whole.
+fn delete_node(store: &dyn Store, path: &str, node: Node) -> Result<()> {
+    let document = join(path, hierarchy::DOCUMENT);
+    match node {
+        Node::Array(metadata) => {
+            let chunks = chunks(store, path, &metadata)?;
+            store.delete(&document, Precondition::None).now()?;
+            for chunk in chunks {
+                store.delete(&chunk.key, Precondition::None).now()?;
+            }
+        }
+        Node::Group(_) => {
+            for (name, child) in hierarchy::children(store, path)? {
+                delete_node(store, &join(path, &name), child?)?;
+            }
+            store.delete(&document, Precondition::None).now()?;
+        }
+    }
+    Ok(())
+}
+
 fn refuse_inside_array(store: &dyn Store, path: &str) -> Result<()> {
     let mut above = NodePath::parse(path)?.parent();
     while let Some(node) = above {
         if let Some(Node::Array(_)) = hierarchy::read_node(store, node.as_str())? {
             return Err(Error::invalid_argument("a node cannot be inside an array")
-                .with("array", node.as_str()));
+                .with("array", format!("/{}", node.as_str())));
         }
         above = node.parent();
-    }
-    Ok(())
-}
-
-/// Deletes all objects below `path`. The document of each node goes before the rest of it: whatever
-/// happens on the way, no array that has lost chunks looks whole.
-fn delete_all(store: &dyn Store, path: &str) -> Result<()> {
-    store.delete(&join(path, hierarchy::DOCUMENT), Precondition::None).now()?;
-    let listing = store.list(path).now()?;
-    for (name, _) in listing.objects {
-        store.delete(&join(path, &name), Precondition::None).now()?;
-    }
-    for name in listing.prefixes {
-        delete_all(store, &join(path, &name))?;
     }
     Ok(())
 }

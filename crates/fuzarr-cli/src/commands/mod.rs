@@ -32,14 +32,15 @@ pub enum Outcome {
 /// # Errors
 /// What kept it from being done; the kind says whether the data is to blame, see [`is_damage`].
 pub fn run(command: &Command) -> Result<Outcome> {
-    match command {
-        Command::Info(info) => info::run(info),
-        Command::Tree(tree) => tree::run(tree),
-        Command::Get(get) => get::run(get),
-        Command::Put(put) => put::run(put),
-        Command::Create(create) => create::run(create),
-        Command::Verify(verify) => verify::run(verify),
-    }
+    let (outcome, location) = match command {
+        Command::Info(info) => (info::run(info), &info.location),
+        Command::Tree(tree) => (tree::run(tree), &tree.location),
+        Command::Get(get) => (get::run(get), &get.location),
+        Command::Put(put) => (put::run(put), &put.location),
+        Command::Create(create) => (create::run(create), &create.location),
+        Command::Verify(verify) => (verify::run(verify), &verify.location),
+    };
+    outcome.map_err(|error| error.with("in", location.display()))
 }
 
 /// Whether an error says that what is stored is damaged.

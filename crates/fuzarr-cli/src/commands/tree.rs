@@ -6,6 +6,7 @@ use crate::render::{Content, Node as Shown};
 use fuzarr::metadata::{GroupMetadata, Node};
 use fuzarr::store::{Store, join};
 use fuzarr::{Error, Result, hierarchy};
+use std::collections::BTreeMap;
 
 /// Levels below which consolidated metadata is not followed; no file system has so many.
 const DEEPEST: usize = 1000;
@@ -60,47 +61,45 @@ impl Walk<'_> {
     }
 }
 
-/// The nodes of consolidated metadata, which name every depth by path, as members of members.
+/// The members that consolidated metadata names, without looking whether they are there.
 fn consolidated(nodes: Vec<(String, Node)>, depth: usize) -> Content {
-    let mut members: Vec<Shown> = Vec::new();
+    let mut root = Branch::default();
     for (path, node) in nodes {
-        let content = match node {
-            Node::Group(_) => Content::Group(Vec::new()),
-            Node::Array(array) => {
-                Content::Array { shape: array.shape, data_type: array.data_type.name }
-            }
-        };
-        place(&mut members, &path, content, depth);
+        if path.split('/').count() > depth {
+            continue;
+        }
+        let mut branch = &mut root;
+        for name in path.split('/') {
+            branch = branch.below.entry(name.to_owned()).or_default();
+        }
+        branch.node = Some(node);
     }
-    Content::Group(members)
+    Content::ConsolidatedGroup(root.members(depth))
 }
 
-/// Puts a node at `path` below `members`; groups that the metadata leaves out are shown as such.
-fn place(members: &mut Vec<Shown>, path: &str, content: Content, depth: usize) {
-    let (name, below) =
-        path.split_once('/').map_or((path, None), |(name, below)| (name, Some(below)));
-    let at = members.binary_search_by(|member| member.name.as_str().cmp(name));
-    let Some(below) = below else {
-        let content = match content {
-            Content::Group(_) if depth <= 1 => Content::UnlistedGroup,
-            content => content,
+/// What consolidated metadata says of a node and of those below it.
+#[derive(Default)]
+struct Branch {
+    node: Option<Node>,
+    below: BTreeMap<String, Branch>,
+}
+
+impl Branch {
+    fn members(self, depth: usize) -> Vec<Shown> {
+        let member = |(name, branch): (String, Self)| {
+            let content = branch.content(depth - 1);
+            Shown { name, content }
         };
-        match at {
-            // A group that was made for its members gets its place; they stay.
-            Ok(_) => {}
-            Err(at) => members.insert(at, Shown { name: name.to_owned(), content }),
-        }
-        return;
-    };
-    if depth <= 1 {
-        return;
+        self.below.into_iter().map(member).collect()
     }
-    let at = at.unwrap_or_else(|at| {
-        let content = Content::Group(Vec::new());
-        members.insert(at, Shown { name: name.to_owned(), content });
-        at
-    });
-    if let Content::Group(members) = &mut members[at].content {
-        place(members, below, content, depth - 1);
+
+    fn content(self, depth: usize) -> Content {
+        match self.node {
+            Some(Node::Array(array)) => {
+                Content::Array { shape: array.shape, data_type: array.data_type.name }
+            }
+            _ if depth == 0 => Content::UnlistedGroup,
+            _ => Content::Group(self.members(depth)),
+        }
     }
 }

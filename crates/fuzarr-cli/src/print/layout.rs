@@ -27,18 +27,29 @@ impl Axis {
         if self.shortened && index >= EDGE { self.length - 2 * EDGE + index } else { index }
     }
 
+    /// Whether every position of the axis is shown.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.shortened
+    }
+
+    /// The positions that are shown.
+    pub(super) fn positions(&self) -> Vec<u64> {
+        (0..self.shown()).map(|index| self.position(index) as u64).collect()
+    }
+
     /// Whether `...` comes before what is shown as number `index`.
     fn gap_before(&self, index: usize) -> bool {
         self.shortened && index == EDGE
     }
 }
 
-/// The axes of an array of `shape`, whose element count is known to fit a `usize`.
+/// The axes of an array of `shape`.
 pub(super) fn axes(shape: &[u64]) -> Result<Vec<Axis>> {
     let lengths =
         shape.iter().map(|&length| usize::try_from(length)).collect::<Result<Vec<_>, _>>();
     let lengths = lengths.map_err(|_| Error::limit("an axis is longer than memory"))?;
-    let shorten = lengths.iter().product::<usize>() > THRESHOLD;
+    let count = lengths.iter().fold(1_usize, |count, &length| count.saturating_mul(length));
+    let shorten = count > THRESHOLD;
     let axis = |length| Axis { length, shortened: shorten && length > 2 * EDGE };
     Ok(lengths.into_iter().map(axis).collect())
 }

@@ -46,6 +46,35 @@ pub fn array(shape: &[u64], data_type: DataType, elements: Elements<'_>) -> Resu
     Ok(layout::text(&axes, &words))
 }
 
+/// For each axis, the positions that appear in the text of an array that is too large to be shown
+/// whole; `None` for one that is not.
+///
+/// # Errors
+/// As [`array()`].
+pub fn corners(shape: &[u64]) -> Result<Option<Vec<Vec<u64>>>> {
+    if shape.len() > MAX_AXES || shape.contains(&0) {
+        return Ok(None);
+    }
+    let axes = layout::axes(shape)?;
+    if axes.iter().all(layout::Axis::is_whole) {
+        return Ok(None);
+    }
+    Ok(Some(axes.iter().map(layout::Axis::positions).collect()))
+}
+
+/// Text of a large array of `shape`, given only the elements at its [`corners`], in C order.
+///
+/// # Errors
+/// As [`array()`].
+pub fn shortened(shape: &[u64], data_type: DataType, elements: Elements<'_>) -> Result<String> {
+    let axes = layout::axes(shape)?;
+    let shown: Vec<u64> = axes.iter().map(|axis| axis.positions().len() as u64).collect();
+    let elements = element::Table::new(&shown, data_type, elements)?;
+    let count = axes.iter().map(|axis| axis.positions().len()).product();
+    let offsets: Vec<usize> = (0..count).collect();
+    Ok(layout::text(&axes, &element::words(&elements, &offsets)?))
+}
+
 /// The size of one element, where it is fixed.
 fn fixed_size(data_type: DataType) -> Option<usize> {
     match data_type.layout() {

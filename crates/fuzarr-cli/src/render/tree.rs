@@ -19,6 +19,8 @@ pub struct Node {
 pub enum Content {
     /// A group and its members, in the order they are to be shown in.
     Group(Vec<Node>),
+    /// A group whose members are those that its consolidated metadata names, be they there or not.
+    ConsolidatedGroup(Vec<Node>),
     /// A group whose members are deeper than was asked for.
     UnlistedGroup,
     /// An array.
@@ -45,6 +47,9 @@ impl Node {
         let name = visible(&self.name);
         let line = match &self.content {
             Content::Group(_) => name.bold().to_string(),
+            Content::ConsolidatedGroup(_) => {
+                format!("{}  {}", name.bold(), "(by its consolidated metadata)".dimmed())
+            }
             Content::UnlistedGroup => format!("{} …", name.bold()),
             Content::Array { shape: lengths, data_type } => {
                 format!("{name}  {}", format!("{} {}", visible(data_type), shape(lengths)).dimmed())
@@ -53,7 +58,9 @@ impl Node {
         };
         text.push_str(&line);
         text.push('\n');
-        let Content::Group(members) = &self.content else { return };
+        let (Content::Group(members) | Content::ConsolidatedGroup(members)) = &self.content else {
+            return;
+        };
         for (position, member) in members.iter().enumerate() {
             let last = position + 1 == members.len();
             let (branch, below) =
@@ -71,9 +78,15 @@ impl Node {
     pub fn json(&self) -> Value {
         let name = &self.name;
         match &self.content {
-            Content::Group(members) => {
+            Content::Group(members) | Content::ConsolidatedGroup(members) => {
                 let members: Vec<Value> = members.iter().map(Self::json).collect();
-                json!({"name": name, "node_type": "group", "children": members})
+                let consolidated = matches!(self.content, Content::ConsolidatedGroup(_));
+                json!({
+                    "name": name,
+                    "node_type": "group",
+                    "consolidated": consolidated,
+                    "children": members,
+                })
             }
             Content::UnlistedGroup => json!({"name": name, "node_type": "group"}),
             Content::Array { shape, data_type } => {
