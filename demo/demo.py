@@ -99,8 +99,6 @@ def main():
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         demo = Demo(options.fuzarr, folder)
-        (folder / "mri.zarr").mkdir(exist_ok=True)
-        (folder / "mri.zarr/zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
         print(
             "Three MRI volumes of nibabel's test data, chunked, sharded and compressed with zstd."
         )
