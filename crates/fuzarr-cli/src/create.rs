@@ -1,31 +1,11 @@
 //! From the options of `fuzarr create` to the metadata document of a Zarr v3 array.
 
 use crate::arguments::{Create, IndexLocation, Lengths};
-use crate::{codecs, value};
+use crate::{codecs, npy, value};
 use fuzarr::dtype::DataType;
 use fuzarr::metadata::Extension;
 use fuzarr::{Error, Result};
 use serde_json::{Map, Value, json};
-
-/// NumPy's short names of types, besides those that Zarr has.
-const NUMPY_NAMES: [(&str, DataType); 16] = [
-    ("b1", DataType::Bool),
-    ("i1", DataType::Int8),
-    ("i2", DataType::Int16),
-    ("i4", DataType::Int32),
-    ("i8", DataType::Int64),
-    ("u1", DataType::UInt8),
-    ("u2", DataType::UInt16),
-    ("u4", DataType::UInt32),
-    ("u8", DataType::UInt64),
-    ("f2", DataType::Float16),
-    ("f4", DataType::Float32),
-    ("f8", DataType::Float64),
-    ("c8", DataType::Complex64),
-    ("c16", DataType::Complex128),
-    ("str", DataType::String),
-    ("T", DataType::String),
-];
 
 /// The type that `text` names in Zarr's spelling (`int16`, `r24`) or NumPy's (`<i2`, `V3`).
 ///
@@ -38,8 +18,11 @@ pub fn data_type(text: &str) -> Result<DataType> {
         ));
     }
     let name = text.trim_start_matches(['<', '|', '=']);
-    if let Some(row) = NUMPY_NAMES.iter().find(|row| row.0 == name) {
+    if let Some(row) = npy::TYPES.iter().find(|row| row.0 == name) {
         return Ok(row.1);
+    }
+    if matches!(name, "str" | "T") {
+        return Ok(DataType::String);
     }
     let raw = name.strip_prefix('V').and_then(|size| size.parse().ok());
     if let Some(size) = raw.filter(|&size| size > 0) {

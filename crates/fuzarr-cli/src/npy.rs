@@ -8,6 +8,7 @@ use fuzarr::dtype::{DataType, ElementLayout};
 use fuzarr::error::ResultExt as _;
 use fuzarr::{Error, Result};
 use header::Header;
+pub(crate) use header::TYPES;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -13,7 +13,7 @@ const ALIGNMENT: usize = 64;
 const GROWING_AXIS_DIGITS: usize = 21;
 
 /// NumPy's letter and bytes of an element for each type of fixed size.
-pub(super) const TYPES: [(&str, DataType); 14] = [
+pub(crate) const TYPES: [(&str, DataType); 14] = [
     ("b1", DataType::Bool),
     ("i1", DataType::Int8),
     ("i2", DataType::Int16),
