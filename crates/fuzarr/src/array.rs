@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::buffer::{Output, zeroed};
 use crate::codec::{ChunkSpec, Prepared, Registry};
-use crate::dtype::{DataType, ElementLayout, fill_from_json};
+use crate::dtype::{DataType, fill_from_json};
 use crate::error::{Error, Result, ResultExt};
 use crate::exec;
 use crate::grid::{ChunkKeyEncoding, RegularGrid};
@@ -12,7 +12,7 @@ use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Node, NodePath};
 use crate::plan::{Layout, ReadOptions, ReadPlan, WriteOptions, WritePlan};
 use crate::selection::{Resolved, Selection};
-use crate::store::{Store, join};
+use crate::store::Store;
 
 /// An array in a store. Cheap to clone; opening does all parsing and checking.
 #[derive(Debug, Clone)]
@@ -256,17 +256,5 @@ impl Array {
     /// `InvalidArgument`, see [`Selection::resolve`].
     pub fn resolve(&self, selection: &Selection) -> Result<Resolved> {
         selection.resolve(self.shape(), self.chunk_shape())
-    }
-
-    /// Whether elements are of fixed size, as all that fuzarr reads so far.
-    #[must_use]
-    pub fn is_fixed(&self) -> bool {
-        matches!(self.data_type.layout(), ElementLayout::Fixed(_))
-    }
-
-    /// The key of the array's metadata document.
-    #[must_use]
-    pub fn metadata_key(&self) -> String {
-        join(&self.path, hierarchy::DOCUMENT)
     }
 }

@@ -6,6 +6,7 @@ use crate::dtype::DataType;
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::grid::ChunkKeyEncoding;
+use crate::metadata::NodePath;
 use crate::plan::{Layout, ReadOptions, ReadPlan};
 use crate::selection::{Selection, Term};
 use crate::store::{Store, join};
@@ -52,21 +53,18 @@ pub struct StoredObject {
 /// need not be one that fuzarr can read.
 ///
 /// # Errors
-/// `Io` if the store cannot be listed.
+/// `Io` if the store cannot be listed, `InvalidArgument` for an impossible path.
 pub fn stored_objects(
     store: &dyn Store,
     path: &str,
     keys: ChunkKeyEncoding,
     grid: &[u64],
 ) -> Result<Vec<StoredObject>> {
-    let mut search = Search { store, prefix: prefix(path), keys, grid, objects: Vec::new() };
+    let mut search =
+        Search { store, prefix: NodePath::parse(path)?.prefix(), keys, grid, objects: Vec::new() };
     search.collect(path)?;
     search.objects.sort_unstable_by(|one, other| one.chunk.cmp(&other.chunk));
     Ok(search.objects)
-}
-
-fn prefix(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!("{path}/") }
 }
 
 /// A search for the chunks of an array among the keys below it.

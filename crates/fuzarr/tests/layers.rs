@@ -45,7 +45,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "inspect",
-        &["array", "buffer", "dtype", "error", "exec", "grid", "plan", "selection", "store"],
+        &[
+            "array",
+            "buffer",
+            "dtype",
+            "error",
+            "exec",
+            "grid",
+            "metadata",
+            "plan",
+            "selection",
+            "store",
+        ],
     ),
 ];
 

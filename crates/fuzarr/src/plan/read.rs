@@ -40,7 +40,7 @@ impl Default for ReadOptions {
 }
 
 /// Bytes of nested indexes that may be decoded beyond what the object holds of them.
-const SHARED_INDEXES: u64 = 64 << 20;
+const SHARED_INDEXES: u64 = 16 << 20;
 
 /// What a read has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
@@ -113,6 +113,8 @@ pub struct ReadMachine<'a> {
     nodes: Vec<Node>,
     /// Inner chunks to decode or fill.
     leaves: Vec<Leaf>,
+    /// Bytes of the indexes of nested shards.
+    indexes: u64,
     /// Which units of the present work were begun. A unit writes where no other does, but only
     /// once: what is begun twice is refused.
     begun: Vec<AtomicBool>,
@@ -227,6 +229,17 @@ fn shard(chain: &Prepared) -> Result<&PreparedShard> {
     chain.any_shard().ok_or_else(|| Error::invalid_argument("the chain has no shard"))
 }
 
+/// Nested shards may share their bytes, indexes included; decoded, each counts by itself. What is
+/// more than an object of `size` bytes could hold without sharing is refused.
+fn check_indexes(total: u64, size: u64) -> Result<()> {
+    if total <= size.saturating_add(SHARED_INDEXES) {
+        return Ok(());
+    }
+    let message =
+        format!("nested shards have {total} bytes of indexes in an object of {size} bytes");
+    Err(Error::limit(message).with("codec", "sharding_indexed"))
+}
+
 impl<'a> ReadMachine<'a> {
     /// A machine for the objects of `plan`, filling `output`. Each object is begun by one machine
     /// only, so that no two write the same elements.
@@ -258,6 +271,7 @@ impl<'a> ReadMachine<'a> {
             pieces: Pieces::default(),
             nodes: Vec::new(),
             leaves: Vec::new(),
+            indexes: 0,
             begun: Vec::new(),
         }
     }
@@ -271,6 +285,7 @@ impl<'a> ReadMachine<'a> {
         self.state = State::Start;
         self.nodes.clear();
         self.leaves.clear();
+        self.indexes = 0;
         self.pieces.clear();
     }
 
@@ -345,7 +360,6 @@ impl<'a> ReadMachine<'a> {
             self.expand_node(number, size)?;
         }
         let nested = nested..self.nodes.len();
-        self.check_indexes(nested.clone(), size)?;
         if nested.is_empty() && self.count_leaves()? {
             self.state = State::Finished { present: true };
             return Ok(Step::Done { present: true });
@@ -375,20 +389,6 @@ impl<'a> ReadMachine<'a> {
         Ok(Step::Fetch(Purpose::Index))
     }
 
-    /// Nested shards may share their bytes, indexes included; decoded, each counts by itself. What
-    /// is more than an object without sharing could hold is refused.
-    fn check_indexes(&self, nested: Range<usize>, size: u64) -> Result<()> {
-        let lengths = self.nodes[nested].iter().map(|node| Ok(shard(&node.chain)?.index.length()));
-        let total = lengths.sum::<Result<usize>>()? as u64;
-        if total > size.saturating_add(SHARED_INDEXES) {
-            return Err(Error::limit(format!(
-                "nested shards have {total} bytes of indexes in an object of {size} bytes"
-            ))
-            .with("codec", "sharding_indexed"));
-        }
-        Ok(())
-    }
-
     /// In a survey: counts the leaves, if none of them can hold inner chunks of its own.
     fn count_leaves(&self) -> Result<bool> {
         let Some(counter) = &self.survey else { return Ok(false) };
@@ -412,6 +412,8 @@ impl<'a> ReadMachine<'a> {
         let Some(pairs) = node.index.get() else { return Ok(()) };
         let most = inner.stored_limit();
         let mut nested = Vec::new();
+        let mut indexes = self.indexes;
+        let index_length = inner.open_shard().map_or(0, |nested| nested.index.length() as u64);
         for (tile, slot) in node.tiling.linear(&shard.slot_strides).into_iter().enumerate() {
             let place = match PreparedIndex::entry(pairs, slot, place.end - place.start, most) {
                 Ok(Entry::Empty) => Place::Empty,
@@ -421,6 +423,8 @@ impl<'a> ReadMachine<'a> {
             match place {
                 Place::At(at) if inner.open_shard().is_some() => {
                     let region = node.tiling.tile(tile).region;
+                    indexes += index_length;
+                    check_indexes(indexes, size)?;
                     let chain = Arc::clone(&inner);
                     nested.push(Node::new(chain, &self.resolved, Some(at), &region)?);
                 }
@@ -428,6 +432,7 @@ impl<'a> ReadMachine<'a> {
             }
         }
         self.nodes.append(&mut nested);
+        self.indexes = indexes;
         Ok(())
     }
 
