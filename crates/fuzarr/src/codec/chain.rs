@@ -293,6 +293,14 @@ impl Prepared {
         Ok(PreparedShard { inner, grid, slot_strides, index })
     }
 
+    /// The shard that the encoded bytes hold, where it is known that they do.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if they do not.
+    pub(crate) fn the_shard(&self) -> Result<&PreparedShard> {
+        self.any_shard().ok_or_else(|| Error::invalid_argument("the chain has no shard"))
+    }
+
     /// The codec that made the stored bytes, for errors.
     pub(crate) fn outermost(&self) -> &'static str {
         match (self.compressors.last(), &self.body) {

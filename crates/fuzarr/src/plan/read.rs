@@ -187,7 +187,7 @@ impl Node {
         place: Option<Range<u64>>,
         region: &Region,
     ) -> Result<Self> {
-        let shape = &shard(&chain)?.inner.spec.shape;
+        let shape = &chain.the_shard()?.inner.spec.shape;
         let tiling = Tiling::new(resolved, region, shape)?;
         Ok(Self { chain, place, tiling, index: OnceLock::new() })
     }
@@ -200,14 +200,14 @@ impl Node {
     /// Where the shard's index is in an object of `size` bytes.
     fn index_place(&self, size: u64) -> Result<Range<u64>> {
         let place = self.place(size);
-        let index = shard(&self.chain)?.index.place(place.end - place.start)?;
+        let index = self.chain.the_shard()?.index.place(place.end - place.start)?;
         Ok(place.start + index.start..place.start + index.end)
     }
 
     /// What the index says of a tile's inner chunk, in an object of `size` bytes.
     fn entry(&self, tile: &Tile, size: u64) -> Result<Entry> {
         let place = self.place(size);
-        let shard = shard(&self.chain)?;
+        let shard = self.chain.the_shard()?;
         let steps = tile.chunk.iter().zip(&shard.slot_strides);
         let slot = steps.map(|(at, stride)| at * stride).sum();
         let pairs = self.index.get().map(Vec::as_slice).unwrap_or_default();
@@ -223,10 +223,6 @@ impl Leaf {
             Place::Empty | Place::Bad => None,
         }
     }
-}
-
-fn shard(chain: &Prepared) -> Result<&PreparedShard> {
-    chain.any_shard().ok_or_else(|| Error::invalid_argument("the chain has no shard"))
 }
 
 /// Nested shards may share their bytes, indexes included; decoded, each counts by itself. What is
@@ -394,7 +390,7 @@ impl<'a> ReadMachine<'a> {
         let Some(counter) = &self.survey else { return Ok(false) };
         let mut stored = 0;
         for leaf in self.leaves.iter().filter(|leaf| leaf.range().is_some()) {
-            if shard(&self.nodes[leaf.node].chain)?.inner.any_shard().is_some() {
+            if self.nodes[leaf.node].chain.the_shard()?.inner.any_shard().is_some() {
                 return Ok(false);
             }
             stored += 1;
@@ -406,7 +402,7 @@ impl<'a> ReadMachine<'a> {
     fn expand_node(&mut self, number: usize, size: u64) -> Result<()> {
         let node = &self.nodes[number];
         let place = node.place(size);
-        let shard = shard(&node.chain)?;
+        let shard = node.chain.the_shard()?;
         let inner = Arc::clone(&shard.inner);
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
@@ -439,7 +435,7 @@ impl<'a> ReadMachine<'a> {
     fn run_leaf(&self, leaf: &Leaf, scratch: &mut Scratch) -> Result<()> {
         let node = &self.nodes[leaf.node];
         let tile = node.tiling.tile(leaf.tile);
-        let inner = &shard(&node.chain)?.inner;
+        let inner = &node.chain.the_shard()?.inner;
         let run = |scratch: &mut Scratch| match &leaf.place {
             Place::Empty => self.fill(inner, &tile.region, scratch),
             Place::At(place) => self.decode(inner, self.pieces.get(place)?, &tile.region, scratch),
@@ -589,7 +585,7 @@ impl Machine for ReadMachine<'_> {
             Job::Indexes(nodes) => {
                 let node = &self.nodes[nodes.start + unit];
                 let place = node.index_place(self.pieces.object_size())?;
-                let shard = shard(&node.chain)?;
+                let shard = node.chain.the_shard()?;
                 let pairs = shard.index.decode(self.pieces.get(&place)?, &mut scratch.stages)?;
                 // Each unit is run once, so the place is free.
                 let _ = node.index.set(pairs);

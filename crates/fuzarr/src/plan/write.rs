@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::machine::{Commit, Machine, Purpose, Scratch, Step};
 use super::{Layout, transfer};
 use crate::buffer::{reuse, usize_of};
-use crate::codec::{IndexLocation, Prepared, PreparedShard};
+use crate::codec::{IndexLocation, Prepared};
 use crate::copy;
 use crate::error::{Error, Result, ResultExt};
 use crate::selection::{Region, Resolved, Tile, Tiling};
@@ -305,7 +305,7 @@ impl<'a> WriteMachine<'a> {
         if write.outcomes[unit].get().is_some() {
             return Ok(());
         }
-        let shard = shard(&self.chain)?;
+        let shard = self.chain.the_shard()?;
         let Tile { chunk, region } = write.tiling.tile(unit);
         let shape = &shard.inner.spec.shape;
         let inside = |((&at, &extent), &valid): ((&u64, &u64), &u64)| {
@@ -325,7 +325,7 @@ impl<'a> WriteMachine<'a> {
 
     fn run_open(&self, write: &ShardWrite, scratch: &mut Scratch) -> Result<()> {
         let Some(existing) = &self.existing else { return Ok(()) };
-        let shard = shard(&self.chain)?;
+        let shard = self.chain.the_shard()?;
         let bytes = match self.chain.open_shard() {
             Some(_) => existing.clone(),
             None => Bytes::copy_from_slice(self.chain.unseal(existing, &mut scratch.stages)?),
@@ -339,13 +339,9 @@ impl<'a> WriteMachine<'a> {
     }
 }
 
-fn shard(chain: &Prepared) -> Result<&PreparedShard> {
-    chain.any_shard().ok_or_else(|| Error::invalid_argument("the chain has no shard"))
-}
-
 impl ShardWrite {
     fn new(chain: &Prepared, resolved: &Resolved, region: &Region) -> Result<Self> {
-        let shard = shard(chain)?;
+        let shard = chain.the_shard()?;
         let tiling = Tiling::new(resolved, region, &shard.inner.spec.shape)?;
         Ok(Self {
             slots: tiling.linear(&shard.slot_strides),
@@ -373,7 +369,7 @@ impl ShardWrite {
 
     /// Lays the new shard out: every inner chunk in the asked order, and the index.
     fn lay(&self, chain: &Prepared, order: WriteOrder) -> Result<Laid> {
-        let shard = shard(chain)?;
+        let shard = chain.the_shard()?;
         let mut touched = vec![usize::MAX; usize_of(shard.index.slots())];
         for (number, &slot) in self.slots.iter().enumerate() {
             touched[usize_of(slot)] = number;
