@@ -25,6 +25,38 @@ pub fn read_node(store: &dyn Store, path: &str) -> Result<Option<Node>> {
     read().context("key", || &key)
 }
 
+/// Checks that a node may be created at `path`: that its name is one and that no array is above.
+///
+/// # Errors
+/// `InvalidArgument` if not; `InvalidMetadata` for a broken document above; `Io`.
+pub fn check_place(store: &dyn Store, path: &str) -> Result<()> {
+    nodes_above(store, &NodePath::parse(path)?).map(drop)
+}
+
+/// What is above a node to be created, the root first; never an array.
+fn nodes_above(
+    store: &dyn Store,
+    path: &NodePath,
+) -> Result<Vec<(NodePath, Option<GroupMetadata>)>> {
+    path.check_creatable()?;
+    let mut above = Vec::new();
+    let mut parent = path.parent();
+    while let Some(folder) = parent {
+        parent = folder.parent();
+        let group = match read_node(store, folder.as_str())? {
+            Some(Node::Array(_)) => {
+                return Err(Error::invalid_argument("a node cannot be inside an array")
+                    .with("array", format!("/{}", folder.as_str())));
+            }
+            Some(Node::Group(group)) => Some(group),
+            None => None,
+        };
+        above.push((folder, group));
+    }
+    above.reverse();
+    Ok(above)
+}
+
 /// Writes the document of a new node at `path`, and groups above it where there are none.
 /// Consolidated metadata of the groups above, which the new node makes stale, is dropped before.
 ///
@@ -33,22 +65,12 @@ pub fn read_node(store: &dyn Store, path: &str) -> Result<Option<Node>> {
 /// or one below an array, `Io`.
 pub fn create_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
     let path = NodePath::parse(path)?;
-    path.check_creatable()?;
-    let mut above = Vec::new();
-    let mut parent = path.parent();
-    while let Some(folder) = parent {
-        parent = folder.parent();
-        above.push((read_node(store, folder.as_str())?, folder));
-    }
-    if let Some((_, array)) = above.iter().find(|(node, _)| matches!(node, Some(Node::Array(_)))) {
-        return Err(Error::invalid_argument("a node cannot be inside an array")
-            .with("array", format!("/{}", array.as_str())));
-    }
     // The root first: whatever happens on the way, every group can be reached.
-    for (group, folder) in above.into_iter().rev() {
+    for (folder, group) in nodes_above(store, &path)? {
         match group {
-            Some(Node::Group(group)) => drop_consolidated(store, &folder, group)?,
-            _ => match put_node(store, &folder, &Node::Group(GroupMetadata::default())) {
+            Some(group) if group.consolidated.is_some() => drop_consolidated(store, &folder)?,
+            Some(_) => {}
+            None => match put_node(store, &folder, &Node::Group(GroupMetadata::default())) {
                 // Another writer was quicker.
                 Err(error) if error.kind() == Kind::AlreadyExists => {}
                 other => other?,
@@ -58,14 +80,31 @@ pub fn create_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
     put_node(store, &path, node)
 }
 
+/// How often a document that keeps changing is read anew before giving up.
+const ATTEMPTS: usize = 100;
+
 /// Takes consolidated metadata out of a group below which something changes: readers that trust it
-/// would not see that. Without it they list the store.
-fn drop_consolidated(store: &dyn Store, path: &NodePath, group: GroupMetadata) -> Result<()> {
-    if group.consolidated.is_none() {
-        return Ok(());
+/// would not see that. Without it they list the store. A change that somebody else makes to the
+/// document at the same time is kept.
+fn drop_consolidated(store: &dyn Store, path: &NodePath) -> Result<()> {
+    let key = path.key(DOCUMENT);
+    let attempt = || -> Result<()> {
+        let Some(object) = store.open(&key).now()? else { return Ok(()) };
+        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
+        let Some(piece) = piece else { return Ok(()) };
+        let Node::Group(group) = Node::from_bytes(piece.bytes.as_slice())? else { return Ok(()) };
+        let document = Node::Group(GroupMetadata { consolidated: None, ..group }).to_bytes();
+        let unchanged = object.version().map_or(Precondition::None, Precondition::Unchanged);
+        store.put(&key, &[&document], unchanged).now()
+    };
+    let mut outcome = attempt();
+    for _ in 1..ATTEMPTS {
+        match &outcome {
+            Err(error) if error.kind() == Kind::Conflict => outcome = attempt(),
+            _ => break,
+        }
     }
-    let document = Node::Group(GroupMetadata { consolidated: None, ..group }).to_bytes();
-    store.put(&path.key(DOCUMENT), &[&document], Precondition::None).now()
+    outcome.context("key", || &key)
 }
 
 fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {

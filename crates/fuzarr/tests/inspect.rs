@@ -8,11 +8,13 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fuzarr::inspect::Storage;
 use fuzarr::metadata::{GroupMetadata, Node};
 use fuzarr::plan::WriteOptions;
-use fuzarr::store::{LocalStore, MemoryStore, Precondition, Span, Store, WholeObjects};
+use fuzarr::store::{Answer, Capabilities, Listing, LocalStore, MemoryStore, Object};
+use fuzarr::store::{Precondition, Span, Store, WholeObjects};
 use fuzarr::{Array, Kind, Selection, hierarchy};
 use serde_json::{Value, json};
 
@@ -122,6 +124,64 @@ fn consolidated_metadata_that_a_new_node_makes_stale_is_dropped() {
     let Some(Node::Group(group)) = read(&*store, "") else { panic!("no group") };
     assert_eq!(group.consolidated, None);
     assert_eq!(group.attributes["kept"], 1);
+}
+
+/// A store in which somebody else changes the root's attributes just before it is rewritten.
+#[derive(Debug, Default)]
+struct Racing {
+    store: MemoryStore,
+    raced: AtomicBool,
+}
+
+fn root(attributes: &Value) -> Vec<u8> {
+    let document = json!({
+        "zarr_format": 3, "node_type": "group", "attributes": attributes,
+        "consolidated_metadata": {"kind": "inline", "must_understand": false, "metadata": {}},
+    });
+    document.to_string().into_bytes()
+}
+
+impl Store for Racing {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        self.store.open(key)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        parts: &'a [&'a [u8]],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        if key == "zarr.json" && !self.raced.swap(true, Ordering::Relaxed) {
+            let changed = root(&json!({"theirs": 2}));
+            self.store.put(key, &[&changed], Precondition::None).now().unwrap();
+        }
+        self.store.put(key, parts, precondition)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        self.store.delete(key, precondition)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        self.store.list(prefix)
+    }
+}
+
+#[test]
+fn a_change_beside_the_dropping_of_consolidated_metadata_is_kept() {
+    let store = Arc::new(Racing::default());
+    let before = root(&json!({"ours": 1}));
+    store.store.put("zarr.json", &[&before], Precondition::None).now().unwrap();
+    array(Arc::clone(&store) as _, "new", &json!([little()]));
+    assert!(store.raced.load(Ordering::Relaxed));
+    let Some(Node::Group(group)) = read(&*store, "") else { panic!("no group") };
+    assert_eq!(group.consolidated, None);
+    assert_eq!(group.attributes["theirs"], 2);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn check(node: &Node, path: &str) -> Result<()> {
 
 /// Makes sure that nothing is at `path` that would show up in the new node.
 fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -> Result<()> {
-    refuse_inside_array(&**store, path)?;
+    hierarchy::check_place(&**store, path)?;
     let document = join(path, hierarchy::DOCUMENT);
     if store.open(&document).now()?.is_some() {
         if !overwrite {
@@ -122,18 +122,6 @@ fn delete_node(store: &dyn Store, path: &str, node: Node) -> Result<()> {
             }
             store.delete(&document, Precondition::None).now()?;
         }
-    }
-    Ok(())
-}
-
-fn refuse_inside_array(store: &dyn Store, path: &str) -> Result<()> {
-    let mut above = NodePath::parse(path)?.parent();
-    while let Some(node) = above {
-        if let Some(Node::Array(_)) = hierarchy::read_node(store, node.as_str())? {
-            return Err(Error::invalid_argument("a node cannot be inside an array")
-                .with("array", format!("/{}", node.as_str())));
-        }
-        above = node.parent();
     }
     Ok(())
 }
