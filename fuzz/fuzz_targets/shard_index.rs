@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fuzarr::codec::Registry;
 use fuzarr::metadata::Node;
-use fuzarr::store::{MemoryStore, Precondition, Store as _};
+use fuzarr::store::{MemoryStore, Precondition, put_bytes};
 use fuzarr::{Array, Kind, Selection};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     let node = Node::from_bytes(document.to_string().as_bytes()).expect("a valid document");
     let Node::Array(metadata) = node else { unreachable!("an array's document") };
     let store = Arc::new(MemoryStore::new());
-    store.put("c/0", &[shard], Precondition::None).now().expect("a valid key");
+    put_bytes(&store, "c/0", shard, Precondition::None).expect("a valid key");
     let array = Array::new(store, "", *metadata, &Registry::default()).expect("a valid array");
     let read = |text: &str| array.read(&Selection::parse(text).expect("a valid selection"));
     let whole = read("");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{LocalStore, MemoryStore, Precondition, Store};
+use fuzarr::store::{LocalStore, MemoryStore, Precondition, Store, put_bytes};
 use fuzarr::{Array, Selection, Term};
 
 use super::{Engine, Place, Result, objects};
@@ -82,7 +82,7 @@ fn memory(folder: &Path) -> Result<MemoryStore> {
     objects(folder, "", &mut found)?;
     let store = MemoryStore::new();
     for (key, bytes) in found {
-        store.put(&key, &[&bytes], Precondition::None).now()?;
+        put_bytes(&store, &key, &bytes, Precondition::None)?;
     }
     Ok(store)
 }

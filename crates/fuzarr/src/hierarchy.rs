@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::metadata::json::MAX_DOCUMENT_SIZE;
 use crate::metadata::{GroupMetadata, Node, NodePath};
-use crate::store::{Precondition, Span, Store, join};
+use crate::store::{Precondition, Span, Store, join, put_bytes};
 
 /// The name of a node's metadata document.
 pub const DOCUMENT: &str = "zarr.json";
@@ -95,7 +95,7 @@ fn drop_consolidated(store: &dyn Store, path: &NodePath) -> Result<()> {
         let Node::Group(group) = Node::from_bytes(piece.bytes.as_slice())? else { return Ok(()) };
         let document = Node::Group(GroupMetadata { consolidated: None, ..group }).to_bytes();
         let unchanged = object.version().map_or(Precondition::None, Precondition::Unchanged);
-        store.put(&key, &[&document], unchanged).now()
+        put_bytes(store, &key, &document, unchanged)
     };
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
@@ -110,7 +110,7 @@ fn drop_consolidated(store: &dyn Store, path: &NodePath) -> Result<()> {
 fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
     let key = path.key(DOCUMENT);
     let document = node.to_bytes();
-    store.put(&key, &[&document], Precondition::Absent).now().map_err(|error| {
+    put_bytes(store, &key, &document, Precondition::Absent).map_err(|error| {
         if error.kind() == Kind::Conflict {
             return Error::already_exists("there is a node already").with("key", &key);
         }

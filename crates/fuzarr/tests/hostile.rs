@@ -13,7 +13,7 @@ use std::sync::Arc;
 use fuzarr::codec::Registry;
 use fuzarr::metadata::Node;
 use fuzarr::plan::WriteOptions;
-use fuzarr::store::{MemoryStore, Precondition, Store as _};
+use fuzarr::store::{MemoryStore, Precondition, Store as _, put_bytes};
 use fuzarr::{Array, Error, Kind, Selection};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn provoke(array: &Array, what: &str) {
 }
 
 fn put(store: &MemoryStore, key: &str, bytes: &[u8]) {
-    store.put(key, &[bytes], Precondition::None).now().unwrap();
+    put_bytes(store, key, bytes, Precondition::None).unwrap();
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn keys_and_paths_cannot_leave_a_local_store() {
     ];
     for key in keys {
         assert_eq!(store.open(key).now().unwrap_err().kind(), Kind::InvalidArgument, "{key}");
-        let write = store.put(key, &[b"x"], Precondition::None).now();
+        let write = put_bytes(&store, key, b"x", Precondition::None);
         assert_eq!(write.unwrap_err().kind(), Kind::InvalidArgument, "{key}");
         assert!(store.delete(key, Precondition::None).now().is_err(), "{key}");
     }

@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fuzarr::inspect::Storage;
 use fuzarr::metadata::{GroupMetadata, Node};
 use fuzarr::plan::WriteOptions;
-use fuzarr::store::{Answer, Capabilities, Listing, LocalStore, MemoryStore, Object};
-use fuzarr::store::{Precondition, Span, Store, WholeObjects};
+use fuzarr::store::{
+    Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Span,
+    Store, WholeObjects, put_bytes,
+};
 use fuzarr::{Array, Kind, Selection, hierarchy};
 use serde_json::{Value, json};
 
@@ -119,7 +121,7 @@ fn consolidated_metadata_that_a_new_node_makes_stale_is_dropped() {
         "zarr_format": 3, "node_type": "group", "attributes": {"kept": 1},
         "consolidated_metadata": {"kind": "inline", "must_understand": false, "metadata": {}},
     });
-    store.put("zarr.json", &[root.to_string().as_bytes()], Precondition::None).now().unwrap();
+    put_bytes(&*store, "zarr.json", root.to_string().as_bytes(), Precondition::None).unwrap();
     array(Arc::clone(&store), "new", &json!([little()]));
     let Some(Node::Group(group)) = read(&*store, "") else { panic!("no group") };
     assert_eq!(group.consolidated, None);
@@ -153,14 +155,14 @@ impl Store for Racing {
     fn put<'a>(
         &'a self,
         key: &'a str,
-        parts: &'a [&'a [u8]],
+        content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         if key == "zarr.json" && !self.raced.swap(true, Ordering::Relaxed) {
             let changed = root(&json!({"theirs": 2}));
-            self.store.put(key, &[&changed], Precondition::None).now().unwrap();
+            put_bytes(&self.store, key, &changed, Precondition::None).unwrap();
         }
-        self.store.put(key, parts, precondition)
+        self.store.put(key, content, precondition)
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
@@ -170,13 +172,17 @@ impl Store for Racing {
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
         self.store.list(prefix)
     }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        self.store.delete_all(prefix)
+    }
 }
 
 #[test]
 fn a_change_beside_the_dropping_of_consolidated_metadata_is_kept() {
     let store = Arc::new(Racing::default());
     let before = root(&json!({"ours": 1}));
-    store.store.put("zarr.json", &[&before], Precondition::None).now().unwrap();
+    put_bytes(&store.store, "zarr.json", &before, Precondition::None).unwrap();
     array(Arc::clone(&store) as _, "new", &json!([little()]));
     assert!(store.raced.load(Ordering::Relaxed));
     let Some(Node::Group(group)) = read(&*store, "") else { panic!("no group") };

@@ -14,7 +14,10 @@ use std::sync::atomic::Ordering;
 
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{LocalStore, MemoryStore, Metered, Precondition, Span, Store, WholeObjects};
+use fuzarr::store::{
+    Content, LocalStore, MemoryStore, Metered, Part, Precondition, Span, Store, WholeObjects,
+    put_bytes,
+};
 use fuzarr::{Array, Kind, Selection, Term};
 use serde_json::json;
 
@@ -27,7 +30,8 @@ fn get(store: &dyn Store, key: &str, span: Span) -> Option<Vec<u8>> {
 }
 
 fn put(store: &dyn Store, key: &str, parts: &[&[u8]]) {
-    store.put(key, parts, Precondition::None).now().unwrap();
+    let parts: Vec<Part<'_>> = parts.iter().map(|part| Part::Bytes(part)).collect();
+    store.put(key, Content { parts: &parts, base: None }, Precondition::None).now().unwrap();
 }
 
 fn objects_and_ranges(store: &dyn Store) {
@@ -61,23 +65,23 @@ fn preconditions(store: &dyn Store) {
     let fails = |outcome: fuzarr::Result<()>| {
         assert_eq!(outcome.unwrap_err().kind(), Kind::Conflict);
     };
-    store.put("k", &[b"1"], Precondition::Absent).now().unwrap();
-    fails(store.put("k", &[b"2"], Precondition::Absent).now());
+    put_bytes(store, "k", b"1", Precondition::Absent).unwrap();
+    fails(put_bytes(store, "k", b"2", Precondition::Absent));
     let version = || {
         let object = store.open("k").now().unwrap().unwrap();
         object.read(WHOLE, Vec::new()).now().unwrap();
         (object.version().unwrap(), object)
     };
     let (first, held) = version();
-    store.put("k", &[b"2"], Precondition::Unchanged(first.clone())).now().unwrap();
-    fails(store.put("k", &[b"3"], Precondition::Unchanged(first.clone())).now());
+    put_bytes(store, "k", b"2", Precondition::Unchanged(first.clone())).unwrap();
+    fails(put_bytes(store, "k", b"3", Precondition::Unchanged(first.clone())));
     fails(store.delete("k", Precondition::Unchanged(first.clone())).now());
     drop(held);
     let (second, held) = version();
     assert_ne!(first, second);
     fails(store.delete("k", Precondition::Absent).now());
     store.delete("k", Precondition::Unchanged(second.clone())).now().unwrap();
-    fails(store.put("k", &[b"4"], Precondition::Unchanged(second)).now());
+    fails(put_bytes(store, "k", b"4", Precondition::Unchanged(second)));
     drop(held);
     assert_eq!(get(store, "k", WHOLE), None);
 }
@@ -171,7 +175,7 @@ fn a_left_over_lock_file_is_reused_and_never_listed() {
     put(&store, "k", &[b"new"]);
     assert_eq!(std::fs::read(folder.path().join("k")).unwrap(), b"new");
     assert_eq!(names(folder.path()), ["k"]);
-    let own = store.put("k.__lock", &[b"x"], Precondition::None).now();
+    let own = put_bytes(&store, "k.__lock", b"x", Precondition::None);
     assert_eq!(own.unwrap_err().kind(), Kind::InvalidArgument);
 }
 
@@ -184,7 +188,7 @@ fn a_failed_write_leaves_what_was_stored() {
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     std::fs::write(folder.path().join("folder/inside"), "kept").unwrap();
     for key in ["folder", "file/below"] {
-        let error = store.put(key, &[b"new"], Precondition::None).now().unwrap_err();
+        let error = put_bytes(&store, key, b"new", Precondition::None).unwrap_err();
         assert_eq!(error.context("key"), Some(key), "{error}");
     }
     assert_eq!(names(folder.path()), ["file", "folder"]);

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result, ResultExt};
 use crate::plan::{
     Commit, Machine, ReadMachine, ReadPlan, Scratch, Step, Values, WriteMachine, WritePlan,
 };
-use crate::store::{Object, Precondition, Store};
+use crate::store::{Content, Object, Part, Precondition, Store};
 
 /// How often an object that keeps changing under a write is read anew before giving up.
 const ATTEMPTS: usize = 100;
@@ -196,7 +196,12 @@ impl Life<'_> {
     fn commit(&self, commit: Commit) -> Result<()> {
         let (key, precondition) = (self.machine.key(), self.machine.precondition());
         match commit {
-            Commit::Put => self.store.put(key, &self.machine.parts(), precondition).now(),
+            Commit::Put => {
+                let parts: Vec<Part<'_>> =
+                    self.machine.parts().into_iter().map(Part::Bytes).collect();
+                let content = Content { parts: &parts, base: self.object.as_deref() };
+                self.store.put(key, content, precondition).now()
+            }
             Commit::Delete => self.store.delete(key, precondition).now(),
         }
     }

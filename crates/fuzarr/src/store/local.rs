@@ -7,14 +7,15 @@
 
 use std::fs::File;
 use std::io::{IoSlice, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::{
-    Answer, Capabilities, Listing, Object, Piece, Precondition, Span, Store, Version, check_key,
+    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Version,
+    check_key,
 };
 use crate::buffer::{Buffer, addressable, read_exact};
 use crate::error::{Error, Kind, Result, ResultExt};
@@ -311,8 +312,25 @@ impl Object for LocalObject {
         Answer::ready(self.piece(&span, spare).map(Some))
     }
 
+    fn read_into<'a>(&'a self, _start: u64, _memory: &'a mut [u8]) -> Answer<'a, bool> {
+        Answer::ready(Ok(false))
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.stat.st_size.unsigned_abs())
+    }
+
     fn version(&self) -> Option<Version> {
         Some(identity(&self.stat))
+    }
+
+    fn is_unchanged(&self) -> Answer<'_, bool> {
+        let stat = fs::fstat(&self.file).map_err(|errno| failed(errno, "the object has no status"));
+        Answer::ready(stat.map(|stat| identity(&stat) == identity(&self.stat)))
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
     }
 }
 
@@ -365,7 +383,14 @@ fn failed(errno: Errno, what: &str) -> Error {
 
 impl Store for LocalStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: true, ranges: true, compare_and_swap: true }
+        Capabilities {
+            blocking: true,
+            ranges: true,
+            compare_and_swap: true,
+            carry_over: false,
+            uploads: false,
+            patch: false,
+        }
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
@@ -377,10 +402,11 @@ impl Store for LocalStore {
     fn put<'a>(
         &'a self,
         key: &'a str,
-        parts: &'a [&'a [u8]],
+        content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
-        Answer::ready(self.write(key, parts, &precondition).context("key", || key))
+        let written = content.join().and_then(|bytes| self.write(key, &[&bytes], &precondition));
+        Answer::ready(written.context("key", || key))
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
@@ -391,5 +417,10 @@ impl Store for LocalStore {
         let checked = if prefix.is_empty() { Ok(()) } else { check_key(prefix) };
         let listed = checked.and_then(|()| self.entries(prefix));
         Answer::ready(listed.context("prefix", || prefix))
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        let _ = prefix;
+        Answer::ready(Err(Error::unsupported("not yet")))
     }
 }

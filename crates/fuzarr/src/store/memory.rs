@@ -1,12 +1,14 @@
 //! A store in memory.
 
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 
 use super::{
-    Answer, Capabilities, Listing, Object, Piece, Precondition, Span, Store, Version, check_key,
+    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Version,
+    check_key,
 };
 use crate::buffer::{Buffer, usize_of};
 use crate::error::{Error, Result};
@@ -87,14 +89,38 @@ impl Object for Snapshot {
         }))
     }
 
+    fn read_into<'a>(&'a self, _start: u64, _memory: &'a mut [u8]) -> Answer<'a, bool> {
+        // Sharing the snapshot is cheaper.
+        Answer::ready(Ok(false))
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.bytes.len() as u64)
+    }
+
     fn version(&self) -> Option<Version> {
         Some(identity(self.version))
+    }
+
+    fn is_unchanged(&self) -> Answer<'_, bool> {
+        Answer::ready(Ok(true))
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 }
 
 impl Store for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: true, ranges: true, compare_and_swap: true }
+        Capabilities {
+            blocking: true,
+            ranges: true,
+            compare_and_swap: true,
+            carry_over: true,
+            uploads: false,
+            patch: false,
+        }
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
@@ -105,10 +131,11 @@ impl Store for MemoryStore {
     fn put<'a>(
         &'a self,
         key: &'a str,
-        parts: &'a [&'a [u8]],
+        content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
-        Answer::ready(self.change(key, &precondition, Some(Bytes::from(parts.concat()))))
+        let put = |bytes| self.change(key, &precondition, Some(Bytes::from(bytes)));
+        Answer::ready(content.join().and_then(put))
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
@@ -135,5 +162,12 @@ impl Store for MemoryStore {
         listing.prefixes.sort_unstable();
         listing.prefixes.dedup();
         Answer::ready(Ok(listing))
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        objects.by_key.retain(|key, _| !key.starts_with(&start));
+        Answer::ready(Ok(()))
     }
 }

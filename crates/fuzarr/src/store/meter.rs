@@ -1,9 +1,13 @@
 //! A wrapper that counts.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Answer, Capabilities, Listing, Object, Piece, Precondition, Span, Store, Version};
+use super::{
+    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
+    Version,
+};
 
 /// How often each operation was asked for, and how many bytes were read.
 #[derive(Debug, Default)]
@@ -70,8 +74,32 @@ impl Object for MeteredObject {
         })
     }
 
+    fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool> {
+        let length = memory.len() as u64;
+        Answer::later(async move {
+            let read = self.object.read_into(start, memory).await?;
+            if read {
+                count(&self.counts.reads);
+                self.counts.bytes_read.fetch_add(length, Ordering::Relaxed);
+            }
+            Ok(read)
+        })
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.object.size()
+    }
+
     fn version(&self) -> Option<Version> {
         self.object.version()
+    }
+
+    fn is_unchanged(&self) -> Answer<'_, bool> {
+        self.object.is_unchanged()
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.object.file()
     }
 }
 
@@ -95,11 +123,11 @@ impl<S: Store> Store for Metered<S> {
     fn put<'a>(
         &'a self,
         key: &'a str,
-        parts: &'a [&'a [u8]],
+        content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         count(&self.counts.puts);
-        self.store.put(key, parts, precondition)
+        self.store.put(key, content, precondition)
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
@@ -110,5 +138,28 @@ impl<S: Store> Store for Metered<S> {
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
         count(&self.counts.lists);
         self.store.list(prefix)
+    }
+
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+        count(&self.counts.puts);
+        self.store.begin(key)
+    }
+
+    fn patch<'a>(
+        &'a self,
+        key: &'a str,
+        changes: &'a [(u64, &'a [u8])],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        count(&self.counts.puts);
+        self.store.patch(key, changes, precondition)
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        self.store.delete_all(prefix)
+    }
+
+    fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        self.store.rename_all(from, to)
     }
 }

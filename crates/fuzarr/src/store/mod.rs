@@ -18,8 +18,11 @@ pub use whole::WholeObjects;
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 
-use crate::buffer::Buffer;
+use bytes::Bytes;
+
+use crate::buffer::{Buffer, addressable};
 use crate::error::{Error, Result};
 
 /// What a store can do. Plans ask for no more.
@@ -31,6 +34,13 @@ pub struct Capabilities {
     pub ranges: bool,
     /// Preconditions of writes are honoured.
     pub compare_and_swap: bool,
+    /// Bytes of the object that a put replaces can be carried over ([`Part::Kept`]) for less than
+    /// reading and writing them.
+    pub carry_over: bool,
+    /// Objects can be written piece by piece, see [`Store::begin`].
+    pub uploads: bool,
+    /// Bytes of an object can be changed in place, see [`Store::patch`].
+    pub patch: bool,
 }
 
 /// Which bytes of an object to read.
@@ -88,8 +98,93 @@ pub trait Object: Debug + Send + Sync {
     /// out to be missing, for a store that finds out only now.
     fn read(&self, span: Span, spare: Vec<u8>) -> Answer<'_, Option<Piece>>;
 
+    /// Fills `memory` with the bytes from `start` on, without a buffer in between. `false` if this
+    /// object has no such way and nothing was read.
+    ///
+    /// The error is `Corrupt` if the object ends before.
+    fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool>;
+
+    /// The size in bytes, if it is known without asking.
+    fn size(&self) -> Option<u64>;
+
     /// What tells this version from others, once something has been read.
     fn version(&self) -> Option<Version>;
+
+    /// Whether what was read so far is certainly of [`version`](Self::version): `false` if somebody
+    /// changed the object in place since it was opened.
+    fn is_unchanged(&self) -> Answer<'_, bool>;
+
+    /// The open file that holds the object's bytes, if one does: the kernel can copy from it.
+    fn file(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// A part of an object that is put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// These bytes of the object that the put is based on.
+    Kept(Range<u64>),
+}
+
+/// A new object: its parts follow each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// The parts.
+    pub parts: &'a [Part<'a>],
+    /// What kept parts are of: a pinned object of the same store.
+    pub base: Option<&'a dyn Object>,
+}
+
+impl Content<'_> {
+    /// All bytes, joined; kept ones are read.
+    ///
+    /// # Errors
+    /// Those of reading the base; `InvalidArgument` if it is missing; `Limit` if there is no memory.
+    pub fn join(&self) -> Result<Vec<u8>> {
+        let length = |part: &Part<'_>| match part {
+            Part::Bytes(bytes) => bytes.len() as u64,
+            Part::Kept(range) => range.end.saturating_sub(range.start),
+        };
+        let length = self.parts.iter().map(length).fold(0, u64::saturating_add);
+        let mut joined = Vec::new();
+        joined.try_reserve_exact(addressable(length)?).map_err(|error| {
+            Error::limit(format!("no memory for {length} bytes")).with_source(error)
+        })?;
+        for part in self.parts {
+            match part {
+                Part::Bytes(bytes) => joined.extend_from_slice(bytes),
+                Part::Kept(range) => joined.extend_from_slice(&self.kept(range)?),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// The bytes of a kept part.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn kept(&self, range: &Range<u64>) -> Result<Bytes> {
+        let base = self.base.ok_or_else(|| {
+            Error::invalid_argument("a put keeps bytes of an object that it does not name")
+        })?;
+        match base.read(Span::Range(range.clone()), Vec::new()).now()? {
+            Some(piece) => Ok(piece.bytes.into_bytes()),
+            None => Err(Error::conflict("the object that bytes are kept of is gone")),
+        }
+    }
+}
+
+/// An object that is being written piece by piece. Dropping it leaves what was stored before.
+pub trait Upload: Debug + Send + Sync {
+    /// Writes bytes of the new object. Pieces may come in any order and from any thread; together
+    /// they must cover the object.
+    fn write<'a>(&'a self, offset: u64, bytes: &'a [u8]) -> Answer<'a, ()>;
+
+    /// Replaces the object by what was written, if the precondition holds.
+    fn finish<'a>(self: Box<Self>, precondition: Precondition) -> Answer<'a, ()>
+    where
+        Self: 'a;
 }
 
 /// Identity of one version of an object.
@@ -129,19 +224,66 @@ pub trait Store: Debug + Send + Sync {
     /// Pins the present version of an object; `None` if there is none.
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>>;
 
-    /// Writes an object, given as parts that follow each other.
+    /// Writes an object.
     fn put<'a>(
         &'a self,
         key: &'a str,
-        parts: &'a [&'a [u8]],
+        content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()>;
+
+    /// Starts to write an object piece by piece. Other writers of the key may have to wait until
+    /// the upload is finished or dropped.
+    ///
+    /// The error is `Unsupported` for a store without [`Capabilities::uploads`].
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+        let _ = key;
+        Answer::ready(Err(Error::unsupported("this store cannot write an object in pieces")))
+    }
+
+    /// Changes bytes of an object in place, each at its offset, inside the object. Not atomic: a
+    /// reader or a crash may see some changes without the others.
+    ///
+    /// The error is `Unsupported` for a store without [`Capabilities::patch`], `Conflict` if the
+    /// precondition does not hold.
+    fn patch<'a>(
+        &'a self,
+        key: &'a str,
+        changes: &'a [(u64, &'a [u8])],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        let _ = (key, changes, precondition);
+        Answer::ready(Err(Error::unsupported("this store cannot change objects in place")))
+    }
 
     /// Deletes an object; deleting what is not there is no error.
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()>;
 
     /// Lists what is directly below `prefix` (without a trailing `/`).
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing>;
+
+    /// Deletes everything below `prefix` (without a trailing `/`; empty for the whole store), what
+    /// the store keeps beside its objects included. Not atomic.
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()>;
+
+    /// Moves everything below one prefix to another, at which there must be nothing.
+    ///
+    /// The error is `Unsupported` for a store that cannot do that in one step, `AlreadyExists` if
+    /// something is at `to`, `NotFound` if nothing is at `from`.
+    fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        let _ = (from, to);
+        Answer::ready(Err(Error::unsupported("this store cannot rename")))
+    }
+}
+
+/// Puts an object of bytes at hand.
+pub fn put_bytes<'a>(
+    store: &'a dyn Store,
+    key: &'a str,
+    bytes: &[u8],
+    precondition: Precondition,
+) -> Result<()> {
+    store.put(key, Content { parts: &[Part::Bytes(bytes)], base: None }, precondition).now()
 }
 
 /// Checks that a key stays inside a store: no empty, `.` or `..` segments, no NUL.

@@ -1,6 +1,6 @@
 //! A wrapper that hides ranges.
 
-use super::{Answer, Capabilities, Listing, Object, Precondition, Store};
+use super::{Answer, Capabilities, Content, Listing, Object, Precondition, Store, Upload};
 
 /// A store that reads whole objects only, as some services do; plans then fetch whole objects and
 /// still decode only what is touched.
@@ -10,7 +10,7 @@ pub struct WholeObjects<S>(pub S);
 #[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
 impl<S: Store> Store for WholeObjects<S> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ranges: false, ..self.0.capabilities() }
+        Capabilities { ranges: false, carry_over: false, patch: false, ..self.0.capabilities() }
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
@@ -20,10 +20,10 @@ impl<S: Store> Store for WholeObjects<S> {
     fn put<'a>(
         &'a self,
         key: &'a str,
-        parts: &'a [&'a [u8]],
+        content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
-        self.0.put(key, parts, precondition)
+        self.0.put(key, content, precondition)
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
@@ -32,5 +32,26 @@ impl<S: Store> Store for WholeObjects<S> {
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
         self.0.list(prefix)
+    }
+
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+        self.0.begin(key)
+    }
+
+    fn patch<'a>(
+        &'a self,
+        key: &'a str,
+        changes: &'a [(u64, &'a [u8])],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        self.0.patch(key, changes, precondition)
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        self.0.delete_all(prefix)
+    }
+
+    fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        self.0.rename_all(from, to)
     }
 }
