@@ -42,6 +42,7 @@ pub mod exec;
 pub mod grid;
 pub mod hierarchy;
 pub mod inspect;
+pub mod limits;
 pub mod metadata;
 pub mod plan;
 pub mod selection;
@@ -50,4 +51,5 @@ pub mod store;
 
 pub use array::{Array, Read};
 pub use error::{Error, Kind, Result};
+pub use limits::{Cancel, Limits, Tuning};
 pub use selection::{Selection, Term};

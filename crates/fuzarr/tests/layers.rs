@@ -24,8 +24,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("codec", &["buffer", "copy", "dtype", "error", "metadata", "shard"]),
     ("shard", &["buffer", "codec", "copy", "dtype", "error"]),
     ("store", &["buffer", "error"]),
-    ("plan", &["buffer", "codec", "copy", "error", "grid", "selection", "shard", "store"]),
-    ("exec", &["buffer", "error", "plan", "store"]),
+    ("limits", &["error"]),
+    (
+        "plan",
+        &[
+            "buffer",
+            "codec",
+            "copy",
+            "dtype",
+            "error",
+            "grid",
+            "limits",
+            "selection",
+            "shard",
+            "store",
+        ],
+    ),
+    ("exec", &["buffer", "error", "limits", "plan", "store"]),
     ("hierarchy", &["error", "metadata", "store"]),
     (
         "array",
@@ -61,12 +76,14 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What plans may know of stores: the words of the protocol, not the stores.
-const PROTOCOL_WORDS: &[&str] = &["Piece", "Precondition", "Span"];
+const PROTOCOL_WORDS: &[&str] =
+    &["Capabilities", "Part", "Piece", "Precondition", "Span", "Version"];
 
 /// Files in which `unsafe` may stand.
 const UNSAFE: &[&str] = &[
     "buffer.rs",
     "copy.rs",
+    "exec/pool.rs",
     "plan/transfer.rs",
     "codec/blosc/mod.rs",
     "codec/gzip.rs",

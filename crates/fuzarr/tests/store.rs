@@ -146,7 +146,7 @@ fn threads_that_write_disjoint_elements_of_one_shard_lose_none() {
                     for element in (thread..64).step_by(8) {
                         let place = Selection::Orthogonal(vec![Term::Index(element)]);
                         let value = (element as u32 + 1).to_ne_bytes();
-                        array.write(&place, &value, WriteOptions::default()).unwrap();
+                        array.write(&place, &value, &WriteOptions::default()).unwrap();
                     }
                 });
             }
@@ -210,11 +210,11 @@ fn what_is_no_file_is_missing_or_an_error_but_never_a_hang() {
 }
 
 /// An array of two shards of 16 inner chunks of 64 bytes, and what reading `selection` costs.
-fn cost(selection: &str, options: ReadOptions) -> (u64, u64, u64) {
+fn cost(selection: &str, options: &ReadOptions) -> (u64, u64, u64) {
     let store = Arc::new(Metered::new(MemoryStore::new()));
     let array = array(Arc::clone(&store) as _, &[512], &[256], &[16]);
     let values: Vec<u8> = (1..=512_u32).flat_map(u32::to_ne_bytes).collect();
-    array.write(&Selection::all(), &values, WriteOptions::default()).unwrap();
+    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     let counts = || {
         let counts = store.counts();
         [&counts.opens, &counts.reads, &counts.bytes_read]
@@ -232,17 +232,17 @@ fn requests_are_as_few_as_the_selection_allows() {
     let index = 16 * 16 + 4;
     let shard = 16 * 64 + index;
     // Everything, or something of every inner chunk: one request a shard.
-    assert_eq!(cost("", default), (2, 2, 2 * shard));
-    assert_eq!(cost("::16", default), (2, 2, 2 * shard));
+    assert_eq!(cost("", &default), (2, 2, 2 * shard));
+    assert_eq!(cost("::16", &default), (2, 2, 2 * shard));
     // One inner chunk: index and chunk, from one open object.
-    assert_eq!(cost("17", default), (1, 2, index + 64));
+    assert_eq!(cost("17", &default), (1, 2, index + 64));
     // Inner chunks apart: joined across the gap, or not, by option.
-    let apart = ReadOptions { coalesce_gap: 0, ..default };
-    assert_eq!(cost("[3, 200, 5]", default), (1, 2, index + 13 * 64));
-    assert_eq!(cost("[3, 200, 5]", apart), (1, 3, index + 2 * 64));
-    let narrow = ReadOptions { coalesce_span: 5 * 64, ..default };
-    assert_eq!(cost("[3, 60, 200]", narrow), (1, 3, index + 5 * 64));
+    let apart = ReadOptions { coalesce_gap: 0, ..default.clone() };
+    assert_eq!(cost("[3, 200, 5]", &default), (1, 2, index + 13 * 64));
+    assert_eq!(cost("[3, 200, 5]", &apart), (1, 3, index + 2 * 64));
+    let narrow = ReadOptions { coalesce_span: 5 * 64, ..default.clone() };
+    assert_eq!(cost("[3, 60, 200]", &narrow), (1, 3, index + 5 * 64));
     // The option for whole objects.
-    let whole = ReadOptions { partial_reads: false, ..default };
-    assert_eq!(cost("17", whole), (1, 1, shard));
+    let whole = ReadOptions { partial_reads: false, ..default.clone() };
+    assert_eq!(cost("17", &whole), (1, 1, shard));
 }

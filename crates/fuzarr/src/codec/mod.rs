@@ -9,6 +9,7 @@ mod chain;
 #[cfg(test)]
 mod conformance;
 mod crc32c;
+mod elements;
 mod gzip;
 mod registry;
 mod transpose;
@@ -16,8 +17,10 @@ mod zstd;
 
 pub use blosc::{Blosc, Compressor as BloscCompressor, Shuffle as BloscShuffle};
 pub use chain::Prepared;
-pub(crate) use chain::{PreparedShard, Stages, c_strides};
+pub(crate) use chain::{PreparedShard, Stages, c_strides, wrong_length};
 pub use crc32c::Crc32c;
+pub use elements::Elements;
+pub(crate) use elements::{in_heap, slot, slots};
 pub use gzip::Gzip;
 pub use registry::{Nested, ParsedChain, Registry};
 pub use transpose::Transpose;
@@ -47,18 +50,6 @@ impl Size {
             Self::Exact(size) | Self::AtMost(size) => size,
         }
     }
-}
-
-/// Elements of one chunk, in native byte order and C order of their shape.
-///
-/// Fixed elements stand in `slots`. A variable element's slot holds the start and the length of its
-/// bytes in `heap`, see [`crate::dtype::VARIABLE_SLOT`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Elements {
-    /// One slot an element.
-    pub slots: Vec<u8>,
-    /// The bytes of variable elements; empty for fixed ones.
-    pub heap: Vec<u8>,
 }
 
 /// What an array codec is bound to: the chunk it is given when encoding.
