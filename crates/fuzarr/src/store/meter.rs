@@ -140,7 +140,7 @@ impl<S: Store> Store for Metered<S> {
         self.store.list(prefix)
     }
 
-    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
         count(&self.counts.puts);
         self.store.begin(key)
     }
