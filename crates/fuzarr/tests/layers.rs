@@ -68,6 +68,7 @@ const UNSAFE: &[&str] = &[
     "buffer.rs",
     "copy.rs",
     "plan/transfer.rs",
+    "store/local/process.rs",
     "codec/blosc/mod.rs",
     "codec/gzip.rs",
     "codec/zstd.rs",
@@ -75,8 +76,8 @@ const UNSAFE: &[&str] = &[
 
 /// Where each kind of side effect may happen.
 const EFFECTS: &[(&str, &[&str])] = &[
-    ("std::fs", &["store/local.rs"]),
-    ("rustix::", &["store/local.rs"]),
+    ("std::fs", &["store/local/"]),
+    ("rustix::", &["store/local/"]),
     ("std::net", &[]),
     ("std::thread", &["exec/"]),
     ("rayon::", &["exec/"]),

@@ -11,7 +11,7 @@ mod meter;
 mod whole;
 
 pub use answer::Answer;
-pub use local::LocalStore;
+pub use local::{LocalOptions, LocalStore};
 pub use memory::MemoryStore;
 pub use meter::{Counts, Metered};
 pub use whole::WholeObjects;
