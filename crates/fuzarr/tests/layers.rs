@@ -79,7 +79,7 @@ const EFFECTS: &[(&str, &[&str])] = &[
     ("std::fs", &["store/local/"]),
     ("rustix::", &["store/local/"]),
     ("std::net", &[]),
-    ("std::thread", &["exec/"]),
+    ("std::thread", &["exec/", "store/latency.rs"]),
     ("rayon::", &["exec/"]),
     ("tokio::", &["exec/"]),
     ("std::env", &[]),

@@ -333,7 +333,7 @@ impl Store for LocalStore {
     }
 
     fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
-        let upload = self.target(key).and_then(LocalUpload::new);
+        let upload = self.target(key).and_then(|target| LocalUpload::new(target, key));
         let boxed = upload.map(|upload| Box::new(upload) as Box<dyn Upload>);
         Answer::ready(boxed.context("key", || key))
     }

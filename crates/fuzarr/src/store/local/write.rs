@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::lock::Target;
 use super::object::{identity, modified, read_at};
 use super::{LocalStore, changed, failed, is_missing, system};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ResultExt};
 use crate::store::{Answer, Content, Part, Precondition, Upload};
 
 /// Bytes that go through memory at a time when the kernel cannot copy them.
@@ -148,23 +148,26 @@ fn cannot_write(errno: Errno) -> Error {
 #[derive(Debug)]
 pub(super) struct LocalUpload {
     target: Target,
+    key: String,
 }
 
 impl LocalUpload {
-    pub(super) fn new(target: Target) -> Result<Self> {
+    pub(super) fn new(target: Target, key: &str) -> Result<Self> {
         target.clear()?;
-        Ok(Self { target })
+        Ok(Self { target, key: key.to_owned() })
     }
 }
 
 impl Upload for LocalUpload {
     fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()> {
         let write = |file| Writer::new(file, offset).write(&content);
-        Answer::ready(self.target.file().and_then(write))
+        Answer::ready(self.target.file().and_then(write).context("key", || &self.key))
     }
 
     fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
-        Answer::ready(self.target.check(&precondition).and_then(|()| self.target.replace()))
+        let Self { target, key } = *self;
+        let replaced = target.check(&precondition).and_then(|()| target.replace());
+        Answer::ready(replaced.context("key", || key))
     }
 }
 
