@@ -15,6 +15,8 @@ mod whole;
 pub use answer::Answer;
 pub use faulty::{Faulty, Operation};
 pub use latency::Latency;
+#[cfg(feature = "faults")]
+pub use local::faults;
 pub use local::{LocalOptions, LocalStore};
 pub use memory::MemoryStore;
 pub use meter::{Counts, Metered};

@@ -6,6 +6,8 @@
 //! new one, writers exclude each other, and a kill leaves at most one reusable file. tensorstore uses
 //! the same file and the same kind of lock.
 
+#[cfg(feature = "faults")]
+pub mod faults;
 mod lock;
 mod object;
 mod process;

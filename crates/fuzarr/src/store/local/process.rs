@@ -16,7 +16,7 @@ use std::sync::{
     Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::system::{Call, point};
 
@@ -124,7 +124,7 @@ impl Watched {
         // Behind the gate: a child of a fork would inherit the second descriptor, and the lock.
         let _gate = gate();
         let second = rustix::io::fcntl_dupfd_cloexec(file, 0)?.into_raw_fd();
-        let closed = point(Call::Close { file }, |_| {
+        let closed = point(Call::Close, |_| {
             // SAFETY: duplicated above, and its owner given up.
             let outcome = unsafe { libc::close(second) };
             if outcome == 0 { Ok(()) } else { Err(last_error()) }
@@ -170,18 +170,15 @@ pub(super) fn lock(file: BorrowedFd<'_>) -> Result<(), Errno> {
         record.l_type = libc::F_WRLCK as libc::c_short;
         record.l_whence = libc::SEEK_SET as libc::c_short;
     }
-    loop {
-        let locked = point(Call::Lock { file }, |_| {
+    retry_on_intr(|| {
+        point(Call::Lock, |_| {
             // SAFETY: the descriptor is open while it is borrowed, and the kernel only reads the
             // record during the call.
             let outcome =
                 unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw const record) };
             if outcome == 0 { Ok(()) } else { Err(last_error()) }
-        });
-        if locked != Err(Errno::INTR) {
-            return locked;
-        }
-    }
+        })
+    })
 }
 
 /// A name that this process has for itself, where the file system cannot lock.

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// A system call that changes something, with what it is told.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub(super) enum Call<'a> {
     /// Opens a file, making it if it is missing.
     Create { folder: BorrowedFd<'a>, name: &'a OsStr },
     /// Locks a file.
-    Lock { file: BorrowedFd<'a> },
+    Lock,
     /// Writes bytes.
     Write { file: BorrowedFd<'a>, offset: u64 },
     /// Copies bytes between files.
@@ -23,7 +23,7 @@ pub(super) enum Call<'a> {
     /// Sets the length of a file.
     Truncate { file: BorrowedFd<'a>, length: u64 },
     /// Sets the times of a file.
-    Touch { file: BorrowedFd<'a> },
+    Touch,
     /// Makes a file or folder durable.
     Sync { file: BorrowedFd<'a> },
     /// Renames.
@@ -33,8 +33,11 @@ pub(super) enum Call<'a> {
     /// Makes a folder.
     MakeFolder { folder: BorrowedFd<'a>, name: &'a OsStr },
     /// Closes a descriptor of a written file, when the file system reports what it put off.
-    Close { file: BorrowedFd<'a> },
+    Close,
 }
+
+#[cfg(feature = "faults")]
+pub(super) use super::faults::point;
 
 /// Runs a call. It is told how many bytes it may move at most.
 #[cfg(not(feature = "faults"))]
@@ -48,15 +51,19 @@ pub(super) fn point<T>(
 /// Opens or makes a file for reading and writing; a link of that name is an error.
 pub(super) fn create(folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    point(Call::Create { folder, name }, |_| {
-        fs::openat(folder, name, flags, Mode::from_raw_mode(0o666))
+    retry_on_intr(|| {
+        point(Call::Create { folder, name }, |_| {
+            fs::openat(folder, name, flags, Mode::from_raw_mode(0o666))
+        })
     })
 }
 
 /// Writes some of the bytes at an offset.
 pub(super) fn write(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
-    point(Call::Write { file, offset }, |most| {
-        rustix::io::pwrite(file, &bytes[..bytes.len().min(most)], offset)
+    retry_on_intr(|| {
+        point(Call::Write { file, offset }, |most| {
+            rustix::io::pwrite(file, &bytes[..bytes.len().min(most)], offset)
+        })
     })
 }
 
@@ -66,9 +73,11 @@ pub(super) fn write_slices(
     slices: &[IoSlice<'_>],
     offset: u64,
 ) -> Result<usize, Errno> {
-    point(Call::Write { file, offset }, |most| match slices.first() {
-        Some(first) if most < first.len() => rustix::io::pwrite(file, &first[..most], offset),
-        _ => rustix::io::pwritev(file, slices, offset),
+    retry_on_intr(|| {
+        point(Call::Write { file, offset }, |most| match slices.first() {
+            Some(first) if most < first.len() => rustix::io::pwrite(file, &first[..most], offset),
+            _ => rustix::io::pwritev(file, slices, offset),
+        })
     })
 }
 
@@ -80,26 +89,28 @@ pub(super) fn copy(
     mut offset: u64,
     length: usize,
 ) -> Result<usize, Errno> {
-    point(Call::Copy { file, offset }, |most| {
-        fs::copy_file_range(from, Some(&mut start), file, Some(&mut offset), length.min(most))
+    retry_on_intr(|| {
+        point(Call::Copy { file, offset }, |most| {
+            fs::copy_file_range(from, Some(&mut start), file, Some(&mut offset), length.min(most))
+        })
     })
 }
 
 /// Sets the length of a file.
 pub(super) fn truncate(file: BorrowedFd<'_>, length: u64) -> Result<(), Errno> {
-    point(Call::Truncate { file, length }, |_| fs::ftruncate(file, length))
+    retry_on_intr(|| point(Call::Truncate { file, length }, |_| fs::ftruncate(file, length)))
 }
 
 /// Sets the time of the last change.
 pub(super) fn touch(file: BorrowedFd<'_>, modified: fs::Timespec) -> Result<(), Errno> {
     let last_access = fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT };
     let times = fs::Timestamps { last_access, last_modification: modified };
-    point(Call::Touch { file }, |_| fs::futimens(file, &times))
+    retry_on_intr(|| point(Call::Touch, |_| fs::futimens(file, &times)))
 }
 
 /// Waits until a file or folder is on the disk.
 pub(super) fn sync(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    point(Call::Sync { file }, |_| fs::fsync(file))
+    retry_on_intr(|| point(Call::Sync { file }, |_| fs::fsync(file)))
 }
 
 /// Renames; what has the new name is replaced.
@@ -109,17 +120,21 @@ pub(super) fn rename(
     to: BorrowedFd<'_>,
     new: &OsStr,
 ) -> Result<(), Errno> {
-    point(Call::Rename { from, name, to, new }, |_| fs::renameat(from, name, to, new))
+    retry_on_intr(|| {
+        point(Call::Rename { from, name, to, new }, |_| fs::renameat(from, name, to, new))
+    })
 }
 
 /// Removes a file, or an empty folder with [`AtFlags::REMOVEDIR`].
 pub(super) fn unlink(folder: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> Result<(), Errno> {
-    point(Call::Unlink { folder, name }, |_| fs::unlinkat(folder, name, flags))
+    retry_on_intr(|| point(Call::Unlink { folder, name }, |_| fs::unlinkat(folder, name, flags)))
 }
 
 /// Makes a folder.
 pub(super) fn make_folder(folder: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
-    point(Call::MakeFolder { folder, name }, |_| {
-        fs::mkdirat(folder, name, Mode::from_raw_mode(0o777))
+    retry_on_intr(|| {
+        point(Call::MakeFolder { folder, name }, |_| {
+            fs::mkdirat(folder, name, Mode::from_raw_mode(0o777))
+        })
     })
 }

@@ -59,7 +59,6 @@ impl<'a> Writer<'a> {
                     self.offset += written as u64;
                     IoSlice::advance_slices(&mut rest, written);
                 }
-                Err(Errno::INTR) => {}
                 Err(errno) => return Err(cannot_write(errno)),
             }
         }
@@ -88,7 +87,6 @@ impl<'a> Writer<'a> {
                     start += copied as u64;
                     self.offset += copied as u64;
                 }
-                Err(Errno::INTR) => {}
                 Err(errno) if cannot_copy(errno) => {
                     return self.keep_through_memory(base, start..range.end);
                 }
@@ -132,7 +130,6 @@ fn write_at(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: u64) -> Result<(
                 bytes = &bytes[written..];
                 offset += written as u64;
             }
-            Err(Errno::INTR) => {}
             Err(errno) => return Err(cannot_write(errno)),
         }
     }
