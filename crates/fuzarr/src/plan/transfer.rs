@@ -236,7 +236,6 @@ pub(super) fn source<'v>(
 }
 
 /// The output's bytes for `region`, see [`place`].
-#[expect(clippy::mut_from_ref, reason = "units share the output and own disjoint parts")]
 pub(super) fn direct<'o>(
     chain: &Prepared,
     resolved: &Resolved,
@@ -248,6 +247,7 @@ pub(super) fn direct<'o>(
 }
 
 /// Bytes of the output that are the [`place`]s of regions, which one unit or one fetch fills.
+#[expect(clippy::mut_from_ref, reason = "units share the output and own disjoint parts")]
 pub(super) fn part<'o>(
     output: &'o Output<'_>,
     start: usize,

@@ -5,13 +5,19 @@
 //! authoritative "not found" is missing; anything else is an error.
 
 mod answer;
+mod faulty;
+mod latency;
 mod local;
 mod memory;
 mod meter;
 mod whole;
 
 pub use answer::Answer;
-pub use local::LocalStore;
+pub use faulty::{Faulty, Operation};
+pub use latency::Latency;
+#[cfg(feature = "faults")]
+pub use local::faults;
+pub use local::{LocalOptions, LocalStore};
 pub use memory::MemoryStore;
 pub use meter::{Counts, Metered};
 pub use whole::WholeObjects;
