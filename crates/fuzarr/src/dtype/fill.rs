@@ -38,7 +38,7 @@ pub fn fill_from_json(data_type: DataType, value: &Value) -> Result<Vec<u8>> {
         Class::Raw(size) => bytes_from_json(value).filter(|bytes| bytes.len() == size),
         Class::FixedBytes(size) => bytes_from_json(value).and_then(|bytes| padded(bytes, size)),
         Class::FixedUnicode(characters) => value.as_str().and_then(|text| {
-            let bytes = text.chars().flat_map(|character| u32::from(character).to_ne_bytes());
+            let bytes = text.chars().flat_map(|letter| native(u32::from(letter).to_le_bytes(), 4));
             padded(bytes.collect(), characters as usize * 4)
         }),
         Class::String => value.as_str().map(|text| text.as_bytes().to_vec()),

@@ -247,7 +247,7 @@ fn raw(name: &str) -> Result<Option<DataType>> {
     }
     // More digits than fit are beyond every limit as well.
     let bits: u64 = digits.parse().unwrap_or(u64::MAX - 7);
-    if bits == 0 || bits % 8 != 0 {
+    if bits == 0 || !bits.is_multiple_of(8) {
         return Err(Error::invalid_metadata(format!(
             "data type `{name}`: the bits must be a positive multiple of 8"
         )));
@@ -261,7 +261,7 @@ fn length_bytes(extension: &Extension, part: u32) -> Result<u32> {
     extension.allow_only(&["length_bytes"])?;
     let length = extension.integer("length_bytes")?.ok_or_else(|| missing(name, "length_bytes"))?;
     match u64::try_from(length) {
-        Ok(bytes) if bytes > 0 && bytes % u64::from(part) == 0 => {
+        Ok(bytes) if bytes > 0 && bytes.is_multiple_of(part.into()) => {
             element_size(bytes, name).map(|bytes| bytes / part)
         }
         _ => {
@@ -288,3 +288,6 @@ fn element_size(bytes: u64, name: &str) -> Result<u32> {
 fn missing(name: &str, key: &str) -> Error {
     Error::invalid_metadata(format!("data type `{name}` needs `{key}` in its configuration"))
 }
+
+#[cfg(test)]
+mod tests;

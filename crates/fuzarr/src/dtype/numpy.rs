@@ -148,7 +148,7 @@ fn kind_and_size(name: &str, text: &str) -> Result<DataType> {
         ));
     }
     let times = [("M8", "datetime64"), ("m8", "timedelta64")].map(|(short, long)| {
-        name.strip_prefix(short).or_else(|| text.strip_prefix(long)).map(|step| parse_step(step))
+        name.strip_prefix(short).or_else(|| text.strip_prefix(long)).map(parse_step)
     });
     let data_type = match times {
         [Some(step), _] => step.map(|(unit, scale)| DataType::DateTime64 { unit, scale }),
@@ -202,3 +202,6 @@ fn step_name(unit: TimeUnit, scale: u32) -> String {
 fn unsupported(text: &str) -> Error {
     Error::unsupported(format!("not supported: NumPy type `{text}`"))
 }
+
+#[cfg(test)]
+mod tests;
