@@ -77,7 +77,11 @@ pub fn fill_to_json(data_type: DataType, fill: &[u8]) -> Result<Value> {
         Class::Raw(_) => Some(fill.into()),
         Class::String => std::str::from_utf8(fill).ok().map(Value::from),
         Class::FixedUnicode(_) => text_of(fill).map(Value::from),
-        Class::FixedBytes(_) | Class::Bytes => Some(BASE64.encode(fill).into()),
+        Class::FixedBytes(_) => {
+            let end = fill.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            Some(BASE64.encode(fill.get(..end).unwrap_or(fill)).into())
+        }
+        Class::Bytes => Some(BASE64.encode(fill).into()),
     }
     .ok_or_else(invalid)
 }
