@@ -25,6 +25,8 @@ pub struct WriteMachine<'a> {
     pub(super) shared: Shared,
     pub(super) chain: Arc<Prepared>,
     key: String,
+    /// Whether the object is a shard inside another, in memory.
+    nested: bool,
     region: Region,
     /// The extents of the object that lie inside the array.
     pub(super) valid: Vec<u64>,
@@ -79,6 +81,8 @@ enum State {
     /// The job's units are being run.
     Work(Job),
     Commit(Commit, Range<usize>),
+    /// So many inner chunks of the stream are written.
+    Written(usize),
     Finished {
         present: bool,
     },
@@ -114,6 +118,7 @@ impl<'a> WriteMachine<'a> {
             shared,
             chain,
             key: String::new(),
+            nested: false,
             region,
             valid,
             state: State::Start,
@@ -144,6 +149,7 @@ impl<'a> WriteMachine<'a> {
             shared: self.shared.clone(),
             chain: Arc::clone(chain),
             key: String::new(),
+            nested: true,
             region: region.clone(),
             valid: valid.to_vec(),
             state: State::Ready(Purpose::Whole),
@@ -289,7 +295,7 @@ impl<'a> WriteMachine<'a> {
         let streams = self.options.streaming
             && self.shared.capabilities.uploads
             && self.chain.length as u64 > self.options.limits.tuning.streamed
-            && !self.key.is_empty()
+            && !self.nested
             && self.is_complete();
         let Some(shard) = self.chain.open_shard().filter(|_| streams) else {
             return Ok(self.work(Job::Inner(0..units)));
@@ -341,7 +347,7 @@ impl<'a> WriteMachine<'a> {
             }
             return Ok(self.next_group(units.end));
         }
-        let patch = self.options.in_place && self.shared.capabilities.patch;
+        let patch = self.options.in_place && self.shared.capabilities.patch && !self.nested;
         if let (Some(shard), Some(write)) = (self.chain.open_shard().filter(|_| patch), &self.shard)
             && let Some(changes) = write.changes(shard)?
         {
@@ -478,6 +484,7 @@ impl Machine for WriteMachine<'_> {
             State::Work(Job::Chunk | Job::Lay) => Ok(self.finish()),
             State::Work(Job::Index) => Ok(self.commit(Commit::Finish, 0..0)),
             State::Commit(commit, _) => Ok(Step::Commit(commit)),
+            State::Written(units) => Ok(self.next_group(units)),
             State::Finished { present } => Ok(Step::Done { present }),
         }
     }
@@ -588,7 +595,7 @@ impl Machine for WriteMachine<'_> {
             (commit, &mut self.stream, &mut self.shard)
         {
             stream.written(write, units.clone());
-            self.next_group(units.end);
+            self.state = State::Written(units.end);
             return;
         }
         self.state = State::Finished { present: commit != Commit::Delete };
