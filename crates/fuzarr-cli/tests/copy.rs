@@ -171,7 +171,7 @@ fn damage_of_the_source_is_told_and_the_copy_can_go_on() {
     let shard = folder.path("a.zarr/x/y/c/2/0");
     let sound = fs::read(&shard).unwrap();
     fs::write(&shard, &sound[..sound.len() - 1]).unwrap();
-    let line = ["copy", "a.zarr/x/y", "b.zarr", "--codecs", "none", "--memory", "12k", "--verify"];
+    let line = ["copy", "a.zarr/x/y", "b.zarr", "--codecs", "none", "--memory", "4500", "--verify"];
     let (_, error) = folder.run(&line, 1);
     assert!(error.contains("c/2/0") && error.contains("a.zarr/x/y"), "{error}");
     assert!(folder.path("b.zarr/.fuzarr-copy").exists());

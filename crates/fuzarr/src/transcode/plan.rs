@@ -1,6 +1,7 @@
 //! Planning a copy: which nodes there are, what becomes of each, and whether that can be done.
 //! Nothing is written.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::memory::{Reading, Writing, elements, with_margin};
@@ -29,6 +30,8 @@ pub struct Transcode {
     pub(super) jobs: Vec<Job>,
     pub(super) options: Options,
     pub(super) fingerprint: Fingerprint,
+    /// What tells the files of the source's documents from all others, where they are files.
+    pub(super) files: HashSet<String>,
 }
 
 /// The copying of one array.
@@ -43,10 +46,11 @@ pub(super) struct Job {
 
 /// A node of the source: its path relative to what is copied, its document, and what tells the
 /// document from those of other nodes.
-struct Found {
+pub(super) struct Found {
     path: NodePath,
     node: Node,
     version: String,
+    is_file: bool,
 }
 
 impl Transcode {
@@ -75,6 +79,7 @@ impl Transcode {
             jobs: Vec::new(),
             options,
             fingerprint: Fingerprint::of(std::iter::empty()),
+            files: HashSet::new(),
         };
         for Found { path, node, .. } in &found {
             let copied = match node {
@@ -96,11 +101,12 @@ impl Transcode {
         let described: Vec<Vec<u8>> = found
             .iter()
             .zip(documents)
-            .flat_map(|(Found { path, node, version }, document)| {
+            .flat_map(|(Found { path, node, version, .. }, document)| {
                 let path = path.as_str().as_bytes().to_vec();
                 [path, node.to_bytes(), version.clone().into_bytes(), document]
             })
             .collect();
+        copy.files = files(&found);
         copy.fingerprint = Fingerprint::of(described.iter().map(Vec::as_slice));
         Ok(copy)
     }
@@ -186,15 +192,21 @@ impl Job {
 }
 
 /// Collects the node at `path` below `root` and all below it.
-fn walk(store: &dyn Store, root: &NodePath, path: &NodePath, found: &mut Vec<Found>) -> Result<()> {
+pub(super) fn walk(
+    store: &dyn Store,
+    root: &NodePath,
+    path: &NodePath,
+    found: &mut Vec<Found>,
+) -> Result<()> {
     let from = root.join(path.as_str())?;
     let missing =
         || Error::not_found("there is no array or group").with("path", format!("/{from}"));
     let node = hierarchy::read_node(store, from.as_str())?.ok_or_else(missing)?;
     let document = store.open(&from.key(hierarchy::DOCUMENT)).now()?;
-    let version = format!("{:?}", document.and_then(|document| document.version()));
-    let is_group = matches!(node, Node::Group(_));
-    found.push(Found { path: path.clone(), node, version });
+    let version = document.as_ref().and_then(|document| document.version());
+    let (version, is_group) = (format!("{version:?}"), matches!(node, Node::Group(_)));
+    let is_file = document.is_some_and(|document| document.file().is_some());
+    found.push(Found { path: path.clone(), node, version, is_file });
     if is_group {
         for (name, child) in hierarchy::children(store, from.as_str())? {
             child.context("node", || format!("/{}", join(from.as_str(), &name)))?;
@@ -202,6 +214,11 @@ fn walk(store: &dyn Store, root: &NodePath, path: &NodePath, found: &mut Vec<Fou
         }
     }
     Ok(())
+}
+
+/// What tells documents that are files from all other files.
+pub(super) fn files(found: &[Found]) -> HashSet<String> {
+    found.iter().filter(|found| found.is_file).map(|found| found.version.clone()).collect()
 }
 
 /// Checks that neither place is inside the other. Different stores are taken to be apart.

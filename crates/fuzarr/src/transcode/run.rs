@@ -5,7 +5,7 @@
 
 use super::Progress;
 use super::elements::Elements;
-use super::plan::{Job, Transcode};
+use super::plan::{Job, Transcode, files, walk};
 use super::record::{self, Record};
 use super::schedule::{Part, positions};
 use crate::array::Array;
@@ -94,13 +94,28 @@ impl Transcode {
     fn clear(&self) -> Result<()> {
         let (store, path) = (&*self.store, self.path.as_str());
         match hierarchy::read_node(store, path)? {
-            Some(node) => removal::delete_node(store, path, &node)?,
+            Some(node) => {
+                self.check_distinct()?;
+                removal::delete_node(store, path, &node)?;
+            }
             None => removal::delete_below(store, path)?,
         }
         for job in &self.jobs {
             removal::delete(store, &left_over(&job.destination)?)?;
         }
         store.delete(&self.record_key(), Precondition::None).now()
+    }
+
+    /// Checks that the source is not among what is about to be deleted: stores that differ may still
+    /// be of the same folder.
+    fn check_distinct(&self) -> Result<()> {
+        let mut found = Vec::new();
+        walk(&*self.store, &self.path, &NodePath::root(), &mut found)?;
+        if files(&found).is_disjoint(&self.files) {
+            return Ok(());
+        }
+        Err(Error::invalid_argument("the source is at the destination, which was to be deleted")
+            .with("destination", format!("/{}", self.path)))
     }
 
     /// Checks that nothing is where nodes and their chunks will be.
