@@ -420,6 +420,7 @@ fn stop_after(copy: &Transcode, parts: usize) {
     assert_eq!(stopped.unwrap_err().message(), "enough");
 }
 
+// Seen to fail when finished objects were taken as they were, without a look at size and version.
 #[test]
 fn an_unfinished_copy_goes_on_where_it_was() {
     let (from, to) = (memory(), memory());
@@ -448,6 +449,7 @@ fn an_unfinished_copy_goes_on_where_it_was() {
     assert!(to.store.open("deep/b/.fuzarr-copy").now().unwrap().is_none());
 }
 
+// Seen to fail when parts of nothing but fill value were passed over on going on, too.
 #[test]
 fn what_became_empty_does_not_keep_what_was_copied_before() {
     let (from, to) = (memory(), memory());
@@ -563,8 +565,8 @@ fn a_copy_survives_being_killed_at_any_moment() {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
-        // From the first lines of the child to beyond its end.
-        std::thread::sleep(Duration::from_millis(seed % 150));
+        // From the first lines of the child to beyond its end, however slow the machine.
+        std::thread::sleep(Duration::from_millis(seed % (100 + 4 * kills)));
         if process.try_wait().unwrap().is_none() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -588,6 +590,7 @@ fn a_copy_survives_being_killed_at_any_moment() {
 /// What a process takes besides its budget: the program itself, thread stacks, the allocator.
 const BESIDES: u64 = 16 << 20;
 
+// Seen to fail when parts were chosen for three times the budget.
 #[test]
 fn memory_stays_within_the_budget() {
     let folder = tempfile::tempdir().unwrap();
