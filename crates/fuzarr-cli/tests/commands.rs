@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 6] = ["info", "tree", "get", "put", "create", "verify"];
+const COMMANDS: [&str; 7] = ["info", "tree", "get", "put", "create", "verify", "copy"];
 
 /// A folder to run the command in.
 struct Folder(TempDir);

@@ -107,7 +107,8 @@ fn drop_consolidated(store: &dyn Store, path: &NodePath) -> Result<()> {
     outcome.context("key", || &key)
 }
 
-fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
+/// Writes the document of a node that is not there yet; nothing above it is looked at.
+pub(crate) fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
     let key = path.key(DOCUMENT);
     let document = node.to_bytes();
     put_bytes(store, &key, &document, Precondition::Absent).map_err(|error| {

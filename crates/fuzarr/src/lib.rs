@@ -45,9 +45,11 @@ pub mod inspect;
 pub mod limits;
 pub mod metadata;
 pub mod plan;
+pub mod removal;
 pub mod selection;
 pub mod shard;
 pub mod store;
+pub mod transcode;
 
 pub use array::{Array, Read};
 pub use error::{Error, Kind, Result};

@@ -73,6 +73,25 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store"]),
+    (
+        "transcode",
+        &[
+            "array",
+            "buffer",
+            "codec",
+            "copy",
+            "error",
+            "grid",
+            "hierarchy",
+            "inspect",
+            "metadata",
+            "plan",
+            "removal",
+            "selection",
+            "store",
+        ],
+    ),
 ];
 
 /// What plans may know of stores: the words of the protocol, not the stores.

@@ -4,11 +4,9 @@ use super::Outcome;
 use crate::arguments::Create;
 use crate::{create, location};
 use fuzarr::codec::Registry;
-use fuzarr::grid::{ChunkKeyEncoding, RegularGrid};
-use fuzarr::inspect::{self, StoredObject};
-use fuzarr::metadata::{ArrayMetadata, Node, NodePath};
-use fuzarr::store::{LocalStore, MemoryStore, Precondition, Store, join};
-use fuzarr::{Array, Error, Result, hierarchy};
+use fuzarr::metadata::{Node, NodePath};
+use fuzarr::store::{LocalStore, MemoryStore, Store, join};
+use fuzarr::{Array, Error, Result, hierarchy, removal};
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,46 +80,15 @@ fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -
         }
         let old = hierarchy::read_node(&**store, path)?;
         let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
-        delete_node(&**store, path, old)?;
+        removal::delete_node(&**store, path, &old)?;
     }
     let Node::Array(metadata) = node else { return Ok(()) };
-    for object in chunks(&**store, path, metadata)? {
-        if !overwrite {
-            return Err(Error::already_exists(
-                "here lie chunks of an array that is no more; --overwrite deletes them",
-            )
-            .with("key", object.key));
-        }
-        store.delete(&object.key, Precondition::None).now()?;
+    let left = removal::chunks(&**store, path, metadata)?;
+    if !overwrite && let Some(object) = left.first() {
+        return Err(Error::already_exists(
+            "here lie chunks of an array that is no more; --overwrite deletes them",
+        )
+        .with("key", &object.key));
     }
-    Ok(())
-}
-
-/// The stored chunks of an array, which fuzarr need not be able to read.
-fn chunks(store: &dyn Store, path: &str, metadata: &ArrayMetadata) -> Result<Vec<StoredObject>> {
-    let grid = RegularGrid::from_extension(&metadata.chunk_grid, &metadata.shape)?;
-    let keys = ChunkKeyEncoding::from_extension(&metadata.chunk_key_encoding)?;
-    inspect::stored_objects(store, path, keys, &grid.chunks_per_dimension(&metadata.shape))
-}
-
-/// Deletes a node, all nodes below it and their chunks, and nothing else. Each document goes before
-/// its chunks: whatever happens on the way, no array that has lost chunks looks whole.
-fn delete_node(store: &dyn Store, path: &str, node: Node) -> Result<()> {
-    let document = join(path, hierarchy::DOCUMENT);
-    match node {
-        Node::Array(metadata) => {
-            let chunks = chunks(store, path, &metadata)?;
-            store.delete(&document, Precondition::None).now()?;
-            for chunk in chunks {
-                store.delete(&chunk.key, Precondition::None).now()?;
-            }
-        }
-        Node::Group(_) => {
-            for (name, child) in hierarchy::children(store, path)? {
-                delete_node(store, &join(path, &name), child?)?;
-            }
-            store.delete(&document, Precondition::None).now()?;
-        }
-    }
-    Ok(())
+    removal::delete(&**store, &left)
 }

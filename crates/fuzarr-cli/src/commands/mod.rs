@@ -1,5 +1,6 @@
 //! What the commands do.
 
+mod copy;
 mod create;
 mod get;
 mod info;
@@ -39,6 +40,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Put(put) => (put::run(put), &put.location),
         Command::Create(create) => (create::run(create), &create.location),
         Command::Verify(verify) => (verify::run(verify), &verify.location),
+        Command::Copy(copy) => (copy::run(copy), &copy.destination),
     };
     outcome.map_err(|error| error.with("in", location.display()))
 }
