@@ -119,7 +119,7 @@ fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Ch
         let values = case.values(choices, count, &fill);
         let empty =
             WriteOptions { write_empty_chunks: choices.below(4) == 3, ..Default::default() };
-        source.write(&selection, &values, empty).unwrap();
+        source.write(&selection, &values, &empty).unwrap();
     }
     let relayout = relayout(choices, case.shape.len());
     let (from, to) = (place(&from, "deep/source"), place(&to, "made/here"));
@@ -195,7 +195,7 @@ fn numbers(store: &Arc<dyn Store>, path: &str, shape: &[u64], chunks: &[u64]) ->
     let array = Array::create(Arc::clone(store), path, document).unwrap();
     let count: u64 = shape.iter().product();
     let values: Vec<u8> = (0..count).flat_map(|at| (at as u16 | 1).to_ne_bytes()).collect();
-    array.write(&Selection::all(), &values, WriteOptions::default()).unwrap();
+    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     array
 }
 
@@ -216,7 +216,7 @@ fn objects(store: &dyn Store, prefix: &str) -> Vec<(String, u64)> {
 fn what_the_source_does_not_hold_is_not_stored() {
     let store = memory();
     let source = numbers(&store, "a", &[8, 8], &[8, 8]);
-    source.write(&Selection::parse(":, 3:").unwrap(), &[0, 0], WriteOptions::default()).unwrap();
+    source.write(&Selection::parse(":, 3:").unwrap(), &[0, 0], &WriteOptions::default()).unwrap();
     let report = plan(&place(&store, "a"), &place(&store, "b"), &chunks(&[2, 2])).run(|_| Ok(()));
     assert_eq!(report.unwrap().objects, 8);
     assert_eq!(Array::open(store, "b").unwrap().stored_objects().unwrap().len(), 8);
@@ -247,14 +247,14 @@ fn differences_are_named_to_the_bit() {
     let document = metadata(&document(&[4, 6], &[3, 3], "float32"));
     let source = Array::create(Arc::clone(&store), "a", document).unwrap();
     let nan = f32::from_bits(0x7fc0_0001);
-    source.write(&Selection::all(), &nan.to_ne_bytes(), WriteOptions::default()).unwrap();
+    source.write(&Selection::all(), &nan.to_ne_bytes(), &WriteOptions::default()).unwrap();
     let copy = plan(&place(&store, "a"), &place(&store, "b"), &chunks(&[2, 2]));
     copy.run(|_| Ok(())).unwrap();
     assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
     let made = Array::open(Arc::clone(&store), "b").unwrap();
     let other = f32::from_bits(0x7fc0_0002).to_ne_bytes();
     let element = Selection::parse("2, 3").unwrap();
-    made.write(&element, &other, WriteOptions::default()).unwrap();
+    made.write(&element, &other, &WriteOptions::default()).unwrap();
     let found = copy.compare(|_| Ok(())).unwrap();
     let expected = Difference::Element {
         array: "b".into(),
@@ -462,7 +462,7 @@ fn what_became_empty_does_not_keep_what_was_copied_before() {
     let title = to.store.open(".fuzarr-copy").now().unwrap().unwrap();
     let title = title.read(fuzarr::store::Span::Prefix(31), Vec::new()).now().unwrap().unwrap();
     put_bytes(&*to.store, ".fuzarr-copy", title.bytes.as_slice(), Precondition::None).unwrap();
-    source.write(&Selection::all(), &[0, 0], WriteOptions::default()).unwrap();
+    source.write(&Selection::all(), &[0, 0], &WriteOptions::default()).unwrap();
     assert_eq!(copy.run(|_| Ok(())).unwrap().kept_objects, 0);
     assert!(Array::open(Arc::clone(&to.store), "").unwrap().stored_objects().unwrap().is_empty());
 }
@@ -604,7 +604,7 @@ fn memory_stays_within_the_budget() {
         let values: Vec<u8> =
             (0..count).flat_map(|at: u64| (at * 7919 + row + 1).to_ne_bytes()).collect();
         let rows = Selection::parse(&format!("{}:{}", row * 64, row * 64 + 64)).unwrap();
-        source.write(&rows, &values, WriteOptions::default()).unwrap();
+        source.write(&rows, &values, &WriteOptions::default()).unwrap();
     }
     assert!(10 * budget <= 1024 * 40960 * 8);
     for relayout in ["256,64|1024,512", "1024,16|1024,1024"] {

@@ -71,9 +71,9 @@ impl Transcode {
             let size = job.source.element_size();
             for part in schedule.parts() {
                 let named = |array: &Array| format!("/{}", array.path());
-                ours.read(&job.source, &part, job.read).context("array", || named(&job.source))?;
+                ours.read(&job.source, &part, &job.read).context("array", || named(&job.source))?;
                 theirs
-                    .read(&job.destination, &part, read)
+                    .read(&job.destination, &part, &read)
                     .context("array", || named(&job.destination))?;
                 if let Some(number) = ours.first_difference(&theirs, size) {
                     return Ok(Some(difference(job, &part, number)));

@@ -21,7 +21,7 @@ impl Elements {
     ///
     /// # Errors
     /// Those of [`Array::read_into`].
-    pub(super) fn read(&mut self, array: &Array, part: &Part, options: ReadOptions) -> Result<()> {
+    pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
         let count = part.shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
         let size = count.and_then(|count| count.checked_mul(array.element_size() as u64));
         let size = size.ok_or_else(|| Error::limit("a part has too many bytes"))?;
@@ -38,7 +38,7 @@ impl Elements {
     ///
     /// # Errors
     /// Those of [`Array::write`].
-    pub(super) fn write(&self, array: &Array, part: &Part, options: WriteOptions) -> Result<()> {
+    pub(super) fn write(&self, array: &Array, part: &Part, options: &WriteOptions) -> Result<()> {
         array.write(&selection(part)?, self.bytes(), options)
     }
 

@@ -101,7 +101,7 @@ impl Options {
     /// How an array is read whose chunks have `chunk` bytes. Ranges are joined across gaps of a
     /// chunk at most, so that what is fetched is bounded by what is wanted.
     fn reading(&self, chunk: u64) -> ReadOptions {
-        ReadOptions { coalesce_gap: self.read.coalesce_gap.min(chunk), ..self.read }
+        ReadOptions { coalesce_gap: self.read.coalesce_gap.min(chunk), ..self.read.clone() }
     }
 }
 

@@ -201,14 +201,14 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
         for whole in job.schedule.parts() {
             let part = self.unfinished(number, job, &whole)?;
             if let Some(part) = &part {
-                let read = self.elements.read(&job.source, part, job.read);
+                let read = self.elements.read(&job.source, part, &job.read);
                 read.context("side", || "source")?;
                 // Where nothing was before, nothing has to be deleted.
                 let skipped = !self.record.is_resumed()
                     && !options.write.write_empty_chunks
                     && self.elements.are_filled(&job.destination);
                 if !skipped {
-                    self.elements.write(&job.destination, part, options.write)?;
+                    self.elements.write(&job.destination, part, &options.write)?;
                     self.note(number, job, part)?;
                 }
             }
