@@ -11,8 +11,8 @@ mod checksum;
 #[cfg(test)]
 mod conformance;
 mod crc32c;
-mod elements;
 mod deflate;
+mod elements;
 mod gzip;
 mod lz4;
 mod lzma;
