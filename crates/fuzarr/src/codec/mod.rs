@@ -39,6 +39,8 @@ pub use transpose::Transpose;
 pub use zlib::Zlib;
 pub use zstd::Zstd;
 
+pub use crate::dtype::Endian;
+
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
@@ -186,15 +188,6 @@ pub enum Codec {
     ArrayToBytes(Arc<dyn ArrayToBytes>),
     /// A bytes→bytes codec.
     BytesToBytes(Arc<dyn BytesToBytes>),
-}
-
-/// Byte order of stored numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endian {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
 }
 
 /// The configuration of `sharding_indexed`.

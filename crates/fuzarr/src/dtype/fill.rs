@@ -1,16 +1,18 @@
 //! Fill values: JSON to bytes and back.
 //!
-//! Implements "Fill values" of the Zarr v3 core specification: bit-exact both ways, so that empty
-//! chunks can be told by comparing bits.
+//! Implements "Fill values" of the Zarr v3 core specification and of the data types of its
+//! extensions: bit-exact both ways, so that empty chunks can be told by comparing bits.
+
+mod float;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use half::f16;
 use serde_json::Value;
 
 use super::{DataType, ElementLayout};
 use crate::error::{Error, Result};
 use crate::metadata::json::kind_of;
+use float::Format;
 
 /// Integers up to here are exact in a `float64`.
 const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
@@ -20,7 +22,7 @@ const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 ///
 /// Numbers that a float type lacks are rounded to the nearest, ties to even. Beyond the
 /// specification, this reads what other writers write: `1.0` for an integer, `"+Infinity"`, base64
-/// for raw types, lists of bytes for `bytes`.
+/// for raw types, lists of bytes for all that are made of bytes.
 ///
 /// # Errors
 /// `InvalidMetadata` if `value` does not spell an element of `data_type`.
@@ -29,11 +31,16 @@ pub fn fill_from_json(data_type: DataType, value: &Value) -> Result<Vec<u8>> {
     match Class::of(data_type) {
         Class::Bool => value.as_bool().map(|flag| vec![u8::from(flag)]),
         Class::Integer { signed } => integer_from_json(value, part, signed),
-        Class::Float => float_from_json(value, part),
-        Class::Complex => complex_from_json(value, part),
-        Class::Raw(size) => {
-            bytes_from_json(value).filter(|bytes| u32::try_from(bytes.len()) == Ok(size))
-        }
+        Class::Float(format) => float_from_json(value, format),
+        Class::Complex(format) => complex_from_json(value, format),
+        Class::Time if value.as_str() == Some("NaT") => Some(NOT_A_TIME.to_vec()),
+        Class::Time => integer_from_json(value, part, true),
+        Class::Raw(size) => bytes_from_json(value).filter(|bytes| bytes.len() == size),
+        Class::FixedBytes(size) => bytes_from_json(value).and_then(|bytes| padded(bytes, size)),
+        Class::FixedUnicode(characters) => value.as_str().and_then(|text| {
+            let bytes = text.chars().flat_map(|letter| native(u32::from(letter).to_le_bytes(), 4));
+            padded(bytes.collect(), characters as usize * 4)
+        }),
         Class::String => value.as_str().map(|text| text.as_bytes().to_vec()),
         Class::Bytes => bytes_from_json(value),
     }
@@ -61,33 +68,47 @@ pub fn fill_to_json(data_type: DataType, fill: &[u8]) -> Result<Value> {
         },
         Class::Integer { signed: false } => Some(bits_of(fill).into()),
         Class::Integer { signed: true } => Some(sign_extended(bits_of(fill), part).into()),
-        Class::Float => Some(float_to_json(bits_of(fill), part)),
-        Class::Complex => {
-            Some(fill.chunks(part).map(|half| float_to_json(bits_of(half), part)).collect())
+        Class::Float(format) => Some(float_to_json(bits_of(fill), format)),
+        Class::Complex(format) => {
+            Some(fill.chunks(part).map(|half| float_to_json(bits_of(half), format)).collect())
         }
+        Class::Time if fill == NOT_A_TIME => Some("NaT".into()),
+        Class::Time => Some(sign_extended(bits_of(fill), part).into()),
         Class::Raw(_) => Some(fill.into()),
         Class::String => std::str::from_utf8(fill).ok().map(Value::from),
-        Class::Bytes => Some(BASE64.encode(fill).into()),
+        Class::FixedUnicode(_) => text_of(fill).map(Value::from),
+        Class::FixedBytes(_) | Class::Bytes => Some(BASE64.encode(fill).into()),
     }
     .ok_or_else(invalid)
 }
 
-/// The fill value of an array that names none: zero, false, empty.
+/// The fill value of an array that names none: zero, false, empty, and "not a time" for times, as
+/// zarr-python has it.
 #[must_use]
 pub fn default_fill(data_type: DataType) -> Vec<u8> {
+    if matches!(Class::of(data_type), Class::Time) {
+        return NOT_A_TIME.to_vec();
+    }
     match data_type.layout() {
         ElementLayout::Fixed(size) => vec![0; size],
         ElementLayout::Variable => Vec::new(),
     }
 }
 
+/// The time that is none, "NaT", in native order.
+#[expect(clippy::host_endian_bytes, reason = "elements in memory are of native order")]
+const NOT_A_TIME: [u8; 8] = i64::MIN.to_ne_bytes();
+
 /// How the fill value of a type is spelled.
 enum Class {
     Bool,
     Integer { signed: bool },
-    Float,
-    Complex,
-    Raw(u32),
+    Float(Format),
+    Complex(Format),
+    Time,
+    Raw(usize),
+    FixedBytes(usize),
+    FixedUnicode(u32),
     String,
     Bytes,
 }
@@ -99,9 +120,16 @@ impl Class {
             D::Bool => Self::Bool,
             D::Int8 | D::Int16 | D::Int32 | D::Int64 => Self::Integer { signed: true },
             D::UInt8 | D::UInt16 | D::UInt32 | D::UInt64 => Self::Integer { signed: false },
-            D::Float16 | D::Float32 | D::Float64 => Self::Float,
-            D::Complex64 | D::Complex128 => Self::Complex,
-            D::Raw(size) => Self::Raw(size),
+            D::Float16 => Self::Float(Format::Half),
+            D::BFloat16 => Self::Float(Format::Brain),
+            D::Float32 => Self::Float(Format::Single),
+            D::Float64 => Self::Float(Format::Double),
+            D::Complex64 => Self::Complex(Format::Single),
+            D::Complex128 => Self::Complex(Format::Double),
+            D::DateTime64 { .. } | D::TimeDelta64 { .. } => Self::Time,
+            D::Raw(size) => Self::Raw(size as usize),
+            D::FixedBytes(size) => Self::FixedBytes(size as usize),
+            D::FixedUnicode(characters) => Self::FixedUnicode(characters),
             D::String => Self::String,
             D::Bytes => Self::Bytes,
         }
@@ -116,12 +144,15 @@ fn malformed(data_type: DataType, value: &Value) -> Error {
             let (low, high) = range(data_type.number_size(), signed);
             format!("an integer from {low} to {high}")
         }
-        Class::Float => format!(
+        Class::Float(_) => format!(
             "a number, \"NaN\", \"Infinity\", \"-Infinity\" or \"0x\" and {} digits",
             2 * data_type.number_size()
         ),
-        Class::Complex => "a list of a real and an imaginary part".into(),
+        Class::Complex(_) => "a list of a real and an imaginary part".into(),
+        Class::Time => "an integer of 64 bits or \"NaT\"".into(),
         Class::Raw(size) => format!("a list of {size} bytes"),
+        Class::FixedBytes(size) => format!("base64 of at most {size} bytes"),
+        Class::FixedUnicode(characters) => format!("a string of at most {characters} characters"),
         Class::String => "a string".into(),
         Class::Bytes => "base64 or a list of bytes".into(),
     };
@@ -155,25 +186,25 @@ fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() <= MAX_EXACT_FLOAT).then_some(number as i128)
 }
 
-fn complex_from_json(value: &Value, size: usize) -> Option<Vec<u8>> {
+fn complex_from_json(value: &Value, format: Format) -> Option<Vec<u8>> {
     let [real, imaginary] = value.as_array()?.as_slice() else { return None };
-    let mut bytes = float_from_json(real, size)?;
-    bytes.extend(float_from_json(imaginary, size)?);
+    let mut bytes = float_from_json(real, format)?;
+    bytes.extend(float_from_json(imaginary, format)?);
     Some(bytes)
 }
 
-fn float_from_json(value: &Value, size: usize) -> Option<Vec<u8>> {
+fn float_from_json(value: &Value, format: Format) -> Option<Vec<u8>> {
     let bits = match value {
-        Value::Number(number) => rounded(number.as_f64()?, size),
+        Value::Number(number) => format.rounded(number.as_f64()?),
         Value::String(text) => match text.as_str() {
-            "NaN" => canonical_nan(size),
-            "Infinity" | "+Infinity" => rounded(f64::INFINITY, size),
-            "-Infinity" => rounded(f64::NEG_INFINITY, size),
-            _ => hexadecimal(text.strip_prefix("0x")?, size)?,
+            "NaN" => format.canonical_nan(),
+            "Infinity" | "+Infinity" => format.rounded(f64::INFINITY),
+            "-Infinity" => format.rounded(f64::NEG_INFINITY),
+            _ => hexadecimal(text.strip_prefix("0x")?, format.size())?,
         },
         _ => return None,
     };
-    Some(native(bits.to_le_bytes(), size))
+    Some(native(bits.to_le_bytes(), format.size()))
 }
 
 /// The bits of a float of `size` bytes, most significant digit first. Too few or too many digits are
@@ -183,60 +214,18 @@ fn hexadecimal(digits: &str, size: usize) -> Option<u64> {
     if whole { u64::from_str_radix(digits, 16).ok() } else { None }
 }
 
-fn float_to_json(bits: u64, size: usize) -> Value {
-    let number = widened(bits, size);
+fn float_to_json(bits: u64, format: Format) -> Value {
+    let number = format.widened(bits);
     if number.is_finite() {
         return number.into();
     }
-    if bits == canonical_nan(size) {
+    if bits == format.canonical_nan() {
         return "NaN".into();
     }
     if number.is_nan() {
-        return format!("0x{bits:0digits$x}", digits = 2 * size).into();
+        return format!("0x{bits:0digits$x}", digits = 2 * format.size()).into();
     }
     if number > 0.0 { "Infinity".into() } else { "-Infinity".into() }
-}
-
-/// What `"NaN"` means: sign 0 and only the top bit of the mantissa set.
-fn canonical_nan(size: usize) -> u64 {
-    match size {
-        2 => 0x7e00,
-        4 => 0x7fc0_0000,
-        _ => 0x7ff8_0000_0000_0000,
-    }
-}
-
-/// The bits of the float of `size` bytes nearest to `number`, ties to even.
-#[expect(clippy::cast_possible_truncation, reason = "the cast rounds to nearest, as wanted")]
-fn rounded(number: f64, size: usize) -> u64 {
-    match size {
-        2 => u64::from(rounded_to_half(number).to_bits()),
-        4 => u64::from((number as f32).to_bits()),
-        _ => number.to_bits(),
-    }
-}
-
-/// Rounds once. `f16::from_f64` may round to `f32` first, which turns what is just above a tie into
-/// a tie. Rounding that first step to odd keeps ties and neighbours of ties apart.
-#[expect(clippy::cast_possible_truncation, reason = "the rounding is corrected after")]
-fn rounded_to_half(number: f64) -> f16 {
-    let nearest = number as f32;
-    let mut bits = nearest.to_bits();
-    let widened = f64::from(nearest);
-    if number.is_finite() && widened != number {
-        bits -= u32::from(widened.abs() > number.abs());
-        bits |= 1;
-    }
-    f16::from_f32(f32::from_bits(bits))
-}
-
-/// The number that `bits` stand for as a float of `size` bytes; exact but for payloads of NaNs.
-fn widened(bits: u64, size: usize) -> f64 {
-    match size {
-        2 => u16::try_from(bits).map_or(f64::NAN, |bits| f16::from_bits(bits).to_f64()),
-        4 => u32::try_from(bits).map_or(f64::NAN, |bits| f32::from_bits(bits).into()),
-        _ => f64::from_bits(bits),
-    }
 }
 
 fn bytes_from_json(value: &Value) -> Option<Vec<u8>> {
@@ -247,6 +236,24 @@ fn bytes_from_json(value: &Value) -> Option<Vec<u8>> {
         }
         _ => None,
     }
+}
+
+/// `bytes`, extended by zeros to `size`; `None` if there are more.
+fn padded(mut bytes: Vec<u8>, size: usize) -> Option<Vec<u8>> {
+    if bytes.len() > size {
+        return None;
+    }
+    bytes.resize(size, 0);
+    Some(bytes)
+}
+
+/// The text of characters of four bytes, without the U+0000 at its end.
+fn text_of(characters: &[u8]) -> Option<String> {
+    let text: Option<String> = characters
+        .chunks(4)
+        .map(|character| u32::try_from(bits_of(character)).ok().and_then(char::from_u32))
+        .collect();
+    text.map(|text| text.trim_end_matches('\0').to_owned())
 }
 
 /// The low `size` bytes of a little-endian number, in native order.

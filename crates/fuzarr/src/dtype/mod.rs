@@ -3,8 +3,12 @@
 //! Implements "Data types" and "Fill values" of the Zarr v3 core specification.
 
 mod fill;
+mod numpy;
+mod time;
 
 pub use fill::{default_fill, fill_from_json, fill_to_json};
+pub use numpy::{fill_from_v2, fill_to_v2, from_numpy, to_numpy};
+pub use time::TimeUnit;
 
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
@@ -41,8 +45,29 @@ pub enum DataType {
     Complex64,
     /// `complex128`: two `float64`, real part first.
     Complex128,
+    /// `bfloat16`: the upper half of a `float32`.
+    BFloat16,
     /// `r8`, `r16`, …: opaque bytes, this many an element.
     Raw(u32),
+    /// `null_terminated_bytes`, NumPy's `S`: up to this many bytes, padded with zeros.
+    FixedBytes(u32),
+    /// `fixed_length_utf32`, NumPy's `U`: up to this many characters of four bytes, padded with
+    /// U+0000.
+    FixedUnicode(u32),
+    /// `numpy.datetime64`: steps since 1970 in an `int64`, the least of which is "not a time".
+    DateTime64 {
+        /// The unit of a step.
+        unit: TimeUnit,
+        /// How many units a step takes, at least 1.
+        scale: u32,
+    },
+    /// `numpy.timedelta64`: a number of steps in an `int64`, the least of which is "not a time".
+    TimeDelta64 {
+        /// The unit of a step.
+        unit: TimeUnit,
+        /// How many units a step takes, at least 1.
+        scale: u32,
+    },
     /// `string`: UTF-8 of any length.
     String,
     /// `bytes`: bytes of any length.
@@ -74,9 +99,22 @@ impl ElementLayout {
     }
 }
 
+/// Byte order of stored numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endian {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first.
+    Big,
+}
+
+/// The most bytes that an element of a fixed size may take. Fill values are held in memory, so what
+/// metadata may ask for has an end.
+pub const MAX_ELEMENT_SIZE: u32 = 1 << 26;
+
 /// Types whose name is the whole of their metadata, with their bytes per element and the size of
 /// the numbers in them (which is what byte order is about).
-const NAMED: [(&str, DataType, usize, usize); 14] = [
+const NAMED: [(&str, DataType, usize, usize); 15] = [
     ("bool", DataType::Bool, 1, 1),
     ("int8", DataType::Int8, 1, 1),
     ("int16", DataType::Int16, 2, 2),
@@ -91,14 +129,22 @@ const NAMED: [(&str, DataType, usize, usize); 14] = [
     ("float64", DataType::Float64, 8, 8),
     ("complex64", DataType::Complex64, 8, 4),
     ("complex128", DataType::Complex128, 16, 8),
+    ("bfloat16", DataType::BFloat16, 2, 2),
 ];
+
+/// Bytes of a character of [`DataType::FixedUnicode`].
+const CHARACTER_SIZE: u32 = 4;
 
 impl DataType {
     /// How elements of this type lie in memory.
     #[must_use]
     pub fn layout(self) -> ElementLayout {
         match self {
-            Self::Raw(size) => ElementLayout::Fixed(size as usize),
+            Self::Raw(size) | Self::FixedBytes(size) => ElementLayout::Fixed(size as usize),
+            Self::FixedUnicode(characters) => {
+                ElementLayout::Fixed((characters as usize).saturating_mul(CHARACTER_SIZE as usize))
+            }
+            Self::DateTime64 { .. } | Self::TimeDelta64 { .. } => ElementLayout::Fixed(8),
             Self::String | Self::Bytes => ElementLayout::Variable,
             _ => ElementLayout::Fixed(self.row().map_or(0, |row| row.2)),
         }
@@ -108,31 +154,73 @@ impl DataType {
     /// 1 for types without a byte order.
     #[must_use]
     pub fn number_size(self) -> usize {
-        self.row().map_or(1, |row| row.3)
+        match self {
+            Self::FixedUnicode(_) => CHARACTER_SIZE as usize,
+            Self::DateTime64 { .. } | Self::TimeDelta64 { .. } => 8,
+            _ => self.row().map_or(1, |row| row.3),
+        }
     }
 
     fn row(self) -> Option<&'static (&'static str, Self, usize, usize)> {
         NAMED.iter().find(|row| row.1 == self)
     }
 
-    /// The name in v3 metadata, for example `int16` or `r24`.
+    /// The name in v3 metadata, for example `int16`, `r24` or `fixed_length_utf32`; the last has a
+    /// configuration besides, see [`to_extension`](Self::to_extension).
     #[must_use]
     pub fn name(self) -> String {
         match self {
             Self::Raw(size) => format!("r{}", u64::from(size) * 8),
+            Self::FixedBytes(_) => "null_terminated_bytes".into(),
+            Self::FixedUnicode(_) => "fixed_length_utf32".into(),
+            Self::DateTime64 { .. } => "numpy.datetime64".into(),
+            Self::TimeDelta64 { .. } => "numpy.timedelta64".into(),
             Self::String => "string".into(),
             Self::Bytes => "bytes".into(),
             _ => self.row().map_or_else(String::new, |row| row.0.into()),
         }
     }
 
-    /// The type that v3 metadata names.
+    /// The type as v3 metadata spells it.
+    #[must_use]
+    pub fn to_extension(self) -> Extension {
+        let extension = Extension::new(self.name());
+        match self {
+            Self::FixedBytes(size) => extension.with("length_bytes", size),
+            Self::FixedUnicode(characters) => {
+                extension.with("length_bytes", u64::from(characters) * u64::from(CHARACTER_SIZE))
+            }
+            Self::DateTime64 { unit, scale } | Self::TimeDelta64 { unit, scale } => {
+                extension.with("unit", unit.name()).with("scale_factor", scale)
+            }
+            _ => extension,
+        }
+    }
+
+    /// The type that v3 metadata names. `raw_bytes` is another spelling of `r8`, `r16`, …, and
+    /// `variable_length_bytes` of `bytes`.
     ///
     /// # Errors
-    /// `Unsupported` for a name fuzarr does not have, `InvalidMetadata` for a configuration on a
-    /// type that takes none or a raw type whose bits are no whole bytes.
+    /// `Unsupported` for a name fuzarr does not have; `InvalidMetadata` for a configuration on a
+    /// type that takes none, one that is missing or malformed, or a raw type whose bits are no whole
+    /// bytes; `Limit` for elements of more than [`MAX_ELEMENT_SIZE`] bytes.
     pub fn from_extension(extension: &Extension) -> Result<Self> {
         let name = extension.name.as_str();
+        match name {
+            "raw_bytes" => return Ok(Self::Raw(length_bytes(extension, 1)?)),
+            "null_terminated_bytes" => return Ok(Self::FixedBytes(length_bytes(extension, 1)?)),
+            "fixed_length_utf32" => {
+                return Ok(Self::FixedUnicode(length_bytes(extension, CHARACTER_SIZE)?));
+            }
+            "numpy.datetime64" => {
+                return time::step(extension).map(|(unit, scale)| Self::DateTime64 { unit, scale });
+            }
+            "numpy.timedelta64" => {
+                return time::step(extension)
+                    .map(|(unit, scale)| Self::TimeDelta64 { unit, scale });
+            }
+            _ => {}
+        }
         let named = NAMED.iter().find(|row| row.0 == name).map(|row| row.1);
         let data_type = match name {
             "string" => Self::String,
@@ -157,10 +245,49 @@ fn raw(name: &str) -> Result<Option<DataType>> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
     }
-    match digits.parse::<u32>() {
-        Ok(bits) if bits > 0 && bits % 8 == 0 => Ok(Some(DataType::Raw(bits / 8))),
-        _ => Err(Error::invalid_metadata(format!(
+    // More digits than fit are beyond every limit as well.
+    let bits: u64 = digits.parse().unwrap_or(u64::MAX - 7);
+    if bits == 0 || !bits.is_multiple_of(8) {
+        return Err(Error::invalid_metadata(format!(
             "data type `{name}`: the bits must be a positive multiple of 8"
+        )));
+    }
+    element_size(bits / 8, name).map(|size| Some(DataType::Raw(size)))
+}
+
+/// How many parts of `part` bytes the elements of a type with a `length_bytes` have.
+fn length_bytes(extension: &Extension, part: u32) -> Result<u32> {
+    let name = extension.name.as_str();
+    extension.allow_only(&["length_bytes"])?;
+    let length = extension.integer("length_bytes")?.ok_or_else(|| missing(name, "length_bytes"))?;
+    match u64::try_from(length) {
+        Ok(bytes) if bytes > 0 && bytes.is_multiple_of(part.into()) => {
+            element_size(bytes, name).map(|bytes| bytes / part)
+        }
+        _ => {
+            let multiple =
+                if part > 1 { format!(" multiple of {part}") } else { " number".to_owned() };
+            Err(Error::invalid_metadata(format!(
+                "data type `{name}`: `length_bytes` must be a positive{multiple}, not {length}"
+            )))
+        }
+    }
+}
+
+/// Checks the size of an element against [`MAX_ELEMENT_SIZE`].
+fn element_size(bytes: u64, name: &str) -> Result<u32> {
+    match u32::try_from(bytes) {
+        Ok(size) if size <= MAX_ELEMENT_SIZE => Ok(size),
+        _ => Err(Error::limit(format!(
+            "data type `{name}`: elements of {bytes} bytes are more than {MAX_ELEMENT_SIZE}"
         ))),
     }
 }
+
+#[cold]
+fn missing(name: &str, key: &str) -> Error {
+    Error::invalid_metadata(format!("data type `{name}` needs `{key}` in its configuration"))
+}
+
+#[cfg(test)]
+mod tests;
