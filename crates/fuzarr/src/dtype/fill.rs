@@ -54,7 +54,7 @@ pub fn fill_from_json(data_type: DataType, value: &Value) -> Result<Vec<u8>> {
 /// # Errors
 /// `InvalidArgument` if `fill` is no element of `data_type`.
 pub fn fill_to_json(data_type: DataType, fill: &[u8]) -> Result<Value> {
-    let invalid = || Error::invalid_argument(format!("no element of `{}`", data_type.name()));
+    let invalid = || Error::invalid_argument(format!("no element of `{data_type}`"));
     if let ElementLayout::Fixed(size) = data_type.layout()
         && size != fill.len()
     {
@@ -78,7 +78,11 @@ pub fn fill_to_json(data_type: DataType, fill: &[u8]) -> Result<Value> {
         Class::Raw(_) => Some(fill.into()),
         Class::String => std::str::from_utf8(fill).ok().map(Value::from),
         Class::FixedUnicode(_) => text_of(fill).map(Value::from),
-        Class::FixedBytes(_) | Class::Bytes => Some(BASE64.encode(fill).into()),
+        Class::FixedBytes(_) => {
+            let end = fill.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            Some(BASE64.encode(fill.get(..end).unwrap_or(fill)).into())
+        }
+        Class::Bytes => Some(BASE64.encode(fill).into()),
     }
     .ok_or_else(invalid)
 }
@@ -161,7 +165,7 @@ fn malformed(data_type: DataType, value: &Value) -> Error {
         Value::Number(number) => number.to_string(),
         other => kind_of(other).into(),
     };
-    Error::invalid_metadata(format!("a fill value of `{}` must be {expected}", data_type.name()))
+    Error::invalid_metadata(format!("a fill value of `{data_type}` must be {expected}"))
         .with("found", found)
 }
 

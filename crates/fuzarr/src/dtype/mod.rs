@@ -11,6 +11,8 @@ pub use fill::{default_fill, fill_from_json, fill_to_json};
 pub use numpy::{fill_from_v2, fill_to_v2, from_numpy, to_numpy};
 pub use time::TimeUnit;
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
 
@@ -237,6 +239,24 @@ impl DataType {
             return Ok(data_type);
         }
         Err(Error::invalid_metadata(format!("data type `{name}` takes no configuration")))
+    }
+}
+
+/// The name of [`DataType::name`], or NumPy's where that leaves something open: `S5`, `U7`,
+/// `datetime64[ns]`.
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::FixedBytes(size) => write!(f, "S{size}"),
+            Self::FixedUnicode(characters) => write!(f, "U{characters}"),
+            Self::DateTime64 { unit, scale } => {
+                write!(f, "datetime64{}", numpy::step_name(unit, scale))
+            }
+            Self::TimeDelta64 { unit, scale } => {
+                write!(f, "timedelta64{}", numpy::step_name(unit, scale))
+            }
+            plain => f.write_str(&plain.name()),
+        }
     }
 }
 

@@ -37,6 +37,21 @@ fn types_are_spelled_as_metadata_does() {
 }
 
 #[test]
+fn types_are_shown_in_full() {
+    let (unit, scale) = (TimeUnit::Second, 10);
+    for (data_type, text) in [
+        (DataType::Int16, "int16"),
+        (DataType::Raw(3), "r24"),
+        (DataType::FixedBytes(5), "S5"),
+        (DataType::FixedUnicode(7), "U7"),
+        (DataType::DateTime64 { unit, scale }, "datetime64[10s]"),
+        (DataType::TimeDelta64 { unit: TimeUnit::Generic, scale: 1 }, "timedelta64"),
+    ] {
+        assert_eq!(data_type.to_string(), text);
+    }
+}
+
+#[test]
 fn other_spellings_are_read() {
     let raw = json!({"name": "raw_bytes", "configuration": {"length_bytes": 3}});
     assert_eq!(read(&raw).unwrap(), DataType::Raw(3));

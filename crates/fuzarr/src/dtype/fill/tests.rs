@@ -236,7 +236,8 @@ fn fixed_bytes_are_padded() {
         assert_eq!(fill_from_json(five, &value).unwrap(), b"ab\0\0\0");
     }
     assert_eq!(fill_from_json(five, &json!("")).unwrap(), [0; 5]);
-    assert_eq!(fill_to_json(five, b"ab\0\0\0").unwrap(), json!("YWIAAAA="));
+    assert_eq!(fill_to_json(five, b"ab\0\0\0").unwrap(), json!("YWI="));
+    assert_eq!(fill_to_json(five, b"\0b\0\0c").unwrap(), json!("AGIAAGM="));
     for value in [json!("YWIAAAAA"), json!("ab"), json!(0), json!([256])] {
         rejected(five, &value);
     }
@@ -286,7 +287,7 @@ fn defaults_are_zero() {
         (DataType::Complex128, json!([0.0, 0.0])),
         (DataType::Raw(2), json!([0, 0])),
         (DataType::BFloat16, json!(0.0)),
-        (DataType::FixedBytes(2), json!("AAA=")),
+        (DataType::FixedBytes(2), json!("")),
         (DataType::FixedUnicode(2), json!("")),
         (SECONDS, json!("NaT")),
         (DataType::String, json!("")),
