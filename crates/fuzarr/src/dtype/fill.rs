@@ -13,6 +13,7 @@ use super::{DataType, ElementLayout};
 use crate::error::{Error, Result};
 use crate::metadata::json::kind_of;
 use float::Format;
+pub(crate) use float::rounded_to_odd;
 
 /// Integers up to here are exact in a `float64`.
 const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
