@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
+use fuzarr::limits::parse_size;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -342,24 +343,9 @@ fn shards(text: &str) -> Result<Shards, String> {
     if text.trim() == "none" { Ok(Shards::None) } else { lengths(text).map(Shards::Shape) }
 }
 
-/// Parses a number of bytes with a unit: decimal (`kB`, `MB`, …), binary (`KiB`, `MiB`, …, the same
-/// as `K`, `M`, …) or none.
+/// Parses a number of bytes with a unit.
 fn size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let wrong = || format!("`{text}` is not a size; write it as in 512MiB");
-    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit = unit.trim().to_ascii_lowercase();
-    let (letter, base) = match unit.as_bytes() {
-        [] | [b'b'] => return Ok(number),
-        [letter] | [letter, b'i', b'b'] => (letter, 1024_u64),
-        [letter, b'b'] => (letter, 1000),
-        _ => return Err(wrong()),
-    };
-    let power = b"kmgt".iter().position(|known| known == letter).ok_or_else(wrong)?;
-    let factor = base.pow(u32::try_from(power).map_err(|_| wrong())? + 1);
-    number.checked_mul(factor).ok_or_else(wrong)
+    parse_size(text).ok_or_else(|| format!("`{text}` is not a size; write it as in 512MiB"))
 }
 
 /// Parses a type in Zarr's or NumPy's spelling.

@@ -166,7 +166,7 @@ impl Array {
         let shape = padded.collect::<Result<Vec<_>>>()?;
         let resolved = block(chunk)?.resolve(&shape, extents)?;
         let layout = Layout { shape, ..self.layout().clone() };
-        ReadPlan::new(layout, resolved, ReadOptions::default())
+        ReadPlan::new(layout, resolved, ReadOptions::from_environment()?)
     }
 
     /// Reads every stored object: every index entry, checksum and size is checked, every chunk
@@ -191,7 +191,7 @@ impl Array {
             // What only a typed read finds: a bool that is none.
             if damage.is_empty()
                 && self.data_type() == DataType::Bool
-                && let Err(error) = self.read(&block(&object.chunk)?)
+                && let Err(error) = self.read_bytes(&block(&object.chunk)?, plan.options())
             {
                 damage.push(error.with("key", &object.key));
             }

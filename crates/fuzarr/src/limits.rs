@@ -83,6 +83,25 @@ impl Limits {
     }
 }
 
+/// The number of bytes that `text` spells: with a unit that is decimal (`kB`, `MB`, …), binary
+/// (`KiB`, `MiB`, …, the same as `K`, `M`, …) or none. `None` if it is no such number.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number: u64 = number.parse().ok()?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let (letter, base) = match unit.as_bytes() {
+        [] | [b'b'] => return Some(number),
+        [letter] | [letter, b'i', b'b'] => (letter, 1024_u64),
+        [letter, b'b'] => (letter, 1000),
+        _ => return None,
+    };
+    let power = b"kmgt".iter().position(|known| known == letter)?;
+    number.checked_mul(base.pow(u32::try_from(power).ok()? + 1))
+}
+
 /// Ends requests early, from any thread. It is looked at between units of work, so a request ends
 /// within the time of one; what it has written by then stays written.
 #[derive(Debug, Clone, Default)]
@@ -114,3 +133,29 @@ impl PartialEq for Cancel {
 }
 
 impl Eq for Cancel {}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            (" 17 ", Some(17)),
+            ("17B", Some(17)),
+            ("1k", Some(1024)),
+            ("2 MiB", Some(2 << 20)),
+            ("3GB", Some(3_000_000_000)),
+            ("4tib", Some(4 << 40)),
+            ("", None),
+            ("-1", None),
+            ("1.5GiB", None),
+            ("1XB", None),
+            ("1kibi", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(parse_size(text), expected, "{text}");
+        }
+    }
+}

@@ -40,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("environment", &["error", "limits", "plan"]),
     ("exec", &["buffer", "error", "limits", "plan", "store"]),
     ("hierarchy", &["error", "metadata", "store"]),
     (
@@ -73,6 +74,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("element", &["buffer", "codec", "dtype", "error"]),
+    ("builder", &["array", "codec", "dtype", "element", "error", "grid", "metadata", "store"]),
+    ("explain", &["array", "error", "exec", "plan", "selection"]),
+    ("typed", &["array", "buffer", "element", "error", "plan", "selection"]),
     ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store"]),
     (
         "transcode",
@@ -120,7 +125,7 @@ const EFFECTS: &[(&str, &[&str])] = &[
     ("std::thread", &["exec/", "store/latency.rs"]),
     ("rayon::", &["exec/"]),
     ("tokio::", &["exec/"]),
-    ("std::env", &[]),
+    ("std::env", &["environment.rs"]),
 ];
 
 /// A source file: its path below `src`, and its text without tests and comments.

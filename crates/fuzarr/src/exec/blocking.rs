@@ -27,7 +27,7 @@ thread_local! {
 }
 
 /// Calls `act` with the thread's scratch.
-fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
+pub(super) fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.take();
     let outcome = act(&mut scratch);
     scratch.shrink();
@@ -123,7 +123,7 @@ pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
 }
 
 /// One request being executed.
-struct Job<'a> {
+pub(super) struct Job<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     crew: Arc<Crew>,
@@ -131,7 +131,7 @@ struct Job<'a> {
 }
 
 /// Parts of a job that threads take from a cursor.
-struct Claims<'a> {
+pub(super) struct Claims<'a> {
     cursor: &'a AtomicUsize,
     count: usize,
     /// How many are taken at once.
@@ -142,7 +142,7 @@ struct Claims<'a> {
 
 impl Claims<'_> {
     /// Calls `act` with parts until there are none, or the request has ended.
-    fn each(&self, act: &mut dyn FnMut(usize) -> Result<()>) {
+    pub(super) fn each(&self, act: &mut dyn FnMut(usize) -> Result<()>) {
         loop {
             let start = self.cursor.fetch_add(self.grain, Ordering::Relaxed);
             if start >= self.count {
@@ -161,7 +161,11 @@ impl Claims<'_> {
 }
 
 impl<'a> Job<'a> {
-    fn new(store: &'a dyn Store, limits: &'a Limits, failures: &'a Failures<'a>) -> Self {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        limits: &'a Limits,
+        failures: &'a Failures<'a>,
+    ) -> Self {
         Self { store, limits, crew: Crew::new(limits.threads(cores())), failures }
     }
 
@@ -177,7 +181,7 @@ impl<'a> Job<'a> {
     }
 
     /// Has every object claimed and driven, by this thread and those that join.
-    fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
+    pub(super) fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
         let helpers = self.helpers(count, estimate);
         let cursor = AtomicUsize::new(0);
         let Self { limits, failures, .. } = *self;

@@ -39,6 +39,11 @@ impl IndexCache {
         Some(Arc::clone(&entry.pairs))
     }
 
+    /// Whether an index of the object is known, of whatever version.
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).entries.contains_key(key)
+    }
+
     pub(super) fn insert(&self, key: &str, version: Version, pairs: &Arc<Vec<u64>>) {
         let size = pairs.len() * size_of::<u64>();
         if size > CAPACITY / 4 {

@@ -15,7 +15,7 @@ mod write;
 pub use counters::{Counters, FastPath};
 pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
-pub use read::{ReadMachine, ReadOptions, ReadPlan};
+pub use read::{Bounds, Explanation, ReadMachine, ReadOptions, ReadPlan};
 pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 
 use std::sync::Arc;

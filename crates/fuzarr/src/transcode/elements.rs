@@ -20,7 +20,7 @@ impl Elements {
     /// Reads the part of `array`.
     ///
     /// # Errors
-    /// Those of [`Array::read_into`].
+    /// Those of [`Array::read_bytes_into`].
     pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
         let count = part.shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
         let size = count.and_then(|count| count.checked_mul(array.element_size() as u64));
@@ -31,15 +31,15 @@ impl Elements {
             self.memory = Vec::new();
             self.memory = zeroed(size)?;
         }
-        array.read_into(&selection(part)?, &mut self.memory[..self.length], options)
+        array.read_bytes_into(&selection(part)?, &mut self.memory[..self.length], options)
     }
 
     /// Writes them as the part of `array`.
     ///
     /// # Errors
-    /// Those of [`Array::write`].
+    /// Those of [`Array::write_bytes`].
     pub(super) fn write(&self, array: &Array, part: &Part, options: &WriteOptions) -> Result<()> {
-        array.write(&selection(part)?, self.bytes(), options)
+        array.write_bytes(&selection(part)?, self.bytes(), options)
     }
 
     fn bytes(&self) -> &[u8] {

@@ -42,11 +42,11 @@ impl Transcode {
     ///
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
-    /// destination and the options do not say to overwrite; those of [`Array::read_into`] and
-    /// [`Array::write`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
+    /// destination and the options do not say to overwrite; those of [`Array::read_bytes_into`] and
+    /// [`Array::write_bytes`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
     ///
-    /// [`Array::read_into`]: crate::Array::read_into
-    /// [`Array::write`]: crate::Array::write
+    /// [`Array::read_bytes_into`]: crate::Array::read_bytes_into
+    /// [`Array::write_bytes`]: crate::Array::write_bytes
     pub fn run(&self, progress: impl FnMut(&Progress<'_>) -> Result<()>) -> Result<Report> {
         let record = self.start()?;
         let mut run = Run {

@@ -9,6 +9,7 @@
 )]
 
 mod choices;
+mod explain;
 mod model;
 mod widen;
 
@@ -84,17 +85,17 @@ fn check(store: Arc<dyn Store>, case: &Case, choices: &mut Choices) {
         let count = model.positions(&selection, &case.chunk_shape).len();
         let values = case.values(choices, count, &model.fill);
         ever_empty_written |= write.write_empty_chunks;
-        array.write(&selection, &values, &write).unwrap();
+        array.write_bytes(&selection, &values, &write).unwrap();
         model.write(&selection, &case.chunk_shape, &values);
         if choices.below(2) == 0 {
             array = open(Arc::clone(&store), &metadata);
         }
         let wanted = case.selection(choices);
-        let result = array.read_with(&wanted, &read).unwrap();
+        let result = array.read_bytes(&wanted, &read).unwrap();
         assert_eq!(result.shape, model.shape_of(&wanted, &case.chunk_shape), "{wanted:?}");
         assert_eq!(result.bytes, model.read(&wanted, &case.chunk_shape), "{wanted:?}");
     }
-    let whole = array.read(&Selection::all()).unwrap();
+    let whole = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
     assert_eq!(whole.bytes, model.elements);
     let verified = array.verify(|_| {}).unwrap();
     assert!(verified.damage.is_empty(), "{:?}", verified.damage);

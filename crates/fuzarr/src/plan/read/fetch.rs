@@ -32,7 +32,7 @@ impl ReadMachine<'_> {
         }
         self.spans.push(self.part().map_or(Span::Whole(self.chain.stored_limit()), Span::Range));
         if options.direct_reads && !self.survey && self.is_large(&chain) {
-            let place = transfer::place(&chain, &self.resolved, &self.region, &self.output);
+            let place = transfer::place(&chain, &self.resolved, &self.region, self.room);
             let source = 0..chain.length as u64;
             self.targets.extend(place.map(|place| Target::new(source, place.start)));
         }
@@ -62,7 +62,7 @@ impl ReadMachine<'_> {
         let inner = &shard.inner;
         let direct = |root: &Node| {
             let region = root.tiling.tile(0).region;
-            transfer::place(inner, &self.resolved, &region, &self.output).is_some()
+            transfer::place(inner, &self.resolved, &region, self.room).is_some()
         };
         self.shared.options.direct_reads
             && self.is_large(inner)
@@ -121,7 +121,7 @@ impl ReadMachine<'_> {
         // A shard too short for its index is reported by the unit that wants it.
         let nodes = self.nodes[nested.clone()].iter();
         let ranges: Vec<_> = nodes.filter_map(|node| node.index_place(size).ok()).collect();
-        if self.is_whole() || ranges.is_empty() {
+        if self.is_whole() && !self.is_explained() || ranges.is_empty() {
             return Ok(self.work(Job::Indexes(nested)));
         }
         self.spans = self.join(ranges);
@@ -186,7 +186,7 @@ impl ReadMachine<'_> {
             let leaf = &self.leaves[number];
             let (Some(source), Ok(inner)) = (leaf.range(), self.inner(leaf)) else { continue };
             let region = self.nodes[leaf.node].tiling.tile(leaf.tile).region;
-            let place = transfer::place(inner, &self.resolved, &region, &self.output);
+            let place = transfer::place(inner, &self.resolved, &region, self.room);
             let Some(place) = place.filter(|_| source.end - source.start == inner.length as u64)
             else {
                 continue;

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::explain::Explained;
 use super::node::{Leaf, Node, Place};
 use super::{ReadOptions, ReadPlan};
 use crate::buffer::{Output, usize_of};
@@ -37,6 +38,10 @@ pub struct ReadMachine<'a> {
     /// Whether stored inner chunks are to be counted, not decoded.
     pub(super) survey: bool,
     pub(super) counted: AtomicU64,
+    /// Bytes of the result.
+    pub(super) room: usize,
+    /// What was found out, if that is all that the machine does.
+    pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
     pub(super) spans: Vec<Span>,
@@ -136,6 +141,8 @@ impl<'a> ReadMachine<'a> {
         Self {
             chain,
             resolved,
+            room: output.len(),
+            explained: None,
             output,
             shared,
             ranges,
@@ -207,7 +214,8 @@ impl<'a> ReadMachine<'a> {
 
     /// Whether the whole object is here, so that nothing more has to be fetched.
     pub(super) fn is_whole(&self) -> bool {
-        matches!(self.spans[..], [Span::Whole(_)])
+        let explained = self.explained.as_ref().is_some_and(|explained| explained.whole);
+        explained || matches!(self.spans[..], [Span::Whole(_)])
     }
 }
 
@@ -264,7 +272,7 @@ impl Machine for ReadMachine<'_> {
             self.shared.counters.add(FastPath::CachedIndex, 1);
             self.pieces.set_object_size(size);
             self.state = State::Work(Job::Indexes(0..1));
-        } else {
+        } else if !self.is_explained() {
             self.version = Some(version);
         }
     }
@@ -291,6 +299,7 @@ impl Machine for ReadMachine<'_> {
         self.shared.counters.add(FastPath::DirectRead, placed);
         self.targets.clear();
         if self.state == State::Whole {
+            self.explain_chunk(&self.chain, &self.region, self.chain.length as u64);
             self.spans.clear();
         }
     }
@@ -339,6 +348,11 @@ impl Machine for ReadMachine<'_> {
             return Err(Error::invalid_argument("a unit of work is run once"));
         }
         match job {
+            Job::Fill if self.is_explained() => Ok(()),
+            Job::Chunk if self.is_explained() => {
+                self.explain_object();
+                Ok(())
+            }
             Job::Fill => self.fill(&self.chain, &self.region, scratch),
             Job::Chunk if !self.is_whole() => self.decode_part(scratch),
             Job::Chunk => {
@@ -350,6 +364,7 @@ impl Machine for ReadMachine<'_> {
                 let place = node.index_place(self.pieces.object_size())?;
                 let shard = node.chain.the_shard()?;
                 let pairs = shard.index.decode(self.pieces.get(&place)?, &mut scratch.stages)?;
+                self.explain_index(place.end - place.start);
                 // Each unit is run once, so the place is free.
                 let _ = node.index.set(Arc::new(pairs));
                 Ok(())
@@ -357,7 +372,11 @@ impl Machine for ReadMachine<'_> {
             Job::Leaves(batch) => {
                 let (batch, run) = (self.batch(*batch), self.run_length());
                 let start = batch.start + unit * run;
-                self.run_leaves(start..batch.end.min(start + run), scratch)
+                let leaves = start..batch.end.min(start + run);
+                if self.is_explained() {
+                    return self.explain_leaves(leaves);
+                }
+                self.run_leaves(leaves, scratch)
             }
         }
     }
@@ -394,5 +413,8 @@ impl Machine for ReadMachine<'_> {
         self.batches.clear();
         self.indexes = 0;
         self.pieces.clear();
+        if self.is_explained() {
+            self.explained = Some(Explained::default());
+        }
     }
 }

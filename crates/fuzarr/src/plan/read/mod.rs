@@ -1,12 +1,14 @@
 //! Reading: what a request wants, and the machine that reads one stored object.
 
 mod decode;
+mod explain;
 mod fetch;
 mod machine;
 mod node;
 
 use std::sync::Arc;
 
+pub use explain::{Bounds, Explanation};
 pub use machine::ReadMachine;
 
 use super::Layout;
