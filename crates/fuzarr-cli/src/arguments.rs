@@ -39,6 +39,8 @@ pub enum Command {
     Tree(Tree),
     /// Print a part of an array, or save it as a NumPy file.
     Get(Get),
+    /// Tell what reading a part of an array takes: files, requests, bytes.
+    Explain(Explain),
     /// Write a number or a NumPy file into a part of an array.
     Put(Put),
     /// Create an array, empty but for its fill value, or a group.
@@ -108,6 +110,31 @@ pub struct Get {
     /// Save the part in this NumPy file, in the byte order of this machine; `-` is standard output.
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
+}
+
+/// `fuzarr explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --exact no file is looked at: every chunk is taken to exist, and what only the indexes of
+shards or the sizes of files tell is given between bounds. The switches of the environment, such as
+FUZARR_PARTIAL_READS=0, count here as they do for `fuzarr get`.
+
+Examples:
+  fuzarr explain ocean.zarr/temperature '3:31:2, 5:'
+  fuzarr explain ocean.zarr/temperature '0' --exact")]
+pub struct Explain {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// The part, as for `fuzarr get`; everything if left out.
+    #[arg(value_name = "SELECTION", default_value = "...", allow_negative_numbers = true)]
+    pub selection: String,
+    /// Open the files and read the indexes of shards, so that numbers are exact.
+    #[arg(long)]
+    pub exact: bool,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fuzarr put`.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 7] = ["info", "tree", "get", "put", "create", "verify", "copy"];
+const COMMANDS: [&str; 8] = ["info", "tree", "get", "explain", "put", "create", "verify", "copy"];
 
 /// A folder to run the command in.
 struct Folder(TempDir);
@@ -398,4 +398,33 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         let run = folder.command(arguments).stdout(writer).output().unwrap();
         assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(0), &b""[..]));
     }
+}
+
+#[test]
+fn reads_are_explained_and_bad_variables_named() {
+    let folder = Folder::with_array();
+    let estimate = folder.json(&["explain", "a.zarr/x/y", "0, :4"], 0);
+    assert_eq!((&estimate["objects"], &estimate["chunks"]), (&json!(1), &json!(2)));
+    assert_eq!(estimate["missing"], Value::Null);
+    assert!(estimate["requests"]["at_least"] == 1 && estimate["requests"]["at_most"] == 3);
+    let exact = folder.json(&["explain", "a.zarr/x/y", "0, :4", "--exact"], 0);
+    // The index, and two chunks joined.
+    assert_eq!((&exact["requests"], &exact["round_trips"]), (&json!(2), &json!(2)));
+    assert_eq!((&exact["decoded"], &exact["missing"]), (&json!(2), &json!(0)));
+    let below = folder.json(&["explain", "a.zarr/x/y", "5", "--exact"], 0);
+    assert_eq!(
+        (&below["objects"], &below["missing"], &below["requests"]),
+        (&json!(2), &json!(2), &json!(0))
+    );
+    assert!(folder.fine(&["explain", "a.zarr/x/y"]).contains("Round trips"));
+
+    let output =
+        folder.command(&["get", "a.zarr/x/y"]).env("FUZARR_WORKERS", "all").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("FUZARR_WORKERS") && error.contains("all"), "{error}");
+    let mut whole = folder.command(&["explain", "a.zarr/x/y", "0, :4", "--exact", "--json"]);
+    let output = whole.env("FUZARR_PARTIAL_READS", "off").output().unwrap();
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&whole["requests"], &whole["decoded"]), (&json!(1), &json!(2)));
 }

@@ -2,6 +2,7 @@
 
 mod copy;
 mod create;
+mod explain;
 mod get;
 mod info;
 mod put;
@@ -37,6 +38,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Info(info) => (info::run(info), &info.location),
         Command::Tree(tree) => (tree::run(tree), &tree.location),
         Command::Get(get) => (get::run(get), &get.location),
+        Command::Explain(explain) => (explain::run(explain), &explain.location),
         Command::Put(put) => (put::run(put), &put.location),
         Command::Create(create) => (create::run(create), &create.location),
         Command::Verify(verify) => (verify::run(verify), &verify.location),
