@@ -1,4 +1,7 @@
 //! What a read is said to cost against what a store then counts.
+//!
+//! Seen to fail when ranges read straight into the output were not counted, when explaining counted
+//! fast paths as taken, and when it left indexes in the cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
