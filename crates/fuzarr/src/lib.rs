@@ -40,14 +40,18 @@ pub mod dtype;
 pub mod error;
 pub mod exec;
 pub mod grid;
+pub mod group;
 pub mod hierarchy;
 pub mod inspect;
 pub mod metadata;
 pub mod plan;
+mod resize;
 pub mod selection;
 pub mod shard;
 pub mod store;
+pub mod v2;
 
 pub use array::{Array, Read};
 pub use error::{Error, Kind, Result};
+pub use group::Group;
 pub use selection::{Selection, Term};

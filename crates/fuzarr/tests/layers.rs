@@ -26,7 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["buffer", "error"]),
     ("plan", &["buffer", "codec", "copy", "error", "grid", "selection", "shard", "store"]),
     ("exec", &["buffer", "error", "plan", "store"]),
-    ("hierarchy", &["error", "metadata", "store"]),
+    ("v2", &["dtype", "error", "metadata"]),
+    ("hierarchy", &["error", "metadata", "store", "v2"]),
     (
         "array",
         &[
@@ -41,6 +42,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan",
             "selection",
             "store",
+        ],
+    ),
+    ("group", &["array", "codec", "error", "hierarchy", "metadata", "store"]),
+    (
+        "resize",
+        &[
+            "array",
+            "error",
+            "grid",
+            "hierarchy",
+            "inspect",
+            "metadata",
+            "plan",
+            "selection",
+            "store",
+            "v2",
         ],
     ),
     (
