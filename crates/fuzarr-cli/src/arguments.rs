@@ -183,7 +183,8 @@ pub struct Create {
     #[arg(long, value_parser = lengths, required_unless_present_any = ["metadata", "group"])]
     pub shape: Option<Lengths>,
     /// Type of the elements: bool, int8 … int64, uint8 … uint64, float16 … float64, complex64,
-    /// complex128, r8, r16 … (opaque bytes); or NumPy's `i2`, `f4`. Required for an array.
+    /// complex128, bfloat16, r8, r16 … (opaque bytes), string, bytes; or NumPy's `i2`, `f4`, `S5`,
+    /// `U7`, `M8[ns]`, `m8[10s]`. Required for an array.
     #[arg(long, value_name = "TYPE", value_parser = data_type, required_unless_present_any = ["metadata", "group"])]
     pub dtype: Option<DataType>,
     /// Shape of a chunk, as in `10,20`. Required for an array.

@@ -2,36 +2,31 @@
 //! put into that format's terms later.
 
 use crate::arguments::{Create, IndexLocation, Lengths};
-use crate::{codecs, npy, value};
-use fuzarr::dtype::DataType;
+use crate::{codecs, value};
+use fuzarr::dtype::{DataType, default_fill, fill_to_json, from_numpy};
 use fuzarr::metadata::{Extension, Format};
-use fuzarr::{Error, Result};
-use serde_json::{Map, Value, json};
+use fuzarr::{Error, Kind, Result};
+use serde_json::{Value, json};
 
-/// The type that `text` names in Zarr's spelling (`int16`, `r24`) or NumPy's (`<i2`, `V3`).
+/// The type that `text` names in Zarr's spelling (`int16`, `r24`) or NumPy's (`<i2`, `V3`, `U7`,
+/// `M8[ns]`).
 ///
 /// # Errors
-/// `Unsupported` or `InvalidArgument` if it names none.
+/// `Unsupported`, `InvalidMetadata`, `Limit` or `InvalidArgument` if it names none.
 pub fn data_type(text: &str) -> Result<DataType> {
     if text.starts_with('>') {
         return Err(Error::invalid_argument(
             "byte order is a matter of how chunks are stored: `--codecs bytes:big`",
         ));
     }
-    let name = text.trim_start_matches(['<', '|', '=']);
-    if let Some(row) = npy::TYPES.iter().find(|row| row.0 == name) {
-        return Ok(row.1);
-    }
-    if matches!(name, "str" | "T") {
+    if matches!(text, "str" | "T") {
         return Ok(DataType::String);
     }
-    let raw = name.strip_prefix('V').and_then(|size| size.parse().ok());
-    if let Some(size) = raw.filter(|&size| size > 0) {
-        return Ok(DataType::Raw(size));
-    }
-    let name = name.to_owned();
-    let extension = Extension { name, configuration: Map::new(), must_understand: true };
-    DataType::from_extension(&extension)
+    DataType::from_extension(&Extension::new(text)).or_else(|error| match from_numpy(text) {
+        Ok((data_type, _)) => Ok(data_type),
+        Err(other) if other.kind() == Kind::Unsupported => Err(error),
+        Err(other) => Err(other),
+    })
 }
 
 /// The metadata document that the options describe, for an array that will be of `format`;
@@ -61,13 +56,13 @@ pub fn document(options: &Create, format: Format) -> Result<Value> {
         Some(text) => {
             value::parse(text, data_type).map_err(|error| error.with("option", "--fill"))?
         }
-        None => value::zero(data_type),
+        None => fill_to_json(data_type, &default_fill(data_type))?,
     };
     let mut document = json!({
         "zarr_format": 3,
         "node_type": "array",
         "shape": shape,
-        "data_type": data_type.name(),
+        "data_type": data_type.to_extension().to_json_name_if_plain(),
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": grid}},
         "chunk_key_encoding": chunk_keys(options.chunk_keys.as_deref(), format)?,
         "fill_value": fill,
@@ -163,6 +158,7 @@ mod tests {
     use super::*;
     use crate::arguments::{Arguments, Command};
     use clap::Parser as _;
+    use fuzarr::dtype::TimeUnit;
 
     fn create(options: &str) -> Result<Value> {
         let words = ["fuzarr", "create", "x.zarr"].into_iter().chain(options.split_whitespace());
@@ -216,6 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn types_with_a_configuration_are_written_with_it() {
+        let document = create("--shape 3 --chunks 2 --codecs none --dtype M8[ms]").unwrap();
+        let data_type = json!({"name": "numpy.datetime64",
+            "configuration": {"unit": "ms", "scale_factor": 1}});
+        assert_eq!((&document["data_type"], &document["fill_value"]), (&data_type, &json!("NaT")));
+        let document = create("--shape 3 --chunks 2 --codecs none --dtype U7 --fill é").unwrap();
+        let data_type =
+            json!({"name": "fixed_length_utf32", "configuration": {"length_bytes": 28}});
+        assert_eq!((&document["data_type"], &document["fill_value"]), (&data_type, &json!("é")));
+        let bytes = json!([{"name": "bytes", "configuration": {"endian": "little"}}]);
+        assert_eq!(document["codecs"], bytes);
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let base = "--shape 10,20 --dtype i2";
         for options in [
@@ -246,10 +256,17 @@ mod tests {
             ("V3", DataType::Raw(3)),
             ("c16", DataType::Complex128),
             ("str", DataType::String),
+            ("bytes", DataType::Bytes),
+            ("bfloat16", DataType::BFloat16),
+            ("|S5", DataType::FixedBytes(5)),
+            ("<U7", DataType::FixedUnicode(7)),
+            ("M8[ns]", DataType::DateTime64 { unit: TimeUnit::Nanosecond, scale: 1 }),
+            ("timedelta64[10s]", DataType::TimeDelta64 { unit: TimeUnit::Second, scale: 10 }),
         ] {
             assert_eq!(data_type(text).unwrap(), expected, "{text}");
         }
-        for text in ["i3", ">i2", "V0", "V", "", "int"] {
+        for text in ["i3", ">i2", "V0", "S0", "U99999999", "|i2", "V", "", "int", "raw_bytes", "O"]
+        {
             assert!(data_type(text).is_err(), "{text}");
         }
     }

@@ -8,6 +8,7 @@ pub mod location;
 pub mod npy;
 pub mod print;
 pub mod render;
+mod time;
 pub mod value;
 
 use arguments::Arguments;

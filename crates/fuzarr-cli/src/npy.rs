@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files: any of core types read, native byte order and C order written.
+//! NumPy's `.npy` files: all types but structured ones and objects read, native byte order and C order written.
 //!
 //! Follows `numpy.lib.format`, versions 1.0, 2.0 and 3.0.
 
@@ -8,7 +8,6 @@ use fuzarr::dtype::{DataType, ElementLayout};
 use fuzarr::error::ResultExt as _;
 use fuzarr::{Error, Result};
 use header::Header;
-pub(crate) use header::TYPES;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -31,7 +30,7 @@ pub struct Npy {
 ///
 /// # Errors
 /// `NotFound` or `Io` if it cannot be read, `InvalidArgument` if it is not a whole `.npy` file,
-/// `Unsupported` for types that Zarr's core does not have, `Limit` if it does not fit memory.
+/// `Unsupported` for structured types, objects and types that fuzarr lacks, `Limit` if it does not fit memory.
 pub fn read(path: &Path) -> Result<Npy> {
     let read = || {
         if path == Path::new("-") {
@@ -136,7 +135,7 @@ fn to_c_order(header: &Header, source: &[u8]) -> Result<Vec<u8>> {
 /// output for `-`. A file takes the place of one that exists only when it is complete.
 ///
 /// # Errors
-/// `Unsupported` for types of variable size, `InvalidArgument` if the elements do not fill the
+/// `Unsupported` for types of variable size and those that NumPy lacks, `InvalidArgument` if the elements do not fill the
 /// shape, `Io` if writing fails.
 pub fn write(path: &Path, shape: &[u64], data_type: DataType, bytes: &[u8]) -> Result<()> {
     let failed = |error| Error::io("the file cannot be written").with_source(error);

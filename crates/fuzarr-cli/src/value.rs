@@ -1,25 +1,14 @@
 //! One value written on the command line, as Zarr metadata spells a fill value of its type.
 
+use crate::time;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use fuzarr::dtype::DataType;
 use fuzarr::{Error, Result};
 use serde_json::{Value, json};
 
-/// Zero, false, or nothing.
-#[must_use]
-pub fn zero(data_type: DataType) -> Value {
-    match data_type {
-        DataType::Bool => json!(false),
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => json!(0.0),
-        DataType::Complex64 | DataType::Complex128 => json!([0.0, 0.0]),
-        DataType::Raw(size) => json!(vec![0; size as usize]),
-        DataType::String | DataType::Bytes => json!(""),
-        _ => json!(0),
-    }
-}
-
-/// The value that `text` is in `data_type`: `3`, `-1.5`, `nan`, `true`, `1+2j`, or in hexadecimal
-/// an integer, the bits of a float or the bytes of an opaque element.
+/// The value that `text` is in `data_type`: `3`, `-1.5`, `nan`, `true`, `1+2j`, `2024-02-29T12:00`,
+/// or in hexadecimal an integer, the bits of a float or the bytes of an opaque element. A whole
+/// number is a time too: so many steps since 1970.
 ///
 /// # Errors
 /// `InvalidArgument` if it is no value of that type.
@@ -27,16 +16,32 @@ pub fn parse(text: &str, data_type: DataType) -> Result<Value> {
     let trimmed = text.trim();
     let value = match data_type {
         DataType::Bool => boolean(trimmed),
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => float(trimmed, data_type),
+        DataType::Float16 | DataType::BFloat16 | DataType::Float32 | DataType::Float64 => {
+            float(trimmed, data_type)
+        }
         DataType::Complex64 => complex(trimmed, DataType::Float32),
         DataType::Complex128 => complex(trimmed, DataType::Float64),
         DataType::Raw(size) => raw(trimmed, size),
+        DataType::DateTime64 { .. } | DataType::TimeDelta64 { .. } if trimmed == "NaT" => {
+            Some(json!("NaT"))
+        }
+        DataType::DateTime64 { unit, scale } => {
+            let steps = trimmed.parse().ok().or_else(|| time::parse(trimmed, unit, scale));
+            steps.map(|steps: i64| json!(steps))
+        }
+        DataType::TimeDelta64 { .. } => trimmed.parse().ok().map(|steps: i64| json!(steps)),
+        DataType::FixedUnicode(most) => {
+            (text.chars().count() <= most as usize).then(|| json!(text))
+        }
+        DataType::FixedBytes(most) => {
+            (text.len() <= most as usize).then(|| json!(BASE64_STANDARD.encode(text)))
+        }
         DataType::String => Some(json!(text)),
         DataType::Bytes => Some(json!(BASE64_STANDARD.encode(text))),
         _ => integer(trimmed, data_type),
     };
     value.ok_or_else(|| {
-        Error::invalid_argument(format!("`{text}` is not a value of type {}", data_type.name()))
+        Error::invalid_argument(format!("`{text}` is not a value of type {data_type}"))
     })
 }
 
@@ -84,9 +89,10 @@ fn float(text: &str, data_type: DataType) -> Option<Value> {
         return infinite.then(|| json!(if number > 0.0 { "Infinity" } else { "-Infinity" }));
     }
     // The first size that rounds to infinity: halfway past the largest number.
-    let overflow = match size {
-        2 => 65_520.0,
-        4 => 3.402_823_567_797_336_6e38,
+    let overflow = match data_type {
+        DataType::Float16 => 65_520.0,
+        DataType::BFloat16 => f64::exp2(128.0) - f64::exp2(119.0),
+        DataType::Float32 => 3.402_823_567_797_336_6e38,
         _ => f64::INFINITY,
     };
     (number.abs() < overflow).then(|| json!(number))
@@ -111,7 +117,7 @@ fn complex(text: &str, part: DataType) -> Option<Value> {
 
 fn raw(text: &str, size: u32) -> Option<Value> {
     let digits = match text {
-        "0" => return Some(zero(DataType::Raw(size))),
+        "0" => return Some(json!(vec![0; size as usize])),
         _ => text.strip_prefix("0x")?,
     };
     let hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -127,6 +133,9 @@ fn raw(text: &str, size: u32) -> Option<Value> {
 mod tests {
     use super::*;
     use DataType::{Bool, Bytes, Complex64, Float16, Float32, Float64, Int8, Int64, Raw, UInt64};
+    use fuzarr::dtype::TimeUnit;
+
+    const DAYS: DataType = DataType::DateTime64 { unit: TimeUnit::Day, scale: 1 };
 
     #[test]
     fn values_are_spelled_as_in_metadata() {
@@ -153,6 +162,15 @@ mod tests {
             ("0", Raw(2), json!([0, 0])),
             (" a ", DataType::String, json!(" a ")),
             ("é", Bytes, json!("w6k=")),
+            ("ab", DataType::FixedBytes(2), json!("YWI=")),
+            ("", DataType::FixedBytes(2), json!("")),
+            ("é ", DataType::FixedUnicode(2), json!("é ")),
+            ("1e38", DataType::BFloat16, json!(1e38)),
+            ("0x7FC1", DataType::BFloat16, json!("0x7fc1")),
+            ("NaT", DAYS, json!("NaT")),
+            ("-3", DAYS, json!(-3)),
+            ("2024-02-29", DAYS, json!(19782)),
+            (" 7", DataType::TimeDelta64 { unit: TimeUnit::Second, scale: 1 }, json!(7)),
         ] {
             assert_eq!(parse(text, data_type).unwrap(), expected, "{text}");
         }
@@ -182,6 +200,14 @@ mod tests {
             ("0x00", Raw(2)),
             ("0x00+1", Raw(2)),
             ("5", Raw(1)),
+            ("é", DataType::FixedBytes(1)),
+            ("abc", DataType::FixedUnicode(2)),
+            ("3.4e38", DataType::BFloat16),
+            ("0x7fc00000", DataType::BFloat16),
+            ("2023-02-29", DAYS),
+            ("2024-02-28T12", DAYS),
+            ("9223372036854775808", DAYS),
+            ("2024-02-28", DataType::TimeDelta64 { unit: TimeUnit::Second, scale: 1 }),
         ] {
             assert!(parse(text, data_type).is_err(), "{text}");
         }

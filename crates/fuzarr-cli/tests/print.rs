@@ -3,19 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test")]
 
 use fuzarr::dtype::DataType;
-use fuzarr::metadata::Extension;
+use fuzarr_cli::create::data_type;
 use fuzarr_cli::print::{Elements, array};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 fn unhex(text: &str) -> Vec<u8> {
     let pair = |start| u8::from_str_radix(&text[start..start + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(pair).collect()
-}
-
-fn data_type(name: &str) -> DataType {
-    let name = name.to_owned();
-    let extension = Extension { name, configuration: Map::new(), must_understand: true };
-    DataType::from_extension(&extension).unwrap()
 }
 
 /// Little-endian elements in the byte order of this machine.
@@ -29,7 +23,7 @@ fn native(mut bytes: Vec<u8>, data_type: DataType) -> Vec<u8> {
 fn printed(case: &Value) -> String {
     let shape: Vec<u64> =
         case["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
-    let data_type = data_type(case["type"].as_str().unwrap());
+    let data_type = data_type(case["type"].as_str().unwrap()).unwrap();
     let count = usize::try_from(shape.iter().product::<u64>()).unwrap();
     if let Some(items) = case["items"].as_array() {
         let items: Vec<_> = items.iter().map(|item| unhex(item.as_str().unwrap())).collect();
@@ -70,11 +64,24 @@ fn elements_that_do_not_fill_the_shape_are_refused() {
 }
 
 #[test]
-fn a_string_that_is_no_utf8_is_damage() {
+fn a_string_that_is_no_unicode_is_damage() {
     for shape in [&[][..], &[1]] {
         let error = array(shape, DataType::String, Elements::Variable(&[b"\xff"])).unwrap_err();
         assert_eq!(error.kind(), fuzarr::Kind::Corrupt);
+        let elements = Elements::Fixed(&[0xff; 4]);
+        let error = array(shape, DataType::FixedUnicode(1), elements).unwrap_err();
+        assert_eq!(error.kind(), fuzarr::Kind::Corrupt);
     }
+}
+
+/// NumPy refuses to print these.
+#[test]
+fn times_without_a_unit_are_numbers() {
+    let data_type = data_type("M8").unwrap();
+    let bytes: Vec<u8> =
+        [5, i64::MIN, -1].into_iter().flat_map(|steps: i64| steps.to_le_bytes()).collect();
+    let text = array(&[3], data_type, Elements::Fixed(&native(bytes, data_type))).unwrap();
+    assert_eq!(text, "[  '5' 'NaT'  '-1']");
 }
 
 #[test]

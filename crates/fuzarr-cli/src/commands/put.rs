@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
 /// The elements of a `.npy` file for a selection of `shape`; a single one stands for all.
 fn from_file(array: &Array, shape: &[u64], file: &Path) -> Result<Vec<u8>> {
     let npy = npy::read(file)?;
-    let (theirs, ours) = (npy.data_type.name(), array.data_type().name());
+    let (theirs, ours) = (npy.data_type, array.data_type());
     if theirs != ours {
         return Err(Error::invalid_argument(format!(
             "the file holds {theirs}, the array {ours}; convert it first, in NumPy with \

@@ -1,6 +1,6 @@
 //! The header of a `.npy` file: a magic string, a version and the literal of a Python dictionary.
 
-use fuzarr::dtype::{DataType, ElementLayout};
+use fuzarr::dtype::{DataType, ElementLayout, Endian, from_numpy, to_numpy};
 use fuzarr::{Error, Result};
 use std::io::Read;
 
@@ -12,23 +12,8 @@ const ALIGNMENT: usize = 64;
 /// … and leaves room for a first axis of this many digits.
 const GROWING_AXIS_DIGITS: usize = 21;
 
-/// NumPy's letter and bytes of an element for each type of fixed size.
-pub(crate) const TYPES: [(&str, DataType); 14] = [
-    ("b1", DataType::Bool),
-    ("i1", DataType::Int8),
-    ("i2", DataType::Int16),
-    ("i4", DataType::Int32),
-    ("i8", DataType::Int64),
-    ("u1", DataType::UInt8),
-    ("u2", DataType::UInt16),
-    ("u4", DataType::UInt32),
-    ("u8", DataType::UInt64),
-    ("f2", DataType::Float16),
-    ("f4", DataType::Float32),
-    ("f8", DataType::Float64),
-    ("c8", DataType::Complex64),
-    ("c16", DataType::Complex128),
-];
+/// The byte order of this machine.
+const NATIVE: Endian = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
 
 #[derive(Debug)]
 pub(super) struct Header {
@@ -121,19 +106,11 @@ fn malformed(what: &str) -> Error {
     Error::invalid_argument(format!("the .npy header is malformed: {what}"))
 }
 
-/// The type string of a type in native byte order.
+/// The type string of a type in native byte order. NumPy has no `bfloat16`, and no objects are
+/// written.
 fn descr(data_type: DataType) -> Result<String> {
-    if let DataType::Raw(size) = data_type {
-        return Ok(format!("|V{size}"));
-    }
-    let name = TYPES.iter().find(|row| row.1 == data_type).map(|row| row.0);
-    let name = name.ok_or_else(|| unsupported(&data_type.name()))?;
-    let order = match (data_type.number_size(), cfg!(target_endian = "big")) {
-        (1, _) => '|',
-        (_, false) => '<',
-        (_, true) => '>',
-    };
-    Ok(format!("{order}{name}"))
+    let name = to_numpy(data_type, NATIVE).filter(|name| name.starts_with(['<', '>', '|']));
+    name.ok_or_else(|| unsupported(&data_type.to_string()))
 }
 
 fn unsupported(name: &str) -> Error {
@@ -142,21 +119,14 @@ fn unsupported(name: &str) -> Error {
 
 /// The type of a type string, and whether its byte order is the other one.
 fn parse_descr(text: &str) -> Result<(DataType, bool)> {
-    let mut characters = text.chars();
-    let order = characters.next().ok_or_else(|| malformed("type"))?;
-    let name = characters.as_str();
-    if let Some(size) = name.strip_prefix('V') {
-        let size = size.parse().ok().filter(|&size| size > 0);
-        return Ok((DataType::Raw(size.ok_or_else(|| unsupported(text))?), false));
+    if !text.starts_with(['<', '>', '|', '=']) {
+        return Err(unsupported(text));
     }
-    let row = TYPES.iter().find(|row| row.0 == name).ok_or_else(|| unsupported(text))?;
-    let swapped = match order {
-        '<' => cfg!(target_endian = "big"),
-        '>' => cfg!(target_endian = "little"),
-        '|' | '=' if row.1.number_size() == 1 => false,
-        _ => return Err(unsupported(text)),
-    };
-    Ok((row.1, swapped && row.1.number_size() > 1))
+    match from_numpy(text).map_err(|error| unsupported(text).with_source(error))? {
+        (data_type, Some(order)) => Ok((data_type, order != NATIVE)),
+        (data_type, None) if data_type.number_size() == 1 => Ok((data_type, false)),
+        _ => Err(unsupported(text)),
+    }
 }
 
 /// What is left of a header's text: the literal of a dictionary with three known keys.

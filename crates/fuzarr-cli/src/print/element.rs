@@ -2,9 +2,13 @@
 
 use super::float::{Complex, Float, Format};
 use super::{Elements, fixed_size, text};
+use crate::time;
 use fuzarr::dtype::DataType;
 use fuzarr::{Error, Result};
-use half::f16;
+use half::{bf16, f16};
+
+/// The number of steps that stands for no time.
+pub(super) const NOT_A_TIME: i64 = i64::MIN;
 
 /// Elements whose number and size were checked.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +67,20 @@ pub(super) fn words(table: &Table<'_>, offsets: &[usize]) -> Result<Vec<String>>
         }
         DataType::Raw(_) => bytes.map(text::raw).collect(),
         DataType::Bytes => bytes.map(text::bytes_literal).collect(),
+        DataType::FixedBytes(_) => {
+            bytes.map(|bytes| text::bytes_literal(text::unpadded(bytes))).collect()
+        }
+        DataType::FixedUnicode(_) => {
+            let literal = |b: &[u8]| Ok(text::string_literal(&characters(b)?));
+            bytes.map(literal).collect::<Result<_>>()?
+        }
+        DataType::DateTime64 { unit, scale } => {
+            let steps: Vec<i64> = bytes.map(steps).collect();
+            time_words(&steps, |steps| format!("'{}'", time::text(steps, unit, scale)))
+        }
+        DataType::TimeDelta64 { .. } => {
+            time_words(&bytes.map(steps).collect::<Vec<_>>(), |steps| steps.to_string())
+        }
         DataType::String => {
             let literal = |b| Ok(text::string_literal(text::utf8(b)?));
             bytes.map(literal).collect::<Result<_>>()?
@@ -77,6 +95,19 @@ pub(super) fn words(table: &Table<'_>, offsets: &[usize]) -> Result<Vec<String>>
             Numeric::Complex => complex_words(&bytes.map(complex).collect::<Vec<_>>()),
         },
     })
+}
+
+/// Words of times in a width that those at either end of the range need, "not a time" apart.
+fn time_words(values: &[i64], word: impl Fn(i64) -> String) -> Vec<String> {
+    let times = || values.iter().copied().filter(|&steps| steps != NOT_A_TIME);
+    let ends = times().min().into_iter().chain(times().max());
+    let none = "'NaT'";
+    let mut width = ends.map(|end| word(end).len()).max().unwrap_or(0);
+    if times().count() < values.len() {
+        width = width.max(none.len());
+    }
+    let word = |&steps| if steps == NOT_A_TIME { none.to_owned() } else { word(steps) };
+    values.iter().map(|steps| format!("{:>width$}", word(steps))).collect()
 }
 
 fn right_aligned(words: impl Iterator<Item = String>) -> Vec<String> {
@@ -107,7 +138,9 @@ pub(super) enum Numeric {
 
 pub(super) fn kind(data_type: DataType) -> Result<Numeric> {
     match data_type {
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => Ok(Numeric::Float),
+        DataType::Float16 | DataType::BFloat16 | DataType::Float32 | DataType::Float64 => {
+            Ok(Numeric::Float)
+        }
         DataType::Complex64 | DataType::Complex128 => Ok(Numeric::Complex),
         DataType::Int8
         | DataType::Int16
@@ -134,9 +167,26 @@ pub(super) fn integer(data_type: DataType, bytes: &[u8]) -> i128 {
     i128::from(unsigned) - if negative { 1 << bits } else { 0 }
 }
 
+/// The number of steps that a time is.
+pub(super) fn steps(bytes: &[u8]) -> i64 {
+    i64::from_le_bytes(little(bytes))
+}
+
+/// The text of characters of four bytes, without the U+0000 at its end.
+pub(super) fn characters(bytes: &[u8]) -> Result<String> {
+    let text: Option<String> = bytes
+        .chunks(4)
+        .map(|character| char::from_u32(u32::from_le_bytes(little(character))))
+        .collect();
+    let text = text.ok_or_else(|| Error::corrupt("a string holds what is no character"))?;
+    Ok(text.trim_end_matches('\0').to_owned())
+}
+
+/// A number in its type. NumPy has no `bfloat16`; it is shown as the `float32` that it is.
 pub(super) fn float(data_type: DataType, bytes: &[u8]) -> Float {
     match data_type {
         DataType::Float16 => Float::Half(f16::from_le_bytes(little(bytes))),
+        DataType::BFloat16 => Float::Single(bf16::from_le_bytes(little(bytes)).to_f32()),
         DataType::Float32 => Float::Single(f32::from_le_bytes(little(bytes))),
         _ => Float::Double(f64::from_le_bytes(little(bytes))),
     }

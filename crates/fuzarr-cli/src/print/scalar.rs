@@ -1,10 +1,13 @@
 //! An array without axes, printed like a NumPy scalar: full precision, no quotes, no padding.
 
-use super::element::{Numeric, Table, boolean, complex, float, integer, kind};
+use super::element::{
+    NOT_A_TIME, Numeric, Table, boolean, characters, complex, float, integer, kind, steps,
+};
 use super::float::{Complex, Float};
 use super::text;
+use crate::time;
 use fuzarr::Result;
-use fuzarr::dtype::DataType;
+use fuzarr::dtype::{DataType, TimeUnit};
 
 /// Text of the one element.
 pub(super) fn text(table: &Table<'_>) -> Result<String> {
@@ -13,6 +16,17 @@ pub(super) fn text(table: &Table<'_>) -> Result<String> {
         DataType::Bool => if boolean(bytes) { "True" } else { "False" }.into(),
         DataType::Raw(_) => text::raw(bytes),
         DataType::Bytes => text::bytes_literal(bytes),
+        DataType::FixedBytes(_) => text::bytes_literal(text::unpadded(bytes)),
+        DataType::FixedUnicode(_) => characters(bytes)?,
+        DataType::DateTime64 { .. } | DataType::TimeDelta64 { .. }
+            if steps(bytes) == NOT_A_TIME =>
+        {
+            "NaT".into()
+        }
+        DataType::DateTime64 { unit, scale } => time::text(steps(bytes), unit, scale),
+        DataType::TimeDelta64 { unit, scale } => {
+            format!("{} {}", i128::from(steps(bytes)) * i128::from(scale), plural(unit))
+        }
         DataType::String => text::utf8(bytes)?.into(),
         data_type => match kind(data_type)? {
             Numeric::Integer => integer(data_type, bytes).to_string(),
@@ -20,6 +34,26 @@ pub(super) fn text(table: &Table<'_>) -> Result<String> {
             Numeric::Complex => sum(complex(bytes)),
         },
     })
+}
+
+/// NumPy's word for several of a unit, which it has for one as well.
+fn plural(unit: TimeUnit) -> &'static str {
+    match unit {
+        TimeUnit::Year => "years",
+        TimeUnit::Month => "months",
+        TimeUnit::Week => "weeks",
+        TimeUnit::Day => "days",
+        TimeUnit::Hour => "hours",
+        TimeUnit::Minute => "minutes",
+        TimeUnit::Second => "seconds",
+        TimeUnit::Millisecond => "milliseconds",
+        TimeUnit::Microsecond => "microseconds",
+        TimeUnit::Nanosecond => "nanoseconds",
+        TimeUnit::Picosecond => "picoseconds",
+        TimeUnit::Femtosecond => "femtoseconds",
+        TimeUnit::Attosecond => "attoseconds",
+        TimeUnit::Generic => "generic time units",
+    }
 }
 
 fn real(value: Float) -> String {

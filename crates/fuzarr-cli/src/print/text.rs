@@ -30,6 +30,12 @@ pub(super) fn bytes_literal(bytes: &[u8]) -> String {
     literal
 }
 
+/// Bytes without the zeros at their end.
+pub(super) fn unpadded(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or(bytes)
+}
+
 /// Python's `repr` of a `str` object.
 pub(super) fn string_literal(string: &str) -> String {
     let quote = quote(string.contains('\''), string.contains('"'));

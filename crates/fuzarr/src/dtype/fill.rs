@@ -38,7 +38,7 @@ pub fn fill_from_json(data_type: DataType, value: &Value) -> Result<Vec<u8>> {
         Class::Raw(size) => bytes_from_json(value).filter(|bytes| bytes.len() == size),
         Class::FixedBytes(size) => bytes_from_json(value).and_then(|bytes| padded(bytes, size)),
         Class::FixedUnicode(characters) => value.as_str().and_then(|text| {
-            let bytes = text.chars().flat_map(|character| u32::from(character).to_ne_bytes());
+            let bytes = text.chars().flat_map(|letter| native(u32::from(letter).to_le_bytes(), 4));
             padded(bytes.collect(), characters as usize * 4)
         }),
         Class::String => value.as_str().map(|text| text.as_bytes().to_vec()),
@@ -77,7 +77,11 @@ pub fn fill_to_json(data_type: DataType, fill: &[u8]) -> Result<Value> {
         Class::Raw(_) => Some(fill.into()),
         Class::String => std::str::from_utf8(fill).ok().map(Value::from),
         Class::FixedUnicode(_) => text_of(fill).map(Value::from),
-        Class::FixedBytes(_) | Class::Bytes => Some(BASE64.encode(fill).into()),
+        Class::FixedBytes(_) => {
+            let end = fill.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            Some(BASE64.encode(fill.get(..end).unwrap_or(fill)).into())
+        }
+        Class::Bytes => Some(BASE64.encode(fill).into()),
     }
     .ok_or_else(invalid)
 }

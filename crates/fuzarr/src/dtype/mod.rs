@@ -10,6 +10,8 @@ pub use fill::{default_fill, fill_from_json, fill_to_json};
 pub use numpy::{fill_from_v2, fill_to_v2, from_numpy, to_numpy};
 pub use time::TimeUnit;
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
 
@@ -239,6 +241,24 @@ impl DataType {
     }
 }
 
+/// The name of [`DataType::name`], or NumPy's where that leaves something open: `S5`, `U7`,
+/// `datetime64[ns]`.
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::FixedBytes(size) => write!(f, "S{size}"),
+            Self::FixedUnicode(characters) => write!(f, "U{characters}"),
+            Self::DateTime64 { unit, scale } => {
+                write!(f, "datetime64{}", numpy::step_name(unit, scale))
+            }
+            Self::TimeDelta64 { unit, scale } => {
+                write!(f, "timedelta64{}", numpy::step_name(unit, scale))
+            }
+            plain => f.write_str(&plain.name()),
+        }
+    }
+}
+
 /// The type of a name like `r16`; `None` if the name is not of that form.
 fn raw(name: &str) -> Result<Option<DataType>> {
     let Some(digits) = name.strip_prefix('r') else { return Ok(None) };
@@ -247,7 +267,7 @@ fn raw(name: &str) -> Result<Option<DataType>> {
     }
     // More digits than fit are beyond every limit as well.
     let bits: u64 = digits.parse().unwrap_or(u64::MAX - 7);
-    if bits == 0 || bits % 8 != 0 {
+    if bits == 0 || !bits.is_multiple_of(8) {
         return Err(Error::invalid_metadata(format!(
             "data type `{name}`: the bits must be a positive multiple of 8"
         )));
@@ -261,7 +281,7 @@ fn length_bytes(extension: &Extension, part: u32) -> Result<u32> {
     extension.allow_only(&["length_bytes"])?;
     let length = extension.integer("length_bytes")?.ok_or_else(|| missing(name, "length_bytes"))?;
     match u64::try_from(length) {
-        Ok(bytes) if bytes > 0 && bytes % u64::from(part) == 0 => {
+        Ok(bytes) if bytes > 0 && bytes.is_multiple_of(part.into()) => {
             element_size(bytes, name).map(|bytes| bytes / part)
         }
         _ => {
@@ -288,3 +308,6 @@ fn element_size(bytes: u64, name: &str) -> Result<u32> {
 fn missing(name: &str, key: &str) -> Error {
     Error::invalid_metadata(format!("data type `{name}` needs `{key}` in its configuration"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ pub fn fill_from_v2(data_type: DataType, value: &Value) -> Result<Vec<u8>> {
 pub fn fill_to_v2(data_type: DataType, fill: &[u8]) -> Result<Value> {
     let value = fill_to_json(data_type, fill)?;
     Ok(match (data_type, value) {
-        (DataType::Raw(_), _) => fill_to_json(DataType::Bytes, fill)?,
+        (DataType::Raw(_) | DataType::FixedBytes(_), _) => fill_to_json(DataType::Bytes, fill)?,
         (DataType::DateTime64 { .. } | DataType::TimeDelta64 { .. }, _) => {
             fill_to_json(DataType::Int64, fill)?
         }
@@ -148,7 +148,7 @@ fn kind_and_size(name: &str, text: &str) -> Result<DataType> {
         ));
     }
     let times = [("M8", "datetime64"), ("m8", "timedelta64")].map(|(short, long)| {
-        name.strip_prefix(short).or_else(|| text.strip_prefix(long)).map(|step| parse_step(step))
+        name.strip_prefix(short).or_else(|| text.strip_prefix(long)).map(parse_step)
     });
     let data_type = match times {
         [Some(step), _] => step.map(|(unit, scale)| DataType::DateTime64 { unit, scale }),
@@ -190,7 +190,8 @@ fn parse_step(text: &str) -> Option<(TimeUnit, u32)> {
     Some((TimeUnit::from_name(unit)?, time::checked_scale(scale)?))
 }
 
-fn step_name(unit: TimeUnit, scale: u32) -> String {
+/// What follows the name of a type of times: the inverse of [`parse_step`].
+pub(super) fn step_name(unit: TimeUnit, scale: u32) -> String {
     match (unit, scale) {
         (TimeUnit::Generic, 1) => String::new(),
         (_, 1) => format!("[{}]", unit.name()),
@@ -202,3 +203,6 @@ fn step_name(unit: TimeUnit, scale: u32) -> String {
 fn unsupported(text: &str) -> Error {
     Error::unsupported(format!("not supported: NumPy type `{text}`"))
 }
+
+#[cfg(test)]
+mod tests;

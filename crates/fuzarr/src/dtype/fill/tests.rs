@@ -1,12 +1,14 @@
 #![expect(clippy::host_endian_bytes, reason = "the order of the machine is what is tested")]
 
+use half::f16;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::dtype::TimeUnit;
 use crate::error::Kind;
 
-const FIXED: [DataType; 16] = [
+const FIXED: [DataType; 20] = [
     DataType::Bool,
     DataType::Int8,
     DataType::Int16,
@@ -23,7 +25,13 @@ const FIXED: [DataType; 16] = [
     DataType::Complex128,
     DataType::Raw(1),
     DataType::Raw(3),
+    DataType::BFloat16,
+    DataType::FixedBytes(3),
+    SECONDS,
+    DataType::TimeDelta64 { unit: TimeUnit::Nanosecond, scale: 100 },
 ];
+
+const SECONDS: DataType = DataType::DateTime64 { unit: TimeUnit::Second, scale: 1 };
 
 /// The fill value's bits, most significant first, whatever the machine.
 fn bits(data_type: DataType, value: &Value) -> u64 {
@@ -106,6 +114,11 @@ fn floats_of_all_spellings() {
         (DataType::Float32, json!(0.1), 0x3dcc_cccd),
         (DataType::Float64, json!(0.1), 0x3fb9_9999_9999_999a),
         (DataType::Float64, json!(-0.0), 1 << 63),
+        (DataType::BFloat16, json!(1), 0x3f80),
+        (DataType::BFloat16, json!("NaN"), 0x7fc0),
+        (DataType::BFloat16, json!("-Infinity"), 0xff80),
+        (DataType::BFloat16, json!("0x7fC1"), 0x7fc1),
+        (DataType::BFloat16, json!(1e300), 0x7f80),
         (DataType::Float16, json!("NaN"), 0x7e00),
         (DataType::Float32, json!("NaN"), 0x7fc0_0000),
         (DataType::Float64, json!("NaN"), 0x7ff8 << 48),
@@ -185,6 +198,69 @@ fn bytes_are_lists_or_base64() {
     }
 }
 
+/// The oracle is exact arithmetic: bfloat16 has 8 significant bits.
+#[test]
+fn brain_floats_are_rounded_once() {
+    let tie = 1.0 + f64::exp2(-8.0);
+    assert_eq!(bits(DataType::BFloat16, &json!(tie)), 0x3f80);
+    // Both are ties once rounded to `f32`.
+    assert_eq!(bits(DataType::BFloat16, &json!(tie + f64::exp2(-40.0))), 0x3f81);
+    let odd_tie = 1.0 + 3.0 * f64::exp2(-8.0);
+    assert_eq!(bits(DataType::BFloat16, &json!(odd_tie)), 0x3f82);
+    assert_eq!(bits(DataType::BFloat16, &json!(odd_tie - f64::exp2(-40.0))), 0x3f81);
+    let largest = f64::exp2(127.0) * (2.0 - f64::exp2(-7.0));
+    let half_step = f64::exp2(127.0 - 8.0);
+    assert_eq!(bits(DataType::BFloat16, &json!(largest)), 0x7f7f);
+    assert_eq!(bits(DataType::BFloat16, &json!(largest + half_step)), 0x7f80);
+    assert_eq!(bits(DataType::BFloat16, &json!(largest + half_step * 0.999_999)), 0x7f7f);
+    assert_eq!(bits(DataType::BFloat16, &json!(f64::exp2(-134.0))), 0);
+    assert_eq!(bits(DataType::BFloat16, &json!(f64::exp2(-134.0) + f64::exp2(-180.0))), 1);
+    assert_eq!(bits(DataType::BFloat16, &json!(-f64::exp2(-133.0))), 0x8001);
+}
+
+#[test]
+fn times_are_integers_or_none() {
+    assert_eq!(bits(SECONDS, &json!("NaT")), 1 << 63);
+    assert_eq!(bits(SECONDS, &json!(i64::MIN)), 1 << 63);
+    assert_eq!(bits(SECONDS, &json!(-1)), u64::MAX);
+    assert_eq!(fill_to_json(SECONDS, &NOT_A_TIME).unwrap(), json!("NaT"));
+    for value in [json!("nat"), json!("2024-01-01"), json!(1.5), json!(null), json!(1u64 << 63)] {
+        rejected(SECONDS, &value);
+    }
+}
+
+#[test]
+fn fixed_bytes_are_padded() {
+    let five = DataType::FixedBytes(5);
+    for value in [json!("YWI="), json!("YWIAAAA="), json!([97, 98])] {
+        assert_eq!(fill_from_json(five, &value).unwrap(), b"ab\0\0\0");
+    }
+    assert_eq!(fill_from_json(five, &json!("")).unwrap(), [0; 5]);
+    assert_eq!(fill_to_json(five, b"ab\0\0\0").unwrap(), json!("YWI="));
+    assert_eq!(fill_to_json(five, b"\0b\0\0c").unwrap(), json!("AGIAAGM="));
+    for value in [json!("YWIAAAAA"), json!("ab"), json!(0), json!([256])] {
+        rejected(five, &value);
+    }
+}
+
+#[test]
+fn fixed_text_is_padded() {
+    let three = DataType::FixedUnicode(3);
+    let fill = fill_from_json(three, &json!("\u{e9}\u{1f600}")).unwrap();
+    let characters: Vec<u64> = fill.chunks(4).map(bits_of).collect();
+    assert_eq!(characters, [0xe9, 0x1f600, 0]);
+    assert_eq!(fill_to_json(three, &fill).unwrap(), json!("\u{e9}\u{1f600}"));
+    assert_eq!(fill_from_json(three, &json!("a\0")).unwrap()[4..], [0; 8]);
+    rejected(three, &json!("abcd"));
+    rejected(three, &json!(0));
+    rejected(three, &json!([97]));
+    for code in [0xd800_u32, 0x0011_0000] {
+        let mut fill = vec![0; 12];
+        fill[..4].copy_from_slice(&code.to_ne_bytes());
+        assert_eq!(fill_to_json(three, &fill).unwrap_err().kind(), Kind::InvalidArgument);
+    }
+}
+
 #[test]
 fn strings_are_strings() {
     assert_eq!(fill_from_json(DataType::String, &json!("é\0")).unwrap(), "é\0".as_bytes());
@@ -210,6 +286,10 @@ fn defaults_are_zero() {
         (DataType::Float16, json!(0.0)),
         (DataType::Complex128, json!([0.0, 0.0])),
         (DataType::Raw(2), json!([0, 0])),
+        (DataType::BFloat16, json!(0.0)),
+        (DataType::FixedBytes(2), json!("")),
+        (DataType::FixedUnicode(2), json!("")),
+        (SECONDS, json!("NaT")),
         (DataType::String, json!("")),
         (DataType::Bytes, json!("")),
     ] {
@@ -221,8 +301,10 @@ fn defaults_are_zero() {
 fn every_half_survives() {
     for bits in 0..=u16::MAX {
         let fill = bits.to_ne_bytes();
-        let value = through_text(&fill_to_json(DataType::Float16, &fill).unwrap());
-        assert_eq!(fill_from_json(DataType::Float16, &value).unwrap(), fill, "{value}");
+        for data_type in [DataType::Float16, DataType::BFloat16] {
+            let value = through_text(&fill_to_json(data_type, &fill).unwrap());
+            assert_eq!(fill_from_json(data_type, &value).unwrap(), fill, "{value}");
+        }
     }
 }
 
@@ -256,6 +338,12 @@ proptest! {
         prop_assert_eq!(fill_from_json(DataType::String, &value).unwrap(), text.as_bytes());
         let value = through_text(&fill_to_json(DataType::Bytes, &bytes).unwrap());
         prop_assert_eq!(fill_from_json(DataType::Bytes, &value).unwrap(), bytes);
+        let characters = u32::try_from(text.chars().count() + 2).unwrap();
+        let fixed = DataType::FixedUnicode(characters);
+        let fill = fill_from_json(fixed, &json!(text)).unwrap();
+        let value = through_text(&fill_to_json(fixed, &fill).unwrap());
+        prop_assert_eq!(&value, &json!(text.trim_end_matches('\0')));
+        prop_assert_eq!(fill_from_json(fixed, &value).unwrap(), fill);
     }
 
     /// The nearest half is no farther than its neighbours.
