@@ -85,6 +85,7 @@ const UNSAFE: &[&str] = &[
     "buffer.rs",
     "copy.rs",
     "plan/transfer.rs",
+    "store/local/process.rs",
     "codec/blosc/mod.rs",
     "codec/gzip.rs",
     "codec/zstd.rs",
@@ -92,10 +93,10 @@ const UNSAFE: &[&str] = &[
 
 /// Where each kind of side effect may happen.
 const EFFECTS: &[(&str, &[&str])] = &[
-    ("std::fs", &["store/local.rs"]),
-    ("rustix::", &["store/local.rs"]),
+    ("std::fs", &["store/local/"]),
+    ("rustix::", &["store/local/"]),
     ("std::net", &[]),
-    ("std::thread", &["exec/"]),
+    ("std::thread", &["exec/", "store/latency.rs"]),
     ("rayon::", &["exec/"]),
     ("tokio::", &["exec/"]),
     ("std::env", &[]),

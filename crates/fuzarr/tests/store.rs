@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering;
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
-    Content, LocalStore, MemoryStore, Metered, Part, Precondition, Span, Store, WholeObjects,
-    put_bytes,
+    Content, Faulty, Latency, LocalOptions, LocalStore, MemoryStore, Metered, Operation, Part,
+    Precondition, Span, Store, WholeObjects, put_bytes,
 };
 use fuzarr::{Array, Kind, Selection, Term};
 use serde_json::json;
@@ -99,17 +99,266 @@ fn listings(store: &dyn Store) {
     assert_eq!(list("nothing"), fuzarr::store::Listing::default());
 }
 
+fn kind<T: std::fmt::Debug>(outcome: fuzarr::Result<T>) -> Kind {
+    outcome.unwrap_err().kind()
+}
+
+fn pinned(store: &dyn Store, key: &str) -> Box<dyn fuzarr::store::Object> {
+    store.open(key).now().unwrap().unwrap()
+}
+
+fn reads_into_memory(store: &dyn Store) {
+    put(store, "k", &[b"0123456789"]);
+    let object = pinned(store, "k");
+    assert_eq!(object.size().unwrap_or(10), 10);
+    let mut memory = *b"abcd";
+    let read = object.read_into(3, &mut memory).now().unwrap();
+    assert_eq!(&memory, if read { b"3456" } else { b"abcd" });
+    let beyond = object.read_into(8, &mut memory[..3]).now();
+    assert!(matches!(&beyond, Ok(false)) || kind(beyond) == Kind::Corrupt);
+    assert!(object.is_unchanged().now().unwrap());
+    // A successor changes nothing of what is pinned.
+    put(store, "k", &[b"new"]);
+    assert!(object.is_unchanged().now().unwrap());
+}
+
+fn kept_parts(store: &dyn Store) {
+    let long: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+    put(store, "k", &[&long]);
+    let base = pinned(store, "k");
+    let kept = |range: std::ops::Range<usize>| Part::Kept(range.start as u64..range.end as u64);
+    let parts = [
+        kept(5..100),
+        kept(100..200_000),
+        Part::Bytes(b""),
+        kept(200_000..200_000),
+        Part::Bytes(b"between"),
+        Part::Bytes(b"and more"),
+        kept(0..7),
+        kept(299_999..300_000),
+        Part::Bytes(b"end"),
+    ];
+    let expected =
+        [&long[5..200_000], b"betweenand more", &long[0..7], &long[299_999..], b"end"].concat();
+    let content = Content { parts: &parts, base: Some(&*base) };
+    let version = base.version().unwrap();
+    store.put("k", content, Precondition::Unchanged(version.clone())).now().unwrap();
+    assert_eq!(get(store, "k", WHOLE).unwrap(), expected);
+    let stale = store.put("k", content, Precondition::Unchanged(version)).now();
+    assert_eq!(kind(stale), Kind::Conflict);
+    let beyond = [Part::Bytes(b"x"), kept(299_999..300_001)];
+    let content = Content { parts: &beyond, base: Some(&*base) };
+    assert_eq!(kind(store.put("k", content, Precondition::None).now()), Kind::Corrupt);
+    let nothing = Content { parts: &beyond, base: None };
+    assert_eq!(kind(store.put("k", nothing, Precondition::None).now()), Kind::InvalidArgument);
+    assert_eq!(get(store, "k", WHOLE).unwrap(), expected);
+}
+
+fn uploads(store: &dyn Store) {
+    fn bytes<'a>(part: &'a [Part<'a>; 1]) -> Content<'a> {
+        Content { parts: part, base: None }
+    }
+    assert!(store.capabilities().uploads);
+    put(store, "k", &[b"old one"]);
+    let base = pinned(store, "k");
+    let upload = store.begin("k").now().unwrap();
+    upload.write(9, bytes(&[Part::Bytes(b"9ab")])).now().unwrap();
+    drop(upload);
+    assert_eq!(get(store, "k", WHOLE).unwrap(), b"old one");
+    let upload = store.begin("k").now().unwrap();
+    std::thread::scope(|scope| {
+        for (offset, piece) in [(7, b"789"), (1, b"123"), (4, b"456")] {
+            let upload = &upload;
+            scope.spawn(move || upload.write(offset, bytes(&[Part::Bytes(piece)])).now().unwrap());
+        }
+    });
+    let kept = Content { parts: &[Part::Kept(4..7)], base: Some(&*base) };
+    upload.write(10, kept).now().unwrap();
+    upload.write(0, bytes(&[Part::Bytes(b"0")])).now().unwrap();
+    assert_eq!(get(store, "k", WHOLE).unwrap(), b"old one");
+    upload.finish(Precondition::Unchanged(base.version().unwrap())).now().unwrap();
+    assert_eq!(get(store, "k", WHOLE).unwrap(), b"0123456789one");
+    let upload = store.begin("k").now().unwrap();
+    assert_eq!(kind(upload.finish(Precondition::Absent).now()), Kind::Conflict);
+    let upload = store.begin("new/folder/k").now().unwrap();
+    upload.finish(Precondition::Absent).now().unwrap();
+    assert_eq!(get(store, "new/folder/k", WHOLE).unwrap(), b"");
+    assert_eq!(kind(store.begin("a//b").now()), Kind::InvalidArgument);
+    assert_eq!(get(store, "k", WHOLE).unwrap(), b"0123456789one");
+}
+
+fn patches(store: &dyn Store) {
+    if !store.capabilities().patch {
+        return;
+    }
+    put(store, "k", &[b"0123456789"]);
+    let object = pinned(store, "k");
+    let version = object.version().unwrap();
+    let changes: [(u64, &[u8]); 2] = [(8, b"AB"), (0, b"C")];
+    store.patch("k", &changes, Precondition::Unchanged(version.clone())).now().unwrap();
+    assert_eq!(get(store, "k", WHOLE).unwrap(), b"C1234567AB");
+    // Versions tell, however fast one change follows another.
+    for digit in 0..10 {
+        let version = pinned(store, "k").version().unwrap();
+        store.patch("k", &[(3, &[digit])], Precondition::Unchanged(version.clone())).now().unwrap();
+        let stale = store.patch("k", &[(3, &[digit])], Precondition::Unchanged(version)).now();
+        assert_eq!(kind(stale), Kind::Conflict);
+    }
+    store.patch("k", &[(3, b"3")], Precondition::None).now().unwrap();
+    let outside: [(u64, &[u8]); 2] = [(0, b"never"), (9, b"xy")];
+    for changes in [outside, [(0, b"never"), (u64::MAX, b"x")]] {
+        let patched = store.patch("k", &changes, Precondition::None).now();
+        assert_eq!(kind(patched), Kind::InvalidArgument);
+    }
+    let stale = store.patch("k", &changes, Precondition::Unchanged(version.clone())).now();
+    assert_eq!(kind(stale), Kind::Conflict);
+    assert_eq!(get(store, "k", WHOLE).unwrap(), b"C1234567AB");
+    for key in ["missing", "not/a/folder"] {
+        assert_eq!(kind(store.patch(key, &changes, Precondition::None).now()), Kind::NotFound);
+        let gone = store.patch(key, &changes, Precondition::Unchanged(version.clone())).now();
+        assert_eq!(kind(gone), Kind::Conflict);
+    }
+}
+
+fn whole_prefixes(store: &dyn Store) {
+    let keys = ["a/b/c/1", "a/b/c/2", "a/b/zarr.json", "a/bc/1", "a/d", "x"];
+    for key in keys {
+        put(store, key, &[key.as_bytes()]);
+    }
+    let has = |key: &str| store.open(key).now().unwrap().is_some();
+    let rename = |from: &str, to: &str| store.rename_all(from, to).now();
+    assert_eq!(kind(rename("nothing", "y")), Kind::NotFound);
+    assert_eq!(kind(rename("x", "y")), Kind::NotFound);
+    assert_eq!(kind(rename("a/b", "a/bc")), Kind::AlreadyExists);
+    assert_eq!(kind(rename("a/b", "x")), Kind::AlreadyExists);
+    assert_eq!(kind(rename("a/b", "a/b")), Kind::AlreadyExists);
+    assert_eq!(kind(rename("a/b", "a/b/c/e")), Kind::InvalidArgument);
+    assert_eq!(kind(rename("a/b", "../y")), Kind::InvalidArgument);
+    assert_eq!(kind(rename("", "y")), Kind::InvalidArgument);
+    assert!(keys.into_iter().all(has));
+    rename("a/b", "new/home/b").unwrap();
+    assert_eq!(get(store, "new/home/b/c/2", WHOLE).unwrap(), b"a/b/c/2");
+    assert!(!has("a/b/c/1") && !has("a/b/zarr.json") && has("a/bc/1") && has("a/d"));
+    rename("new/home/b", "a/b").unwrap();
+    assert!(keys.into_iter().all(has));
+
+    let delete = |prefix: &str| store.delete_all(prefix).now();
+    delete("nothing/at/all").unwrap();
+    delete("x").unwrap();
+    assert!(has("x"), "an object is not below itself");
+    delete("a/b").unwrap();
+    assert!(!has("a/b/c/1") && !has("a/b/zarr.json") && has("a/bc/1") && has("a/d") && has("x"));
+    assert_eq!(store.list("a").now().unwrap().prefixes, ["bc"]);
+    put(store, "a/b/c/1", &[b"again"]);
+    assert_eq!(kind(delete("a/../x")), Kind::InvalidArgument);
+    delete("").unwrap();
+    assert_eq!(store.list("").now().unwrap(), fuzarr::store::Listing::default());
+}
+
 #[test]
 fn every_store_keeps_the_contract() {
     let folder = || {
         let folder = tempfile::tempdir().unwrap();
         (LocalStore::open(folder.path()).unwrap(), folder)
     };
-    for contract in [objects_and_ranges, preconditions, listings] {
+    let contracts = [
+        objects_and_ranges,
+        preconditions,
+        listings,
+        reads_into_memory,
+        kept_parts,
+        uploads,
+        patches,
+        whole_prefixes,
+    ];
+    for contract in contracts {
         contract(&MemoryStore::new());
         contract(&folder().0);
+        let synced = tempfile::tempdir().unwrap();
+        let options = LocalOptions { fsync: true, follow_links_out: true, shared_writers: true };
+        contract(&LocalStore::create_with(synced.path().join("a/b"), options).unwrap());
         contract(&Metered::new(folder().0));
         contract(&WholeObjects(Metered::new(MemoryStore::new())));
+        contract(&Latency::new(folder().0, std::time::Duration::from_micros(10)));
+        contract(&Latency::awaiting(MemoryStore::new(), || std::future::ready(())));
+        contract(&Faulty::new(folder().0));
+        contract(&Faulty::tampered(folder().0, |_, piece| piece));
+    }
+}
+
+#[test]
+fn a_meter_counts_what_is_written_and_what_is_kept() {
+    let store = Metered::new(MemoryStore::new());
+    put(&store, "k", &[b"0123", b"456789"]);
+    let base = pinned(&store, "k");
+    let content = Content { parts: &[Part::Kept(2..9), Part::Bytes(b"abc")], base: Some(&*base) };
+    store.put("k", content, Precondition::None).now().unwrap();
+    let upload = store.begin("k").now().unwrap();
+    upload.write(0, content).now().unwrap();
+    upload.finish(Precondition::None).now().unwrap();
+    store.patch("k", &[(0, b"x"), (1, b"yz")], Precondition::None).now().unwrap();
+    let counts = store.counts();
+    let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    assert_eq!(counted(&counts.bytes_written), 10 + 3 + 3 + 3);
+    assert_eq!(counted(&counts.bytes_kept), 14);
+    assert_eq!(counted(&counts.puts), 4);
+}
+
+#[test]
+fn faults_come_as_scripted_and_surface_with_their_key() {
+    let store = Arc::new(Faulty::new(MemoryStore::new()));
+    let array = array(Arc::<Faulty<MemoryStore>>::clone(&store), &[64], &[16], &[4]);
+    let write = || array.write(&Selection::all(), &[7; 256], WriteOptions::default());
+    write().unwrap();
+    store.fail(Operation::Read, 1, Kind::Io);
+    let error = array.read(&Selection::all()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Io);
+    assert!(error.context("key").is_some_and(|key| key.starts_with("c/")), "{error}");
+    // The fault was that one operation's.
+    assert_eq!(array.read(&Selection::all()).unwrap().bytes, [7; 256]);
+    // A conflict is tried again, other errors are not.
+    let puts = store.count(Operation::Put) + store.count(Operation::Finish);
+    assert!(puts > 0);
+    for operation in [Operation::Put, Operation::Finish] {
+        store.fail(operation, 0, Kind::Conflict);
+    }
+    write().unwrap();
+    for operation in [Operation::Put, Operation::Finish] {
+        store.fail(operation, 2, Kind::Io);
+    }
+    assert_eq!(write().unwrap_err().kind(), Kind::Io);
+}
+
+#[test]
+fn reads_that_give_too_little_or_something_else_are_errors() {
+    for damage in [
+        |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2),
+        |bytes: &mut Vec<u8>| bytes.clear(),
+        |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|byte| *byte ^= 1),
+    ] {
+        let store = MemoryStore::new();
+        let inner = Arc::new(store);
+        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&inner);
+        let sound = array(shared, &[64], &[16], &[4]);
+        sound.write(&Selection::all(), &[7; 256], WriteOptions::default()).unwrap();
+        let tampered = MemoryStore::new();
+        for (key, bytes) in inner.snapshot() {
+            put(&tampered, &key, &[&bytes]);
+        }
+        let store = Faulty::tampered(tampered, move |key, mut piece| {
+            if key.starts_with("c/") {
+                let mut bytes = piece.bytes.into_bytes().to_vec();
+                damage(&mut bytes);
+                piece.bytes = fuzarr::buffer::Buffer::Owned(bytes);
+            }
+            piece
+        });
+        let array = Array::open(Arc::new(store), "").unwrap();
+        for selection in ["...", "17"] {
+            let read = array.read(&Selection::parse(selection).unwrap());
+            // The store's fault where it gave fewer bytes than were asked for.
+            assert!(matches!(kind(read.map(drop)), Kind::Corrupt | Kind::Io), "{selection}");
+        }
     }
 }
 

@@ -2,27 +2,69 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Version,
-    check_key,
+    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
+    Version, check_key,
 };
-use crate::buffer::{Buffer, usize_of};
+use crate::buffer::{Buffer, addressable, usize_of};
 use crate::error::{Error, Result};
 
 /// A store in memory. Reading shares the stored bytes; writing copies them once.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    objects: RwLock<Objects>,
+    objects: Arc<RwLock<Objects>>,
 }
 
 #[derive(Debug, Default)]
 struct Objects {
     by_key: BTreeMap<String, Snapshot>,
     writes: u64,
+}
+
+impl Objects {
+    /// Checks a precondition, and gives the key a new state.
+    fn change(
+        &mut self,
+        key: &str,
+        precondition: &Precondition,
+        bytes: impl FnOnce(Option<&Bytes>) -> Result<Option<Bytes>>,
+    ) -> Result<()> {
+        check_key(key)?;
+        let present = self.by_key.get(key);
+        let version = present.map(|object| identity(object.version));
+        let holds = match precondition {
+            Precondition::None => true,
+            Precondition::Absent => version.is_none(),
+            Precondition::Unchanged(expected) => version.as_ref() == Some(expected),
+        };
+        if !holds {
+            return Err(Error::conflict("the object changed since it was read").with("key", key));
+        }
+        let bytes = bytes(present.map(|object| &object.bytes))?;
+        self.writes += 1;
+        let version = self.writes;
+        match bytes {
+            Some(bytes) => self.by_key.insert(key.to_owned(), Snapshot { bytes, version }),
+            None => self.by_key.remove(key),
+        };
+        Ok(())
+    }
+
+    /// The keys below a prefix that ends in `/` or is empty, with what follows the prefix.
+    fn below<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a Snapshot)> {
+        let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
+        let keys = self.by_key.range::<str, _>(from);
+        keys.map_while(move |(key, object)| Some((key.strip_prefix(start)?, object)))
+    }
+}
+
+/// What the keys below a prefix start with.
+fn start_of(prefix: &str) -> String {
+    if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
 }
 
 #[derive(Debug, Clone)]
@@ -49,30 +91,13 @@ impl MemoryStore {
         objects.by_key.iter().map(|(key, object)| (key.clone(), object.bytes.clone())).collect()
     }
 
-    fn change(&self, key: &str, precondition: &Precondition, bytes: Option<Bytes>) -> Result<()> {
-        check_key(key)?;
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        let present = objects.by_key.get(key).map(|object| identity(object.version));
-        let holds = match precondition {
-            Precondition::None => true,
-            Precondition::Absent => present.is_none(),
-            Precondition::Unchanged(version) => present.as_ref() == Some(version),
-        };
-        if !holds {
-            return Err(Error::conflict("the object changed since it was read").with("key", key));
-        }
-        objects.writes += 1;
-        let version = objects.writes;
-        match bytes {
-            Some(bytes) => {
-                objects.by_key.insert(key.to_owned(), Snapshot { bytes, version });
-            }
-            None => {
-                objects.by_key.remove(key);
-            }
-        }
-        Ok(())
+    fn write(&self) -> RwLockWriteGuard<'_, Objects> {
+        write(&self.objects)
     }
+}
+
+fn write(objects: &RwLock<Objects>) -> RwLockWriteGuard<'_, Objects> {
+    objects.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn identity(version: u64) -> Version {
@@ -118,8 +143,8 @@ impl Store for MemoryStore {
             ranges: true,
             compare_and_swap: true,
             carry_over: true,
-            uploads: false,
-            patch: false,
+            uploads: true,
+            patch: true,
         }
     }
 
@@ -134,25 +159,22 @@ impl Store for MemoryStore {
         content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
-        let put = |bytes| self.change(key, &precondition, Some(Bytes::from(bytes)));
-        Answer::ready(content.join().and_then(put))
+        Answer::ready(content.join().and_then(|joined| {
+            self.write().change(key, &precondition, |_| Ok(Some(Bytes::from(joined))))
+        }))
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
-        Answer::ready(self.change(key, &precondition, None))
+        Answer::ready(self.write().change(key, &precondition, |_| Ok(None)))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
-        let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let start = start_of(prefix);
         let mut listing = Listing::default();
         let objects = self.read();
-        let below = objects.by_key.range(start.clone()..);
-        for (key, object) in below.take_while(|(key, _)| key.starts_with(&start)) {
-            match key[start.len()..].split_once('/') {
-                None => {
-                    let name = key[start.len()..].to_owned();
-                    listing.objects.push((name, object.bytes.len() as u64));
-                }
+        for (rest, object) in objects.below(&start) {
+            match rest.split_once('/') {
+                None => listing.objects.push((rest.to_owned(), object.bytes.len() as u64)),
                 Some((name, _)) if listing.prefixes.last().is_none_or(|last| last != name) => {
                     listing.prefixes.push(name.to_owned());
                 }
@@ -164,10 +186,111 @@ impl Store for MemoryStore {
         Answer::ready(Ok(listing))
     }
 
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+        let objects = Arc::clone(&self.objects);
+        let begun = check_key(key).map(|()| {
+            let bytes = Mutex::default();
+            Box::new(MemoryUpload { objects, key: key.to_owned(), bytes }) as Box<dyn Upload>
+        });
+        Answer::ready(begun)
+    }
+
+    fn patch<'a>(
+        &'a self,
+        key: &'a str,
+        changes: &'a [(u64, &'a [u8])],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        Answer::ready(self.write().change(key, &precondition, |present| {
+            let present = present
+                .ok_or_else(|| Error::not_found("there is no object to change").with("key", key))?;
+            // A copy: whoever reads the old bytes shares them.
+            let mut patched =
+                Content { parts: &[super::Part::Bytes(present)], base: None }.join()?;
+            for (offset, bytes) in changes {
+                let place = usize::try_from(*offset)
+                    .ok()
+                    .and_then(|start| patched.get_mut(start..start.checked_add(bytes.len())?));
+                place
+                    .ok_or_else(|| {
+                        Error::invalid_argument("a change in place ends after the object")
+                            .with("key", key)
+                    })?
+                    .copy_from_slice(bytes);
+            }
+            Ok(Some(Bytes::from(patched)))
+        }))
+    }
+
     fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
-        let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        objects.by_key.retain(|key, _| !key.starts_with(&start));
-        Answer::ready(Ok(()))
+        let checked = if prefix.is_empty() { Ok(()) } else { check_key(prefix) };
+        let start = start_of(prefix);
+        Answer::ready(
+            checked.map(|()| self.write().by_key.retain(|key, _| !key.starts_with(&start))),
+        )
+    }
+
+    fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        let rename = || {
+            check_key(from)?;
+            check_key(to)?;
+            let (old, new) = (start_of(from), start_of(to));
+            if new.starts_with(&old) && new != old {
+                return Err(Error::invalid_argument("a prefix cannot be moved below itself"));
+            }
+            let mut objects = self.write();
+            if objects.below(&old).next().is_none() {
+                return Err(Error::not_found("there is nothing to rename"));
+            }
+            if objects.by_key.contains_key(to) || objects.below(&new).next().is_some() {
+                return Err(Error::already_exists("there is something at the new name"));
+            }
+            let moved: Vec<String> = objects.below(&old).map(|(rest, _)| rest.to_owned()).collect();
+            for rest in moved {
+                if let Some(object) = objects.by_key.remove(&format!("{old}{rest}")) {
+                    objects.by_key.insert(format!("{new}{rest}"), object);
+                }
+            }
+            Ok(())
+        };
+        Answer::ready(rename().map_err(|error| error.with("from", from).with("to", to)))
+    }
+}
+
+/// An object of a store in memory that is being written.
+#[derive(Debug)]
+struct MemoryUpload {
+    objects: Arc<RwLock<Objects>>,
+    key: String,
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl MemoryUpload {
+    fn place(&self, offset: u64, piece: &[u8]) -> Result<()> {
+        let start = addressable(offset)?;
+        let end = addressable(offset.saturating_add(piece.len() as u64))?;
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if end > bytes.len() {
+            let more = end - bytes.len();
+            bytes.try_reserve(more).map_err(|error| {
+                Error::limit(format!("no memory for {end} bytes")).with_source(error)
+            })?;
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(piece);
+        Ok(())
+    }
+}
+
+impl Upload for MemoryUpload {
+    fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()> {
+        let placed = content.join().and_then(|piece| self.place(offset, &piece));
+        Answer::ready(placed.map_err(|error| error.with("key", &self.key)))
+    }
+
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+        let bytes = self.bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |_: Option<&Bytes>| Ok(Some(Bytes::from(bytes)));
+        Answer::ready(write(&self.objects).change(&self.key, &precondition, bytes))
     }
 }

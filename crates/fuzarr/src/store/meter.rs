@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
+    Answer, Capabilities, Content, Listing, Object, Part, Piece, Precondition, Span, Store, Upload,
     Version,
 };
 
-/// How often each operation was asked for, and how many bytes were read.
+/// How often each operation was asked for, how many bytes were read, and how many were to be
+/// written.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Objects opened.
@@ -18,8 +19,12 @@ pub struct Counts {
     pub reads: AtomicU64,
     /// Bytes read.
     pub bytes_read: AtomicU64,
-    /// Objects written.
+    /// Objects written: put, uploaded or changed in place.
     pub puts: AtomicU64,
+    /// Bytes given to be written, by puts, uploads and changes in place.
+    pub bytes_written: AtomicU64,
+    /// Bytes to be carried over from the object that a write is based on.
+    pub bytes_kept: AtomicU64,
     /// Objects deleted.
     pub deletes: AtomicU64,
     /// Listings.
@@ -52,8 +57,25 @@ impl<S> Metered<S> {
     }
 }
 
+impl Counts {
+    fn written(&self, content: &Content<'_>) {
+        for part in content.parts {
+            match part {
+                Part::Bytes(bytes) => add(&self.bytes_written, bytes.len() as u64),
+                Part::Kept(range) => {
+                    add(&self.bytes_kept, range.end.saturating_sub(range.start));
+                }
+            }
+        }
+    }
+}
+
 fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+    add(counter, 1);
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
 }
 
 #[derive(Debug)]
@@ -69,7 +91,7 @@ impl Object for MeteredObject {
         Answer::later(async move {
             let piece = self.object.read(span, spare).await?;
             let length = piece.as_ref().map_or(0, |piece| piece.bytes.as_slice().len());
-            self.counts.bytes_read.fetch_add(length as u64, Ordering::Relaxed);
+            add(&self.counts.bytes_read, length as u64);
             Ok(piece)
         })
     }
@@ -80,7 +102,7 @@ impl Object for MeteredObject {
             let read = self.object.read_into(start, memory).await?;
             if read {
                 count(&self.counts.reads);
-                self.counts.bytes_read.fetch_add(length, Ordering::Relaxed);
+                add(&self.counts.bytes_read, length);
             }
             Ok(read)
         })
@@ -100,6 +122,24 @@ impl Object for MeteredObject {
 
     fn file(&self) -> Option<BorrowedFd<'_>> {
         self.object.file()
+    }
+}
+
+#[derive(Debug)]
+struct MeteredUpload {
+    upload: Box<dyn Upload>,
+    counts: Arc<Counts>,
+}
+
+#[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
+impl Upload for MeteredUpload {
+    fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()> {
+        self.counts.written(&content);
+        self.upload.write(offset, content)
+    }
+
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+        self.upload.finish(precondition)
     }
 }
 
@@ -127,6 +167,7 @@ impl<S: Store> Store for Metered<S> {
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         count(&self.counts.puts);
+        self.counts.written(&content);
         self.store.put(key, content, precondition)
     }
 
@@ -140,9 +181,13 @@ impl<S: Store> Store for Metered<S> {
         self.store.list(prefix)
     }
 
-    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
         count(&self.counts.puts);
-        self.store.begin(key)
+        let counts = Arc::clone(&self.counts);
+        Answer::later(async move {
+            let upload = self.store.begin(key).await?;
+            Ok(Box::new(MeteredUpload { upload, counts }) as Box<dyn Upload>)
+        })
     }
 
     fn patch<'a>(
@@ -152,6 +197,8 @@ impl<S: Store> Store for Metered<S> {
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         count(&self.counts.puts);
+        let lengths = changes.iter().map(|(_, bytes)| bytes.len() as u64);
+        add(&self.counts.bytes_written, lengths.sum());
         self.store.patch(key, changes, precondition)
     }
 

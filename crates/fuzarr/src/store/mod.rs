@@ -5,13 +5,19 @@
 //! authoritative "not found" is missing; anything else is an error.
 
 mod answer;
+mod faulty;
+mod latency;
 mod local;
 mod memory;
 mod meter;
 mod whole;
 
 pub use answer::Answer;
-pub use local::LocalStore;
+pub use faulty::{Faulty, Operation};
+pub use latency::Latency;
+#[cfg(feature = "faults")]
+pub use local::faults;
+pub use local::{LocalOptions, LocalStore};
 pub use memory::MemoryStore;
 pub use meter::{Counts, Metered};
 pub use whole::WholeObjects;
@@ -177,14 +183,12 @@ impl Content<'_> {
 
 /// An object that is being written piece by piece. Dropping it leaves what was stored before.
 pub trait Upload: Debug + Send + Sync {
-    /// Writes bytes of the new object. Pieces may come in any order and from any thread; together
-    /// they must cover the object.
-    fn write<'a>(&'a self, offset: u64, bytes: &'a [u8]) -> Answer<'a, ()>;
+    /// Writes a piece of the new object at `offset`. Pieces may come in any order and from any
+    /// thread; together they must cover the object.
+    fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()>;
 
     /// Replaces the object by what was written, if the precondition holds.
-    fn finish<'a>(self: Box<Self>, precondition: Precondition) -> Answer<'a, ()>
-    where
-        Self: 'a;
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()>;
 }
 
 /// Identity of one version of an object.
@@ -236,7 +240,7 @@ pub trait Store: Debug + Send + Sync {
     /// the upload is finished or dropped.
     ///
     /// The error is `Unsupported` for a store without [`Capabilities::uploads`].
-    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
         let _ = key;
         Answer::ready(Err(Error::unsupported("this store cannot write an object in pieces")))
     }

@@ -34,7 +34,7 @@ impl<S: Store> Store for WholeObjects<S> {
         self.0.list(prefix)
     }
 
-    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload + 'a>> {
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
         self.0.begin(key)
     }
 

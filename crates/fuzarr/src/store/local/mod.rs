@@ -1,0 +1,362 @@
+//! A store in a folder of the local file system.
+//!
+//! Every path is opened below the root by the kernel (`openat2` with `RESOLVE_BENEATH`), so no key
+//! and no symbolic link leads out. A write goes to the hidden sibling `<name>.__lock`, which is both
+//! the temporary file and the lock, and is renamed onto its target: readers see the old object or the
+//! new one, writers exclude each other, and a kill leaves at most one reusable file. tensorstore uses
+//! the same file and the same kind of lock.
+
+#[cfg(feature = "faults")]
+pub mod faults;
+mod lock;
+mod object;
+mod process;
+mod system;
+mod tree;
+mod write;
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rustix::fs::{self, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use self::lock::Target;
+use self::object::LocalObject;
+use self::write::LocalUpload;
+use super::{
+    Answer, Capabilities, Content, Listing, Object, Precondition, Store, Upload, check_key,
+};
+use crate::error::{Error, Kind, Result, ResultExt};
+
+/// What is added to an object's name for its lock and temporary file.
+const LOCK_SUFFIX: &str = ".__lock";
+
+/// How often a folder is made anew that others delete before it is written to.
+const ATTEMPTS: usize = 100;
+
+/// How a [`LocalStore`] treats its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalOptions {
+    /// A write is acknowledged when it is on the disk: the object is synced before it takes its
+    /// name, its folder after that, and new folders before they are used.
+    pub fsync: bool,
+    /// Follow symbolic links that lead out of the folder. Without it they are errors.
+    pub follow_links_out: bool,
+    /// Other processes write too. A file system that cannot lock is then an error; without this,
+    /// writers of this process exclude each other and a warning is logged once.
+    pub shared_writers: bool,
+}
+
+/// A folder of the local file system as a store. Objects are files, `/` separates folders.
+///
+/// A new file gets the permissions that the process gives to new files (its umask), also where it
+/// replaces one, as zarr-python does.
+#[derive(Debug)]
+pub struct LocalStore {
+    root: OwnedFd,
+    path: PathBuf,
+    options: LocalOptions,
+    /// Device and inode numbers of folders that are synced up to the root.
+    durable: Mutex<HashSet<(u64, u64)>>,
+}
+
+impl LocalStore {
+    /// Opens an existing folder.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such folder, `Io` otherwise.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, LocalOptions::default())
+    }
+
+    /// Opens an existing folder with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: LocalOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|errno| failed(errno, "the folder cannot be opened"))
+            .context("path", || path.display())?;
+        Ok(Self { root, path: path.to_owned(), options, durable: Mutex::default() })
+    }
+
+    /// Opens a folder, creating it and its parents if they are missing.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be created.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Self::create_with(path, LocalOptions::default())
+    }
+
+    /// Opens a folder with options, creating it and its parents if they are missing.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be created.
+    pub fn create_with(path: impl AsRef<Path>, options: LocalOptions) -> Result<Self> {
+        let path = path.as_ref();
+        make_folders(path, options.fsync)
+            .map_err(|errno| failed(errno, "the folder cannot be made"))
+            .context("path", || path.display())?;
+        Self::open_with(path, options)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> LocalOptions {
+        self.options
+    }
+
+    fn beneath(&self, key: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let inside = if self.options.follow_links_out {
+            ResolveFlags::empty()
+        } else {
+            ResolveFlags::BENEATH
+        };
+        let resolve = inside | ResolveFlags::NO_MAGICLINKS;
+        let key = Some(key.as_ref()).filter(|key| !key.is_empty()).unwrap_or(OsStr::new("."));
+        loop {
+            match fs::openat2(&self.root, key, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                // Something was renamed while the kernel made sure that the path stays inside.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn open_object(&self, key: &str) -> Result<Option<LocalObject>> {
+        // Not blocking, so that a named pipe in place of a file is an error and no hang.
+        let file = match self.beneath(key, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => file,
+            Err(errno) if is_missing(errno) => return Ok(None),
+            Err(errno) => return Err(failed(errno, "the object cannot be opened")),
+        };
+        let stat = fs::fstat(&file).map_err(|errno| failed(errno, "the object has no status"))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(Some(LocalObject { file, stat })),
+            FileType::Directory => Ok(None),
+            _ => Err(Error::io("the object is no regular file")),
+        }
+    }
+
+    /// The folder that holds `key`; `None` if it is missing and `create` is not set, or if it was
+    /// deleted while it was made.
+    fn parent(&self, key: &str, create: bool) -> Result<Option<OwnedFd>> {
+        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let opened = match self.beneath(folder, OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(opened) => opened,
+            Err(Errno::NOENT) if create => match self.make_folder(folder) {
+                Ok(made) => made,
+                Err(Errno::NOENT) => return Ok(None),
+                Err(errno) => return Err(failed(errno, "a folder cannot be made")),
+            },
+            Err(errno) if is_missing(errno) && !create => return Ok(None),
+            Err(errno) => return Err(failed(errno, "the object's folder cannot be opened")),
+        };
+        if create && self.options.fsync {
+            match self.settle(folder, &opened) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => return Ok(None),
+                Err(errno) => return Err(failed(errno, "the object's folder cannot be synced")),
+            }
+        }
+        Ok(Some(opened))
+    }
+
+    /// Makes a folder and those above it.
+    fn make_folder(&self, folder: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let mut above = self.beneath("", flags)?;
+        for end in folder.match_indices('/').map(|(end, _)| end).chain([folder.len()]) {
+            let path = &folder[..end];
+            above = match self.beneath(path, flags) {
+                Err(Errno::NOENT) => {
+                    let name = path.rsplit('/').next().unwrap_or_default();
+                    match system::make_folder(above.as_fd(), OsStr::new(name)) {
+                        Ok(()) | Err(Errno::EXIST) => self.beneath(path, flags)?,
+                        Err(errno) => return Err(errno),
+                    }
+                }
+                opened => opened?,
+            };
+        }
+        Ok(above)
+    }
+
+    /// Syncs the folders above one that something new goes to, so that it stays reachable.
+    fn settle(&self, path: &str, folder: &OwnedFd) -> Result<(), Errno> {
+        let stat = fs::fstat(folder)?;
+        let identity = (stat.st_dev, stat.st_ino);
+        // Not waited for: a child forked at a bad moment would wait for ever.
+        if self.durable.try_lock().is_ok_and(|durable| durable.contains(&identity)) {
+            return Ok(());
+        }
+        let mut rest = path;
+        while !rest.is_empty() {
+            rest = rest.rsplit_once('/').map_or("", |(above, _)| above);
+            sync_folder(self.beneath(rest, OFlags::PATH | OFlags::DIRECTORY)?.as_fd())?;
+        }
+        if let Ok(mut durable) = self.durable.try_lock() {
+            durable.insert(identity);
+        }
+        Ok(())
+    }
+
+    /// Locks a key for writing; its folder is made if it is missing.
+    fn target(&self, key: &str) -> Result<Target> {
+        check_writable(key)?;
+        for _ in 0..ATTEMPTS {
+            let Some(folder) = self.parent(key, true)? else { continue };
+            if let Some(target) = Target::lock(folder, name_of(key), self.options)? {
+                return Ok(target);
+            }
+        }
+        Err(Error::conflict("the object's folder is deleted whenever it is made"))
+    }
+
+    /// Locks a key for changing what is there; `None` if not even its folder is.
+    fn existing_target(&self, key: &str) -> Result<Option<Target>> {
+        check_writable(key)?;
+        match self.parent(key, false)? {
+            Some(folder) => Target::lock(folder, name_of(key), self.options),
+            None => Ok(None),
+        }
+    }
+}
+
+fn name_of(key: &str) -> &OsStr {
+    OsStr::new(key.rsplit('/').next().unwrap_or(key))
+}
+
+/// Whether nothing has this name.
+fn is_absent(path: &Path) -> bool {
+    !path.as_os_str().is_empty() && matches!(fs::stat(path), Err(Errno::NOENT))
+}
+
+/// Makes a folder of the file system and those above it.
+fn make_folders(path: &Path, fsync: bool) -> Result<(), Errno> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| is_absent(path)).collect();
+    for path in missing.into_iter().rev() {
+        match system::make_folder(CWD, path.as_os_str()) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        if fsync {
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let above = fs::openat(CWD, above.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+            system::sync(above.as_fd())?;
+        }
+    }
+    Ok(())
+}
+
+/// Syncs a folder that is open as a place only.
+fn sync_folder(folder: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = fs::openat(folder, ".", flags, Mode::empty())?;
+    system::sync(opened.as_fd())
+}
+
+fn check_writable(key: &str) -> Result<()> {
+    if key.split('/').any(|name| name.ends_with(LOCK_SUFFIX)) {
+        return Err(Error::invalid_argument("names ending in `.__lock` are the store's own"));
+    }
+    check_key(key)
+}
+
+fn is_missing(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR)
+}
+
+#[cold]
+fn changed() -> Error {
+    Error::conflict("the object changed since it was read")
+}
+
+#[cold]
+fn failed(errno: Errno, what: &str) -> Error {
+    match errno {
+        Errno::XDEV | Errno::LOOP => {
+            Error::invalid_argument(format!("{what}: the path leaves the store"))
+        }
+        Errno::NOENT => Error::new(Kind::NotFound, what),
+        _ => Error::io(what),
+    }
+    .with_source(std::io::Error::from(errno))
+}
+
+impl Store for LocalStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            blocking: true,
+            ranges: true,
+            compare_and_swap: true,
+            carry_over: true,
+            uploads: true,
+            patch: true,
+        }
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        let opened = check_key(key).and_then(|()| self.open_object(key));
+        let boxed = opened.map(|object| object.map(|object| Box::new(object) as Box<dyn Object>));
+        Answer::ready(boxed.context("key", || key))
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        content: Content<'a>,
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        Answer::ready(self.write(key, &content, &precondition).context("key", || key))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        Answer::ready(self.remove(key, &precondition).context("key", || key))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        let checked = if prefix.is_empty() { Ok(()) } else { check_key(prefix) };
+        let listed = checked.and_then(|()| self.entries(prefix));
+        Answer::ready(listed.context("prefix", || prefix))
+    }
+
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+        let upload = self.target(key).and_then(|target| LocalUpload::new(target, key));
+        let boxed = upload.map(|upload| Box::new(upload) as Box<dyn Upload>);
+        Answer::ready(boxed.context("key", || key))
+    }
+
+    fn patch<'a>(
+        &'a self,
+        key: &'a str,
+        changes: &'a [(u64, &'a [u8])],
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        Answer::ready(self.change(key, changes, &precondition).context("key", || key))
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        let checked = if prefix.is_empty() { Ok(()) } else { check_writable(prefix) };
+        let deleted = checked.and_then(|()| self.remove_all(prefix));
+        Answer::ready(deleted.context("prefix", || prefix))
+    }
+
+    fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        let renamed = self.rename_folder(from, to);
+        Answer::ready(renamed.context("from", || from).context("to", || to))
+    }
+}

@@ -1,0 +1,118 @@
+//! An open file as an object.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, Stat};
+use rustix::io::Errno;
+
+use super::failed;
+use crate::buffer::{Buffer, addressable, read_exact};
+use crate::error::{Error, Result};
+use crate::store::{Answer, Object, Piece, Span, Version};
+
+/// An open file: later writes replace the name, not what this reads.
+#[derive(Debug)]
+pub(super) struct LocalObject {
+    pub(super) file: OwnedFd,
+    pub(super) stat: Stat,
+}
+
+impl LocalObject {
+    fn piece(&self, span: &Span, mut spare: Vec<u8>) -> Result<Piece> {
+        let object_size = self.stat.st_size.unsigned_abs();
+        let range = span.of(object_size)?;
+        let length = addressable(range.end - range.start)?;
+        read_exact(&mut spare, length, |unused, done| {
+            match rustix::io::pread(&self.file, unused, range.start + done as u64) {
+                Ok((written, _)) => Ok(Some(written)),
+                Err(Errno::INTR) => Ok(None),
+                Err(errno) => Err(cannot_read(errno)),
+            }
+        })?;
+        let bytes = Buffer::Owned(spare);
+        Ok(Piece { start: range.start, object_size, bytes })
+    }
+
+    fn fill(&self, start: u64, memory: &mut [u8]) -> Result<()> {
+        let end = start.saturating_add(memory.len() as u64);
+        Span::Range(start..end).of(self.stat.st_size.unsigned_abs())?;
+        read_at(self.file.as_fd(), start, memory)
+    }
+}
+
+/// Fills memory with the bytes of a file from `start` on.
+pub(super) fn read_at(file: BorrowedFd<'_>, start: u64, memory: &mut [u8]) -> Result<()> {
+    let mut done = 0;
+    while done < memory.len() {
+        match rustix::io::pread(file, &mut memory[done..], start + done as u64) {
+            Ok(0) => return Err(Error::corrupt("the object became shorter while it was read")),
+            Ok(read) => done += read,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(cannot_read(errno)),
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn cannot_read(errno: Errno) -> Error {
+    failed(errno, "the object cannot be read")
+}
+
+impl Object for LocalObject {
+    fn read(&self, span: Span, spare: Vec<u8>) -> Answer<'_, Option<Piece>> {
+        Answer::ready(self.piece(&span, spare).map(Some))
+    }
+
+    fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool> {
+        Answer::ready(self.fill(start, memory).map(|()| true))
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.stat.st_size.unsigned_abs())
+    }
+
+    fn version(&self) -> Option<Version> {
+        Some(identity(&self.stat))
+    }
+
+    fn is_unchanged(&self) -> Answer<'_, bool> {
+        let stat = fs::fstat(&self.file).map_err(|errno| failed(errno, "the object has no status"));
+        // Its other times also change when a successor takes its name, and that changes no byte.
+        let same = |stat: Stat| {
+            (stat.st_size, modified(&stat)) == (self.stat.st_size, modified(&self.stat))
+        };
+        Answer::ready(stat.map(same))
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+}
+
+/// What tells files apart. While one is held open its inode number is not given to another, so a
+/// renamed successor differs; times and size tell apart what was changed in place.
+pub(super) fn identity(stat: &Stat) -> Version {
+    let changed = time(stat.st_ctime, nanoseconds(stat.st_ctime_nsec));
+    Version([
+        stat.st_dev,
+        stat.st_ino,
+        stat.st_size.unsigned_abs(),
+        modified(stat).cast_unsigned(),
+        changed.cast_unsigned(),
+    ])
+}
+
+/// The time of the last change of the bytes, in nanoseconds.
+pub(super) fn modified(stat: &Stat) -> i64 {
+    time(stat.st_mtime, nanoseconds(stat.st_mtime_nsec))
+}
+
+fn time(seconds: i64, nanoseconds: u64) -> i64 {
+    seconds.wrapping_mul(1_000_000_000).wrapping_add_unsigned(nanoseconds)
+}
+
+#[allow(clippy::useless_conversion, reason = "the field's type differs between targets")]
+fn nanoseconds(field: impl TryInto<u64>) -> u64 {
+    field.try_into().unwrap_or(0)
+}
