@@ -119,11 +119,11 @@ impl Array {
         hierarchy::edit(&*store, &key, |mut document| {
             let old = self.stored_metadata(&document)?;
             let shape = change(&old.shape)?;
-            let new = ArrayMetadata { shape, ..old.clone() };
             // Checks that such an array can be.
-            RegularGrid::from_extension(&new.chunk_grid, &new.shape)?;
-            document["shape"] = new.shape.as_slice().into();
-            let changes = new.shape != old.shape;
+            RegularGrid::from_extension(&old.chunk_grid, &shape)?;
+            document["shape"] = shape.as_slice().into();
+            let new = self.stored_metadata(&document)?;
+            let changes = shape != old.shape;
             stored = Some((old.shape, new));
             Ok(changes.then_some(document))
         })?;

@@ -106,7 +106,8 @@ fn impossible_shapes_are_refused_and_change_nothing() {
     assert_eq!(store.snapshot(), before);
     // Another array in its place, of another type.
     let mut stale = array.clone();
-    let text = String::from_utf8(before.last().unwrap().1.to_vec()).unwrap();
+    let (_, document) = before.iter().find(|(key, _)| key == "a/zarr.json").unwrap();
+    let text = String::from_utf8(document.to_vec()).unwrap();
     let changed = text.replace("uint8", "int8");
     crate::store::put_bytes(&*store, "a/zarr.json", changed.as_bytes(), Precondition::None)
         .unwrap();
