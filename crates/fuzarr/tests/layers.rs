@@ -87,7 +87,9 @@ const UNSAFE: &[&str] = &[
     "plan/transfer.rs",
     "store/local/process.rs",
     "codec/blosc/mod.rs",
-    "codec/gzip.rs",
+    "codec/checksum.rs",
+    "codec/deflate.rs",
+    "codec/lz4.rs",
     "codec/zstd.rs",
 ];
 

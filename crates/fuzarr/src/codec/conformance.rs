@@ -5,16 +5,18 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{
-    Blosc, BloscCompressor as Compressor, BloscShuffle as Shuffle, BytesToBytes, Crc32c, Gzip,
-    Size, Zstd,
+    Blosc, BloscCompressor as Compressor, BloscShuffle, BytesToBytes, Bz2, Checksum,
+    ChecksumAlgorithm, ChecksumLocation, Crc32c, Gzip, Lz4, Lzma, Shuffle, Size, Zlib, Zstd,
 };
 use crate::error::Kind;
+use crate::metadata::Extension;
 
 const MIB: usize = 1 << 20;
 
-fn blosc(name: &str, level: u8, shuffle: Shuffle, typesize: u64) -> Arc<dyn BytesToBytes> {
+fn blosc(name: &str, level: u8, shuffle: BloscShuffle, typesize: u64) -> Arc<dyn BytesToBytes> {
     let compressor = Compressor::from_name(name).unwrap();
     Arc::new(Blosc::new(compressor, level, shuffle, typesize, 0).unwrap())
 }
@@ -29,12 +31,48 @@ fn codecs() -> Vec<Arc<dyn BytesToBytes>> {
         Arc::new(Gzip::new(6).unwrap()),
     ];
     for name in ["blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd"] {
-        codecs.push(blosc(name, 5, Shuffle::Bytes, 4));
-        codecs.push(blosc(name, 1, Shuffle::Bits, 2));
-        codecs.push(blosc(name, 9, Shuffle::None, 3));
+        codecs.push(blosc(name, 5, BloscShuffle::Bytes, 4));
+        codecs.push(blosc(name, 1, BloscShuffle::Bits, 2));
+        codecs.push(blosc(name, 9, BloscShuffle::None, 3));
     }
-    codecs.push(blosc("lz4", 0, Shuffle::Bytes, 4));
+    codecs.push(blosc("lz4", 0, BloscShuffle::Bytes, 4));
+    codecs.extend(numcodecs());
     codecs
+}
+
+/// Those of numcodecs that the specification does not have.
+fn numcodecs() -> Vec<Arc<dyn BytesToBytes>> {
+    let lzma = |configuration: serde_json::Value| -> Arc<dyn BytesToBytes> {
+        let mut extension = Extension::new("lzma");
+        extension.configuration = configuration.as_object().unwrap().clone();
+        Arc::new(Lzma::from_extension(&extension).unwrap())
+    };
+    let mut codecs: Vec<Arc<dyn BytesToBytes>> = vec![
+        Arc::new(Zlib::new(1).unwrap()),
+        Arc::new(Bz2::new(1).unwrap()),
+        Arc::new(Lz4::new(1)),
+        Arc::new(Lz4::new(50)),
+        Arc::new(Shuffle::new(4)),
+        lzma(json!({"preset": 1})),
+        lzma(json!({"format": 2, "preset": 1})),
+        lzma(json!({"format": 3, "filters": [{"id": 3, "dist": 4}, {"id": 33, "preset": 0}]})),
+    ];
+    for algorithm in [
+        ChecksumAlgorithm::Adler32,
+        ChecksumAlgorithm::Crc32,
+        ChecksumAlgorithm::Crc32c,
+        ChecksumAlgorithm::Fletcher32,
+    ] {
+        for location in [ChecksumLocation::Start, ChecksumLocation::End] {
+            codecs.push(Arc::new(Checksum::new(algorithm, location)));
+        }
+    }
+    codecs
+}
+
+/// Whether a codec is defined for so many bytes.
+fn takes(codec: &dyn BytesToBytes, size: usize) -> bool {
+    codec.name() != "shuffle" || size.is_multiple_of(4)
 }
 
 fn random(size: usize) -> Vec<u8> {
@@ -69,7 +107,9 @@ fn decode(codec: &dyn BytesToBytes, encoded: &[u8], size: usize) -> Option<Vec<u
     let mut grown = vec![7; 3];
     let within = codec.decode(encoded, size as u64, &mut grown);
     for error in exactly.as_ref().err().iter().chain(&within.as_ref().err()) {
-        assert_eq!(error.kind(), Kind::Corrupt, "{codec:?}: {error}");
+        // Headers of LZMA may ask for more memory than there is for them.
+        let starved = codec.name() == "lzma" && error.kind() == Kind::Limit;
+        assert!(error.kind() == Kind::Corrupt || starved, "{codec:?}: {error}");
         assert_eq!(error.context("codec"), Some(codec.name()), "{error}");
     }
     assert!(grown.len() <= size, "{codec:?} made {} bytes of at most {size}", grown.len());
@@ -86,6 +126,9 @@ fn decode(codec: &dyn BytesToBytes, encoded: &[u8], size: usize) -> Option<Vec<u
 fn round_trips() {
     for codec in codecs() {
         for size in [0, 1, 2, 3, 100, 127, 128, 4001, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, MIB] {
+            if !takes(&*codec, size) {
+                continue;
+            }
             for data in samples(size) {
                 let encoded = encode(&*codec, &data);
                 let most = codec.encoded_size(Size::Exact(size as u64)).limit();
@@ -112,6 +155,9 @@ fn encoding_appends() {
 fn other_sizes_than_expected_are_damage() {
     for codec in codecs() {
         for size in [1, 100, 1000, 1 << 16] {
+            if !takes(&*codec, size) {
+                continue;
+            }
             for data in samples(size) {
                 let encoded = encode(&*codec, &data);
                 for wrong in [0, size / 2, size - 1, size + 1, 2 * size] {
@@ -125,7 +171,7 @@ fn other_sizes_than_expected_are_damage() {
 #[test]
 fn truncation_is_damage() {
     for codec in codecs() {
-        for data in [ramp(300), random(150), vec![9; 50], vec![]] {
+        for data in [ramp(300), random(152), vec![9; 52], vec![]] {
             let encoded = encode(&*codec, &data);
             for size in 0..encoded.len() {
                 let decoded = decode(&*codec, &encoded[..size], data.len());
@@ -138,12 +184,12 @@ fn truncation_is_damage() {
 #[test]
 fn flipped_bits_are_survived() {
     for codec in codecs() {
-        for data in [ramp(2000), ramp(300), random(150), vec![9; 50], vec![]] {
+        for data in [ramp(2000), ramp(300), random(152), vec![9; 52], vec![]] {
             let mut encoded = encode(&*codec, &data);
             for bit in 0..encoded.len() * 8 {
                 encoded[bit / 8] ^= 1 << (bit % 8);
                 let decoded = decode(&*codec, &encoded, data.len());
-                if codec.name() == "crc32c" {
+                if codec.view(&encoded).is_some() {
                     assert_eq!(decoded, None);
                 }
                 encoded[bit / 8] ^= 1 << (bit % 8);
@@ -202,7 +248,7 @@ fn encodings_of_other_implementations() {
     let sources: [(&str, Arc<dyn BytesToBytes>, usize); 4] = [
         (
             include_str!("../../tests/fixtures/codec/blosc.txt"),
-            blosc("lz4", 1, Shuffle::None, 1),
+            blosc("lz4", 1, BloscShuffle::None, 1),
             195,
         ),
         (
@@ -237,7 +283,7 @@ fn blosc_writes_what_numcodecs_writes() {
         let codec = Blosc::new(
             Compressor::from_name(compressor).unwrap(),
             level.parse().unwrap(),
-            Shuffle::from_name(shuffle).unwrap(),
+            BloscShuffle::from_name(shuffle).unwrap(),
             typesize.parse().unwrap(),
             blocksize.parse().unwrap(),
         );

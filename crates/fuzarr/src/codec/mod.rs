@@ -5,22 +5,38 @@
 
 mod blosc;
 mod bound;
+mod bz2;
 mod chain;
+mod checksum;
 #[cfg(test)]
 mod conformance;
 mod crc32c;
+mod deflate;
+mod elements;
 mod gzip;
+mod lz4;
+mod lzma;
 mod registry;
+mod shuffle;
+mod stream;
 mod transpose;
+mod zlib;
 mod zstd;
 
 pub use blosc::{Blosc, Compressor as BloscCompressor, Shuffle as BloscShuffle};
+pub use bz2::Bz2;
 pub use chain::Prepared;
 pub(crate) use chain::{PreparedShard, Stages, c_strides};
+pub use checksum::{Algorithm as ChecksumAlgorithm, Checksum, Location as ChecksumLocation};
 pub use crc32c::Crc32c;
+pub use elements::Elements;
 pub use gzip::Gzip;
+pub use lz4::Lz4;
+pub use lzma::Lzma;
 pub use registry::{Nested, ParsedChain, Registry};
+pub use shuffle::Shuffle;
 pub use transpose::Transpose;
+pub use zlib::Zlib;
 pub use zstd::Zstd;
 
 pub use crate::dtype::Endian;
@@ -49,18 +65,6 @@ impl Size {
             Self::Exact(size) | Self::AtMost(size) => size,
         }
     }
-}
-
-/// Elements of one chunk, in native byte order and C order of their shape.
-///
-/// Fixed elements stand in `slots`. A variable element's slot holds the start and the length of its
-/// bytes in `heap`, see [`crate::dtype::VARIABLE_SLOT`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Elements {
-    /// One slot an element.
-    pub slots: Vec<u8>,
-    /// The bytes of variable elements; empty for fixed ones.
-    pub heap: Vec<u8>,
 }
 
 /// What an array codec is bound to: the chunk it is given when encoding.
