@@ -1,9 +1,10 @@
-//! From the options of `fuzarr create` to the metadata document of a Zarr v3 array.
+//! From the options of `fuzarr create` to the metadata document of a Zarr v3 array; for one of v2 it is
+//! put into that format's terms later.
 
 use crate::arguments::{Create, IndexLocation, Lengths};
 use crate::{codecs, value};
 use fuzarr::dtype::{DataType, default_fill, fill_to_json, from_numpy};
-use fuzarr::metadata::Extension;
+use fuzarr::metadata::{Extension, Format};
 use fuzarr::{Error, Kind, Result};
 use serde_json::{Value, json};
 
@@ -28,11 +29,12 @@ pub fn data_type(text: &str) -> Result<DataType> {
     })
 }
 
-/// The metadata document that the options describe; `--metadata` is not looked at.
+/// The metadata document that the options describe, for an array that will be of `format`;
+/// `--metadata` is not looked at.
 ///
 /// # Errors
 /// `InvalidArgument` for options that are missing, malformed or contradict each other.
-pub fn document(options: &Create) -> Result<Value> {
+pub fn document(options: &Create, format: Format) -> Result<Value> {
     let missing = |option| Error::invalid_argument(format!("`--{option}` is missing"));
     let Lengths(shape) = options.shape.as_ref().ok_or_else(|| missing("shape"))?;
     let Lengths(chunks) = options.chunks.as_ref().ok_or_else(|| missing("chunks"))?;
@@ -62,7 +64,7 @@ pub fn document(options: &Create) -> Result<Value> {
         "shape": shape,
         "data_type": data_type.to_extension().to_json_name_if_plain(),
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": grid}},
-        "chunk_key_encoding": chunk_keys(&options.chunk_keys)?,
+        "chunk_key_encoding": chunk_keys(options.chunk_keys.as_deref(), format)?,
         "fill_value": fill,
         "codecs": codecs,
         "attributes": attributes(options.attributes.as_deref())?,
@@ -108,7 +110,12 @@ fn sharding(chunks: &[u64], codecs: &[Value], index: IndexLocation) -> Value {
     }})
 }
 
-fn chunk_keys(text: &str) -> Result<Value> {
+fn chunk_keys(text: Option<&str>, format: Format) -> Result<Value> {
+    let text = match (text, format) {
+        (Some(text), _) => text,
+        (None, Format::V2) => "v2",
+        (None, Format::V3) => "default",
+    };
     let (name, separator) = match text.split_once(':') {
         Some((name, separator)) => (name, separator),
         None => (text, if text == "v2" { "." } else { "/" }),
@@ -117,6 +124,9 @@ fn chunk_keys(text: &str) -> Result<Value> {
         return Err(Error::invalid_argument(format!(
             "`--chunk-keys {text}`: `default` or `v2`, then perhaps `:.` or `:/`"
         )));
+    }
+    if (name, format) == ("default", Format::V2) {
+        return Err(Error::invalid_argument("Zarr v2 names chunks by `--chunk-keys v2` only"));
     }
     Ok(json!({"name": name, "configuration": {"separator": separator}}))
 }
@@ -153,7 +163,7 @@ mod tests {
     fn create(options: &str) -> Result<Value> {
         let words = ["fuzarr", "create", "x.zarr"].into_iter().chain(options.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
-            Command::Create(create) => document(&create),
+            Command::Create(create) => document(&create, Format::V3),
             _ => panic!("not create"),
         }
     }

@@ -121,6 +121,12 @@ impl Array {
         &self.path
     }
 
+    /// Takes on metadata that differs in its shape or attributes.
+    pub(crate) fn set_metadata(&mut self, metadata: ArrayMetadata) {
+        self.layout.shape.clone_from(&metadata.shape);
+        self.metadata = Arc::new(metadata);
+    }
+
     /// The metadata document.
     #[must_use]
     pub fn metadata(&self) -> &ArrayMetadata {

@@ -41,7 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("exec", &["buffer", "error", "limits", "plan", "store"]),
-    ("hierarchy", &["error", "metadata", "store"]),
+    ("v2", &["dtype", "error", "metadata"]),
+    ("hierarchy", &["error", "metadata", "store", "v2"]),
     (
         "array",
         &[
@@ -56,6 +57,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan",
             "selection",
             "store",
+        ],
+    ),
+    ("group", &["array", "codec", "error", "hierarchy", "metadata", "store"]),
+    (
+        "resize",
+        &[
+            "array",
+            "error",
+            "grid",
+            "hierarchy",
+            "inspect",
+            "metadata",
+            "plan",
+            "selection",
+            "store",
+            "v2",
         ],
     ),
     (
@@ -73,7 +90,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store"]),
+    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2"]),
     (
         "transcode",
         &[
@@ -81,6 +98,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "buffer",
             "codec",
             "copy",
+            "dtype",
             "error",
             "grid",
             "hierarchy",
@@ -90,6 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "removal",
             "selection",
             "store",
+            "v2",
         ],
     ),
 ];

@@ -44,7 +44,7 @@ mod run;
 mod schedule;
 
 pub use compare::Difference;
-pub use layout::{Format, Relayout, Shards};
+pub use layout::{Relayout, Shards};
 pub use plan::Transcode;
 pub use run::Report;
 
@@ -52,6 +52,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::metadata::Format;
 use crate::plan::{ReadOptions, WriteOptions};
 use crate::store::Store;
 
@@ -75,6 +76,8 @@ pub struct Options {
     /// Whether what is at the destination is deleted first, an unfinished copy too. If not, a node
     /// there is an error, and an unfinished copy of the same source in the same layout goes on.
     pub overwrite: bool,
+    /// The version of the format; that of the source if it is not said.
+    pub format: Option<Format>,
     /// How the source is read.
     pub read: ReadOptions,
     /// How the destination is written.
@@ -90,6 +93,7 @@ impl Default for Options {
             memory: 1 << 30,
             workers: None,
             overwrite: false,
+            format: None,
             read: ReadOptions::default(),
             write: WriteOptions::default(),
             checkpoint: Duration::from_secs(1),
