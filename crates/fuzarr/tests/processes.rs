@@ -75,7 +75,7 @@ fn write_for_ever(folder: &str, start: u64) {
         let index = usize::try_from(count).unwrap() % KEYS.len();
         let key = KEYS[index];
         let new = bytes(count);
-        if count % 11 == 0 {
+        if after(count).is_none() {
             store.delete(key, Precondition::None).now().unwrap();
         } else if count % 3 == 0 {
             let upload = store.begin(key).now().unwrap();
@@ -97,7 +97,7 @@ fn write_for_ever(folder: &str, start: u64) {
 
 /// The state that an object has after the operation of this number.
 fn after(count: u64) -> Option<u64> {
-    (count % 11 != 0).then_some(count)
+    (!count.is_multiple_of(11)).then_some(count)
 }
 
 fn lock_files(folder: &Path) -> usize {
@@ -110,6 +110,23 @@ fn lock_files(folder: &Path) -> usize {
         .sum()
 }
 
+/// Runs a helper and kills it some time after it first told something. Gives what it told.
+fn run_and_kill(orders: &[&str], after: Duration) -> String {
+    let mut child = helper(orders);
+    let mut out = child.stdout.take().unwrap();
+    let mut told = vec![0; 1 << 16];
+    let mut length = 0;
+    while !told[..length].windows(4).any(|text| text == b"did ") {
+        length += out.read(&mut told[length..]).unwrap();
+    }
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    told.truncate(length);
+    out.read_to_end(&mut told).unwrap();
+    child.wait().unwrap();
+    String::from_utf8(told).unwrap()
+}
+
 /// Kills a writer at a random moment, `runs` times over the same objects.
 fn kill_writers(folder: &Path, runs: u64, seed: u64) {
     let store = LocalStore::open(folder).unwrap();
@@ -120,20 +137,9 @@ fn kill_writers(folder: &Path, runs: u64, seed: u64) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let mut child = helper(&["write for ever", folder.to_str().unwrap(), &start.to_string()]);
-        let mut out = child.stdout.take().unwrap();
-        let mut told = vec![0; 1 << 16];
-        // Not before its first write: the start of the process is of no interest.
-        let mut length = 0;
-        while !told[..length].windows(4).any(|text| text == b"did ") {
-            length += out.read(&mut told[length..]).unwrap();
-        }
-        std::thread::sleep(Duration::from_micros(random % 3000));
-        child.kill().unwrap();
-        told.truncate(length);
-        out.read_to_end(&mut told).unwrap();
-        child.wait().unwrap();
-        for line in String::from_utf8(told).unwrap().lines() {
+        let orders = ["write for ever", folder.to_str().unwrap(), &start.to_string()];
+        let told = run_and_kill(&orders, Duration::from_micros(random % 3000));
+        for line in told.lines() {
             let Some((_, done)) = line.split_once("did ") else { continue };
             let (index, count) = done.split_once(' ').unwrap();
             let count = count.parse().unwrap();
