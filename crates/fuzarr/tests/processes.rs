@@ -217,7 +217,7 @@ fn write_elements(folder: &str, process: usize) {
         for element in (process..ELEMENTS).step_by(PROCESSES) {
             let place = Selection::Orthogonal(vec![Term::Index(element as i64)]);
             let value = (element as u32 + 100 * round).to_ne_bytes();
-            array.write(&place, &value, WriteOptions::default()).unwrap();
+            array.write(&place, &value, &WriteOptions::default()).unwrap();
         }
         let count = u64::from(round) * 8 + process as u64;
         put_bytes(&*store, "other", &bytes(count), Precondition::None).unwrap();

@@ -100,7 +100,7 @@ fn relayout(choices: &mut Choices<'_>, rank: usize) -> Relayout {
         }
         codecs
     });
-    Relayout { chunks, shards, codecs, format: None }
+    Relayout { chunks, shards, codecs }
 }
 
 /// The needed bytes that an error names.

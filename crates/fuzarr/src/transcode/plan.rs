@@ -112,7 +112,15 @@ impl Transcode {
             };
             copy.nodes.push((path.clone(), copied));
         }
-        let documents = copy.nodes.iter().map(|(_, node)| node.to_bytes());
+        copy.files = files(&found);
+        copy.fingerprint = copy.describe(&found);
+        Ok(copy)
+    }
+
+    /// What tells this copy from others: the documents on either side, and the versions of those of
+    /// the source.
+    fn describe(&self, found: &[Found]) -> Fingerprint {
+        let documents = self.nodes.iter().map(|(_, node)| node.to_bytes());
         let described: Vec<Vec<u8>> = found
             .iter()
             .zip(documents)
@@ -121,9 +129,7 @@ impl Transcode {
                 [path, node.to_bytes(), version.clone().into_bytes(), document]
             })
             .collect();
-        copy.files = files(&found);
-        copy.fingerprint = Fingerprint::of(described.iter().map(Vec::as_slice));
-        Ok(copy)
+        Fingerprint::of(described.iter().map(Vec::as_slice))
     }
 
     /// The copying of the array at `path` relative to what is copied.
