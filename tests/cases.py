@@ -4,6 +4,7 @@ types x codecs x layouts x {C, transposed} x {little, big}; shapes do not divide
 chunks and inner chunks hold nothing but the fill value, floats hold NaNs, infinities and -0.0.
 """
 
+import base64
 import itertools
 import zlib
 from dataclasses import dataclass
@@ -18,6 +19,15 @@ DTYPES = {
     **{f"float{8 * size}": f"f{size}" for size in (2, 4, 8)},
     **{f"complex{8 * size}": f"c{size}" for size in (8, 16)},
     "r16": "V2",
+    **{name: name for name in ("V3", "S5", "U3", "M8[ns]", "m8[25s]")},
+}
+# Types whose metadata is more than their name here.
+CONFIGURED = {
+    "V3": ("raw_bytes", {"length_bytes": 3}),
+    "S5": ("null_terminated_bytes", {"length_bytes": 5}),
+    "U3": ("fixed_length_utf32", {"length_bytes": 12}),
+    "M8[ns]": ("numpy.datetime64", {"unit": "ns", "scale_factor": 1}),
+    "m8[25s]": ("numpy.timedelta64", {"unit": "s", "scale_factor": 25}),
 }
 CODECS = ("raw", "crc32c", "zstd", "zstd+crc32c", "gzip", "blosc")
 LAYOUTS = ("flat", "shard", "shard-start", "nested")
@@ -61,14 +71,16 @@ class Case:
     def numpy(self):
         return np.dtype(DTYPES[self.dtype])
 
+    @property
+    def has_byte_order(self):
+        return self.numpy.itemsize > 1 and self.numpy.kind not in "SV"
+
     # -- metadata ---------------------------------------------------------------------------------
 
     def codecs(self):
         """The codec chain as it stands in zarr.json."""
         serial = (
-            _codec("bytes", {"endian": self.endian})
-            if self.numpy.itemsize > 1 and self.dtype != "r16"
-            else _codec("bytes")
+            _codec("bytes", {"endian": self.endian}) if self.has_byte_order else _codec("bytes")
         )
         chain = [_codec("transpose", {"order": [2, 0, 1]})] if self.order == "transposed" else []
         chain += [serial, *(self._bytes_codec(name) for name in self.codec.split("+"))]
@@ -114,13 +126,17 @@ class Case:
             },
         )
 
+    def data_type(self):
+        """The type as it stands in zarr.json."""
+        return _codec(*CONFIGURED[self.dtype]) if self.dtype in CONFIGURED else self.dtype
+
     def document(self):
         """The whole zarr.json."""
         return {
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.geometry.shape),
-            "data_type": self.dtype,
+            "data_type": self.data_type(),
             "chunk_grid": {
                 "name": "regular",
                 "configuration": {"chunk_shape": list(self.geometry.chunk)},
@@ -138,7 +154,13 @@ class Case:
         """A fill value that depends on the case: zeros, extremes, NaN, infinities, -0.0."""
         dtype, pick = self.numpy, self.seed // 7
         if dtype.kind == "V":
-            return np.void((b"\0\0", b"\x01\xfe")[pick % 2])
+            return np.void((bytes(dtype.itemsize), b"\x01\xfe\0"[: dtype.itemsize])[pick % 2])
+        if dtype.kind == "S":
+            return np.bytes_((b"", b"ab", b"\xff\0c")[pick % 3])
+        if dtype.kind == "U":
+            return np.str_(("", "\u00e9", "\U0001f600\0b")[pick % 3])
+        if dtype.kind in "mM":
+            return np.array(("NaT", 0, -1, 2**62)[pick % 4], dtype)[()]
         if dtype.kind == "b":
             return np.bool_(pick % 2)
         if dtype.kind in "iu":
@@ -160,8 +182,12 @@ class Case:
                 return "Infinity" if value > 0 else "-Infinity"
             return value
 
-        if self.numpy.kind == "V":
+        if self.dtype == "r16":
             return list(bytes(self.fill))
+        if self.numpy.kind in "SV":
+            return base64.b64encode(bytes(self.fill)).decode()
+        if self.numpy.kind in "mM":
+            return "NaT" if np.isnat(self.fill) else int(self.fill.view("i8"))
         if self.numpy.kind == "c":
             return [real(self.fill.real), real(self.fill.imag)]
         return real(self.fill) if self.numpy.kind == "f" else self.fill.item()
@@ -171,6 +197,9 @@ class Case:
         dtype = self.numpy
         if dtype.kind == "b":
             return rng.integers(0, 2, shape).astype(bool)
+        if dtype.kind == "U":  # NULs and code points on either side of those that are none
+            codes = rng.choice([0, 0x41, 0xE9, 0xD7FF, 0xE000, 0x10FFFF], (*shape, 3))
+            return np.ascontiguousarray(codes.astype("u4")).view(dtype)[..., 0]
         size = int(np.prod(shape)) * dtype.itemsize
         data = np.frombuffer(rng.integers(0, 256, size, dtype=np.uint8).tobytes(), dtype).copy()
         if dtype.kind in "fc":
@@ -195,8 +224,9 @@ def all_cases():
     for dtype, codec, layout, order, endian in itertools.product(
         DTYPES, CODECS, LAYOUTS, ORDERS, ENDIANS
     ):
-        if endian == "little" or (np.dtype(DTYPES[dtype]).itemsize > 1 and dtype != "r16"):
-            yield Case(dtype, codec, layout, order, endian)
+        case = Case(dtype, codec, layout, order, endian)
+        if endian == "little" or case.has_byte_order:
+            yield case
 
 
 def selections(case, count=2):

@@ -40,7 +40,7 @@ def test_peers_read_what_fuzarr_wrote(case, tmp_path):
 
 
 # Every codec, layout, order and byte order; the types take turns, each with either byte order.
-TYPES = [dtype for dtype in DTYPES if dtype != "r16"]
+TYPES = [dtype for dtype in DTYPES if np.dtype(DTYPES[dtype]).kind != "V"]
 PARTIAL = [
     Case(TYPES[(turn + turn // len(TYPES)) % len(TYPES)], *rest)
     for turn, rest in enumerate(itertools.product(CODECS, LAYOUTS, ORDERS, ENDIANS))

@@ -7,7 +7,7 @@ import zarr
 from cases import Case, index
 from shell import create, fuzarr, get, put
 
-COMMANDS = ("info", "tree", "get", "put", "create", "verify")
+COMMANDS = ("info", "tree", "get", "put", "create", "verify", "copy")
 
 
 @pytest.fixture

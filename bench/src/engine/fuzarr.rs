@@ -24,7 +24,7 @@ pub(crate) fn write(layout: &Layout, codec: Codec, values: &[u8], folder: &Path)
         return Err("the document is not of an array".into());
     };
     let array = Array::create(Arc::new(LocalStore::create(folder)?), "", *metadata)?;
-    array.write(&Selection::all(), values, WriteOptions::default())?;
+    array.write(&Selection::all(), values, &WriteOptions::default())?;
     Ok(())
 }
 
@@ -48,7 +48,7 @@ impl Fuzarr {
     }
 
     fn select(&self, selection: &Selection, output: &mut [u8]) -> Result<()> {
-        Ok(self.array.read_into(selection, output, ReadOptions::default())?)
+        Ok(self.array.read_into(selection, output, &ReadOptions::default())?)
     }
 }
 

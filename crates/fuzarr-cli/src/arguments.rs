@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
 use serde_json::Value;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Look at, read, write, create and verify Zarr arrays.
@@ -44,6 +45,8 @@ pub enum Command {
     Create(Box<Create>),
     /// Read everything that is stored and list what is damaged.
     Verify(Verify),
+    /// Copy an array or group, with all below it, into another layout.
+    Copy(Box<Copy>),
     /// Show the attributes of an array or group as JSON, or change them.
     Attrs(Attrs),
     /// Delete an array or group and everything in its folder.
@@ -250,6 +253,15 @@ pub enum Format {
     V3,
 }
 
+impl From<Format> for fuzarr::metadata::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::V2 => Self::V2,
+            Format::V3 => Self::V3,
+        }
+    }
+}
+
 /// Where in a shard its index lies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum IndexLocation {
@@ -275,6 +287,62 @@ pub struct Verify {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `fuzarr copy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is not asked to change stays as it is: attributes, names of axes, fill values and types always,
+the order of axes in storage unless --codecs is given. With --chunks alone, shards stay where chunks
+of that shape divide them. Codecs are written as for `fuzarr create`; with shards they apply to the
+chunks inside. Of a group, every array must have as many axes as --chunks and --shards.
+
+Nothing is at DST until the copy is whole. If it is interrupted, the same command goes on with it.
+
+Examples:
+  fuzarr copy ocean.zarr archive.zarr --chunks 64,64 --shards 1024,1024 --codecs zstd:9,crc32c
+  fuzarr copy ocean.zarr/speed fast.zarr --shards none --codecs blosc:lz4 --memory 4GiB --verify")]
+pub struct Copy {
+    /// Folder of the store, and the path in it, of what is copied.
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// Where the copy goes, as for `fuzarr create`.
+    #[arg(value_name = "DST")]
+    pub destination: PathBuf,
+    /// Shape of a chunk, as in `10,20`.
+    #[arg(long, value_name = "SHAPE", value_parser = lengths)]
+    pub chunks: Option<Lengths>,
+    /// Shape of a shard, a multiple of the shape of a chunk; it may be larger than the array. `none`
+    /// for no shards.
+    #[arg(long, value_name = "SHAPE", value_parser = shards)]
+    pub shards: Option<Shards>,
+    /// How chunks are encoded.
+    #[arg(long, value_name = "LIST")]
+    pub codecs: Option<String>,
+    /// Version of the Zarr format.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// How many threads may work.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// How much memory the copy may take, as in `512MiB` or `4GB`.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    pub memory: u64,
+    /// Compare afterwards, bit by bit; the exit code is 1 if anything differs.
+    #[arg(long)]
+    pub verify: bool,
+    /// Delete what is at DST already, an unfinished copy too. Files that are not Zarr's stay.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// What `--shards` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shards {
+    /// No shards.
+    None,
+    /// Shards of this shape.
+    Shape(Lengths),
 }
 
 /// `fuzarr attrs`.
@@ -361,6 +429,31 @@ fn lengths(text: &str) -> Result<Lengths, String> {
     words.map(parse).collect::<Result<_, _>>().map(Lengths)
 }
 
+/// Parses a shape of shards, or `none`.
+fn shards(text: &str) -> Result<Shards, String> {
+    if text.trim() == "none" { Ok(Shards::None) } else { lengths(text).map(Shards::Shape) }
+}
+
+/// Parses a number of bytes with a unit: decimal (`kB`, `MB`, …), binary (`KiB`, `MiB`, …, the same
+/// as `K`, `M`, …) or none.
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let wrong = || format!("`{text}` is not a size; write it as in 512MiB");
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let (letter, base) = match unit.as_bytes() {
+        [] | [b'b'] => return Ok(number),
+        [letter] | [letter, b'i', b'b'] => (letter, 1024_u64),
+        [letter, b'b'] => (letter, 1000),
+        _ => return Err(wrong()),
+    };
+    let power = b"kmgt".iter().position(|known| known == letter).ok_or_else(wrong)?;
+    let factor = base.pow(u32::try_from(power).map_err(|_| wrong())? + 1);
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
 /// Parses `NAME=JSON`.
 fn attribute(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=JSON")?;
@@ -438,5 +531,22 @@ mod tests {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
         assert_eq!(lengths(" [ ] "), Ok(Lengths(vec![])));
+    }
+
+    #[test]
+    fn copy_takes_shapes_sizes_and_none() {
+        let line = "copy | a | b | --chunks | 2,3 | --shards | none | --memory | 512MiB";
+        let Command::Copy(copy) = parse(line).unwrap() else { panic!() };
+        assert_eq!((copy.chunks, copy.shards), (Some(Lengths(vec![2, 3])), Some(Shards::None)));
+        assert_eq!(copy.memory, 512 << 20);
+        assert!(parse("copy | a").is_err() && parse("copy | a | b | --workers | 0").is_err());
+        for (text, bytes) in
+            [("7", 7), ("7 B", 7), ("1k", 1024), ("2kB", 2000), ("3GiB", 3 << 30), ("1T", 1 << 40)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5G", "1XB", "1MiBs", "99999999999G"] {
+            assert!(size(text).is_err(), "{text}");
+        }
     }
 }

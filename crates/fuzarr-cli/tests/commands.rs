@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 10] =
-    ["info", "tree", "get", "put", "create", "verify", "attrs", "rm", "mv", "consolidate"];
+const COMMANDS: [&str; 11] =
+    ["info", "tree", "get", "put", "create", "verify", "copy", "attrs", "rm", "mv", "consolidate"];
 
 /// A folder to run the command in.
 struct Folder(TempDir);

@@ -3,7 +3,6 @@
 //! Python does the I/O with whatever store it has; planning, decoding, encoding and copying happen
 //! here, outside the interpreter lock. No thread of ours calls into Python.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use fuzarr::codec::Registry;
 use fuzarr::metadata::Node;
 use fuzarr::plan::{Commit, Machine, ReadMachine, ReadOptions, Scratch, Step, WriteMachine};
 use fuzarr::plan::{WriteOptions, WritePlan};
-use fuzarr::store::{MemoryStore, Piece, Precondition, Span};
+use fuzarr::store::{Capabilities, Content, MemoryStore, Piece, Precondition, Span};
 use fuzarr::{Array, Error, Kind, Selection};
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -112,7 +111,7 @@ impl PyWritePlan {
             let resolved = array.resolve(&Selection::parse(selection)?)?;
             let layout = array.layout().clone();
             let plan = WritePlan::new(layout, resolved, WriteOptions::default())?;
-            let values = Arc::new(plan.values(Cow::Owned(values))?);
+            let values = Arc::new(plan.values(values, Vec::new())?);
             Ok(Self { plan, values })
         };
         build().map_err(raise)
@@ -127,11 +126,21 @@ impl PyWritePlan {
         if number >= self.plan.objects() {
             return Err(PyValueError::new_err("there is no such object in the plan"));
         }
-        let mut machine = WriteMachine::new(&self.plan, Arc::clone(&self.values));
+        let mut machine = WriteMachine::new(&self.plan, Arc::clone(&self.values), CAPABILITIES);
         machine.begin(&self.plan, number);
         Ok(ObjectMachine::new(machine))
     }
 }
+
+/// What a store in Python can do.
+const CAPABILITIES: Capabilities = Capabilities {
+    blocking: false,
+    ranges: true,
+    compare_and_swap: false,
+    carry_over: false,
+    uploads: false,
+    patch: false,
+};
 
 /// A part of an object that Python fetched: where it starts, the object's size, the bytes.
 type Fetched = (u64, u64, PyBackedBytes);
@@ -168,12 +177,20 @@ impl ObjectMachine {
         let mut scratch = Scratch::default();
         while let Some(machine) = guard.as_mut() {
             match machine.next()? {
-                Step::Fetch(_) => return Ok(Some("fetch")),
+                // A store in Python has nothing to hold, and no way into this process's memory.
+                Step::Open => machine.opened(None, None),
+                Step::Fetch(_) => {
+                    machine.without_targets();
+                    return Ok(Some("fetch"));
+                }
                 Step::Work(units) => {
                     (0..units).try_for_each(|unit| machine.run(unit, &mut scratch))?;
                 }
                 Step::Commit(Commit::Put) => return Ok(Some("put")),
                 Step::Commit(Commit::Delete) => return Ok(Some("delete")),
+                Step::Commit(_) => {
+                    return Err(Error::unsupported("the store can put and delete only"));
+                }
                 Step::Done { present } => {
                     *guard = None;
                     return Ok(Some(if present { "present" } else { "missing" }));
@@ -223,13 +240,20 @@ impl ObjectMachine {
 
     /// The bytes to store after `"put"`.
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        self.with(|machine| Ok(PyBytes::new(py, &machine.parts().concat())))
+        self.with(|machine| {
+            let content = Content { parts: &machine.parts(), base: None };
+            Ok(PyBytes::new(py, &content.join().map_err(raise)?))
+        })
     }
 
     /// Tells the machine that its put or delete is done, or that the object had changed.
     fn committed(&self, done: bool) -> PyResult<()> {
         self.with(|machine| {
-            machine.committed(done);
+            if done {
+                machine.committed()
+            } else {
+                machine.restart()
+            }
             Ok(())
         })
     }

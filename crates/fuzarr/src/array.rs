@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::buffer::{Output, zeroed};
-use crate::codec::{ChunkSpec, Prepared, Registry};
+use crate::codec::{ChunkSpec, Elements, Prepared, Registry};
 use crate::dtype::{DataType, fill_from_json};
 use crate::error::{Error, Result, ResultExt};
 use crate::exec;
 use crate::grid::{ChunkKeyEncoding, RegularGrid};
 use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Node, NodePath};
-use crate::plan::{Layout, ReadOptions, ReadPlan, WriteOptions, WritePlan};
+use crate::plan::{Counters, Layout, ReadOptions, ReadPlan, WriteOptions, WritePlan};
 use crate::selection::{Resolved, Selection};
 use crate::store::Store;
 
@@ -31,8 +31,10 @@ pub struct Array {
 pub struct Read {
     /// The shape of the result.
     pub shape: Vec<u64>,
-    /// The bytes of its elements.
+    /// The bytes of its elements; slots for elements of variable size.
     pub bytes: Vec<u8>,
+    /// What slots point into, see [`crate::codec::Elements`]; empty for elements of fixed size.
+    pub heap: Vec<u8>,
 }
 
 impl Array {
@@ -79,8 +81,14 @@ impl Array {
             let resolved = registry.chain(&metadata.codecs)?;
             let spec = ChunkSpec { shape: grid.chunk_shape, data_type, fill };
             let chain = Arc::new(Prepared::new(&resolved.codecs, spec)?);
-            let layout =
-                Layout { prefix: node.prefix(), shape: metadata.shape.clone(), keys, chain };
+            let layout = Layout {
+                prefix: node.prefix(),
+                shape: metadata.shape.clone(),
+                keys,
+                chain,
+                counters: Arc::default(),
+                indexes: Arc::default(),
+            };
             Ok((data_type, layout, resolved.skipped))
         };
         let (data_type, layout, skipped) = bind().context("array", || format!("/{path}"))?;
@@ -174,21 +182,21 @@ impl Array {
     /// `InvalidArgument` for a selection out of bounds, `Corrupt` for damaged chunks (naming key,
     /// inner chunk and codec), `Limit` if the result cannot be allocated, `Io`.
     pub fn read(&self, selection: &Selection) -> Result<Read> {
-        self.read_with(selection, ReadOptions::default())
+        self.read_with(selection, &ReadOptions::default())
     }
 
     /// As [`read`](Self::read), with options.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_with(&self, selection: &Selection, options: ReadOptions) -> Result<Read> {
+    pub fn read_with(&self, selection: &Selection, options: &ReadOptions) -> Result<Read> {
         let resolved = self.resolve(selection)?;
         let size = resolved.elements().checked_mul(self.element_size() as u64);
         let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
         let shape = resolved.shape().to_vec();
         let mut bytes = zeroed(size)?;
-        self.execute_read(resolved, &mut bytes, options)?;
-        Ok(Read { shape, bytes })
+        let heap = self.execute_read(resolved, &mut bytes, options)?;
+        Ok(Read { shape, bytes, heap })
     }
 
     /// Reads `selection` into `output`, native elements in C order of the result.
@@ -200,7 +208,7 @@ impl Array {
         &self,
         selection: &Selection,
         output: &mut [u8],
-        options: ReadOptions,
+        options: &ReadOptions,
     ) -> Result<()> {
         let resolved = self.resolve(selection)?;
         let size = resolved.elements().checked_mul(self.element_size() as u64);
@@ -211,22 +219,30 @@ impl Array {
                 resolved.shape()
             )));
         }
-        self.execute_read(resolved, output, options)
+        if self.layout.chain.is_variable() {
+            return Err(Error::invalid_argument(
+                "elements of variable size need more than the output: use `read`",
+            ));
+        }
+        self.execute_read(resolved, output, options).map(drop)
     }
 
     fn execute_read(
         &self,
         resolved: Resolved,
         output: &mut [u8],
-        options: ReadOptions,
-    ) -> Result<()> {
-        let plan = ReadPlan::new(self.layout.clone(), resolved, options)?;
-        exec::read(&plan, &*self.store, Output::borrowed(output))?;
+        options: &ReadOptions,
+    ) -> Result<Vec<u8>> {
+        let plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        let target = Arc::new(Output::borrowed(output));
+        exec::read(&plan, &*self.store, &target)?;
+        let heap = target.take_heap()?;
+        drop(target);
         if self.data_type == DataType::Bool && output.iter().any(|&byte| byte > 1) {
             return Err(Error::corrupt("a bool is neither 0 nor 1")
                 .with("array", format!("/{}", self.path)));
         }
-        Ok(())
+        Ok(heap)
     }
 
     /// Writes `values` to `selection`: native elements in C order of the selection's result, or a
@@ -241,7 +257,40 @@ impl Array {
     /// chunk to be merged is damaged, `Conflict` if an object never stops changing, `Unsupported`
     /// if metadata holds a codec fuzarr may skip for reading only, `Io`. Objects before the failed
     /// one are written.
-    pub fn write(&self, selection: &Selection, values: &[u8], options: WriteOptions) -> Result<()> {
+    pub fn write(
+        &self,
+        selection: &Selection,
+        values: &[u8],
+        options: &WriteOptions,
+    ) -> Result<()> {
+        if self.layout.chain.is_variable() {
+            return Err(Error::invalid_argument(
+                "elements of variable size are written by `write_elements`",
+            ));
+        }
+        self.execute_write(selection, (values, &[]), options)
+    }
+
+    /// As [`write`](Self::write), with elements of fixed or of variable size.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); also `InvalidArgument` for a slot that points outside the heap, or
+    /// an element that its type does not allow.
+    pub fn write_elements(
+        &self,
+        selection: &Selection,
+        values: &Elements,
+        options: &WriteOptions,
+    ) -> Result<()> {
+        self.execute_write(selection, (&values.slots, &values.heap), options)
+    }
+
+    fn execute_write(
+        &self,
+        selection: &Selection,
+        (values, heap): (&[u8], &[u8]),
+        options: &WriteOptions,
+    ) -> Result<()> {
         if let Some(codec) = self.skipped.first() {
             return Err(Error::unsupported(format!(
                 "not supported: writing through codec `{codec}`, which may be skipped in reading"
@@ -251,9 +300,15 @@ impl Array {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
         let resolved = self.resolve(selection)?;
-        let plan = WritePlan::new(self.layout.clone(), resolved, options)?;
-        let values = plan.values(values)?;
+        let plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        let values = plan.values(values, heap)?;
         exec::write(&plan, &*self.store, values)
+    }
+
+    /// How often this array's requests took each fast path, since it was opened.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.layout.counters
     }
 
     /// Checks `selection` against the array.

@@ -5,6 +5,7 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -158,6 +159,27 @@ pub struct Output<'a> {
     /// The capacity of the vector that the memory was, if it was handed over.
     owned: Option<usize>,
     borrowed: PhantomData<&'a mut [u8]>,
+    heap: Mutex<Heap>,
+}
+
+/// What the slots of an output of variable elements point into.
+#[derive(Debug, Default)]
+struct Heap {
+    segments: Vec<Vec<u8>>,
+    length: u64,
+    /// Where the fill value is, once it was needed.
+    fill: Option<u64>,
+}
+
+impl Heap {
+    fn append(&mut self, bytes: Vec<u8>) -> u64 {
+        let start = self.length;
+        self.length += bytes.len() as u64;
+        if !bytes.is_empty() {
+            self.segments.push(bytes);
+        }
+        start
+    }
 }
 
 // SAFETY: an output is a place to write plain bytes; that no two units write the same byte is the
@@ -178,7 +200,7 @@ impl<'a> Output<'a> {
     pub fn borrowed(memory: &'a mut [u8]) -> Self {
         let length = memory.len();
         let start = NonNull::from(memory).cast();
-        Self { start, length, owned: None, borrowed: PhantomData }
+        Self { start, length, owned: None, borrowed: PhantomData, heap: Mutex::default() }
     }
 
     /// Output into memory of its own; [`into_vec`](Self::into_vec) gives it back.
@@ -188,13 +210,48 @@ impl<'a> Output<'a> {
         let (length, owned) = (memory.len(), Some(memory.capacity()));
         // SAFETY: a vector's pointer is never null.
         let start = unsafe { NonNull::new_unchecked(memory.as_mut_ptr()) };
-        Output { start, length, owned, borrowed: PhantomData }
+        Output { start, length, owned, borrowed: PhantomData, heap: Mutex::default() }
     }
 
     /// The memory of an [`owned`](Self::owned) output; `None` for a borrowed one.
     #[must_use]
     pub fn into_vec(mut self) -> Option<Vec<u8>> {
         self.take()
+    }
+
+    /// Adds to what slots point into; where it starts.
+    pub(crate) fn append(&self, bytes: Vec<u8>) -> u64 {
+        self.heap.lock().unwrap_or_else(PoisonError::into_inner).append(bytes)
+    }
+
+    /// Where the fill value starts in what slots point into.
+    pub(crate) fn fill_start(&self, fill: &[u8]) -> u64 {
+        let mut heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start) = heap.fill {
+            return start;
+        }
+        let start = heap.append(fill.to_vec());
+        heap.fill = Some(start);
+        start
+    }
+
+    /// Takes what the slots point into, if the elements are of variable size.
+    ///
+    /// # Errors
+    /// `Limit` if there is no memory to join it.
+    pub fn take_heap(&self) -> Result<Vec<u8>> {
+        let mut heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        let Heap { segments, length, .. } = std::mem::take(&mut *heap);
+        let mut segments = segments.into_iter();
+        let mut joined = segments.next().unwrap_or_default();
+        let more = addressable(length)?.saturating_sub(joined.len());
+        joined.try_reserve_exact(more).map_err(|error| {
+            Error::limit(format!("no memory for {length} bytes of elements")).with_source(error)
+        })?;
+        for segment in segments {
+            joined.extend_from_slice(&segment);
+        }
+        Ok(joined)
     }
 
     fn take(&mut self) -> Option<Vec<u8>> {

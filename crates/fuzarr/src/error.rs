@@ -25,6 +25,8 @@ pub enum Kind {
     Conflict,
     /// A size is beyond what this machine or a configured limit allows.
     Limit,
+    /// The caller ended the request.
+    Cancelled,
     /// The store failed.
     Io,
 }
@@ -74,6 +76,8 @@ impl Error {
         conflict => Conflict,
         /// A [`Kind::Limit`] error.
         limit => Limit,
+        /// A [`Kind::Cancelled`] error.
+        cancelled => Cancelled,
         /// A [`Kind::Io`] error.
         io => Io,
     }

@@ -89,7 +89,7 @@ impl Array {
         self.up_to_whole_chunks(axis).write(
             &Selection::Orthogonal(terms),
             values,
-            WriteOptions::default(),
+            &WriteOptions::default(),
         )
     }
 

@@ -44,7 +44,7 @@ fn written(codecs: Value) -> (Arc<MemoryStore>, Array) {
     let Node::Array(metadata) = Node::from_bytes(text.as_bytes()).unwrap() else { panic!() };
     let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
     let values: Vec<u8> = (0..24_u16).flat_map(|value| (value * 3).to_ne_bytes()).collect();
-    array.write(&Selection::all(), &values, WriteOptions::default()).unwrap();
+    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     (store, array)
 }
 
@@ -226,7 +226,7 @@ fn entries_that_share_bytes_cannot_stand_for_endless_work() {
         assert_eq!(read(&array, selection).unwrap_err().kind(), Kind::Corrupt);
     }
     let one = Selection::parse("5").unwrap();
-    let write = array.write(&one, &1_u16.to_ne_bytes(), WriteOptions::default());
+    let write = array.write(&one, &1_u16.to_ne_bytes(), &WriteOptions::default());
     assert_eq!(write.unwrap_err().kind(), Kind::Corrupt);
     // One empty inner shard of many slots, shared by every slot of the outer one.
     let mut nested = sharding(json!([little()]), "end");
@@ -253,7 +253,7 @@ fn a_partial_write_into_a_damaged_shard_is_refused_and_a_whole_one_replaces_it()
     let (array, before) = with_index([8, 8, 0, u64::MAX, 16, 8]);
     let write = |selection: &str| {
         let selection = Selection::parse(selection).unwrap();
-        array.write(&selection, &1_u16.to_ne_bytes(), WriteOptions::default())
+        array.write(&selection, &1_u16.to_ne_bytes(), &WriteOptions::default())
     };
     assert_eq!(write("0").unwrap_err().kind(), Kind::Corrupt);
     let object = array.store().open("a/c/0").now().unwrap().unwrap();

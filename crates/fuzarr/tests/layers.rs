@@ -24,8 +24,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("codec", &["buffer", "copy", "dtype", "error", "metadata", "shard"]),
     ("shard", &["buffer", "codec", "copy", "dtype", "error"]),
     ("store", &["buffer", "error"]),
-    ("plan", &["buffer", "codec", "copy", "error", "grid", "selection", "shard", "store"]),
-    ("exec", &["buffer", "error", "plan", "store"]),
+    ("limits", &["error"]),
+    (
+        "plan",
+        &[
+            "buffer",
+            "codec",
+            "copy",
+            "dtype",
+            "error",
+            "grid",
+            "limits",
+            "selection",
+            "shard",
+            "store",
+        ],
+    ),
+    ("exec", &["buffer", "error", "limits", "plan", "store"]),
     ("v2", &["dtype", "error", "metadata"]),
     ("hierarchy", &["error", "metadata", "store", "v2"]),
     (
@@ -75,15 +90,38 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2"]),
+    (
+        "transcode",
+        &[
+            "array",
+            "buffer",
+            "codec",
+            "copy",
+            "dtype",
+            "error",
+            "grid",
+            "hierarchy",
+            "inspect",
+            "metadata",
+            "plan",
+            "removal",
+            "selection",
+            "store",
+            "v2",
+        ],
+    ),
 ];
 
 /// What plans may know of stores: the words of the protocol, not the stores.
-const PROTOCOL_WORDS: &[&str] = &["Piece", "Precondition", "Span"];
+const PROTOCOL_WORDS: &[&str] =
+    &["Capabilities", "Part", "Piece", "Precondition", "Span", "Version"];
 
 /// Files in which `unsafe` may stand.
 const UNSAFE: &[&str] = &[
     "buffer.rs",
     "copy.rs",
+    "exec/pool.rs",
     "plan/transfer.rs",
     "store/local/process.rs",
     "codec/blosc/mod.rs",

@@ -30,7 +30,7 @@ fn fill(store: &Arc<dyn Store>, format: Format) {
     for path in ["a/x", "b/y"] {
         hierarchy::create_node(&**store, path, &node(format)).unwrap();
         let array = Array::open(Arc::clone(store), path).unwrap();
-        array.write(&Selection::all(), &[1; 4], WriteOptions::default()).unwrap();
+        array.write(&Selection::all(), &[1; 4], &WriteOptions::default()).unwrap();
     }
 }
 

@@ -308,7 +308,7 @@ fn a_meter_counts_what_is_written_and_what_is_kept() {
 fn faults_come_as_scripted_and_surface_with_their_key() {
     let store = Arc::new(Faulty::new(MemoryStore::new()));
     let array = array(Arc::<Faulty<MemoryStore>>::clone(&store), &[64], &[16], &[4]);
-    let write = || array.write(&Selection::all(), &[7; 256], WriteOptions::default());
+    let write = || array.write(&Selection::all(), &[7; 256], &WriteOptions::default());
     write().unwrap();
     store.fail(Operation::Read, 1, Kind::Io);
     let error = array.read(&Selection::all()).unwrap_err();
@@ -340,7 +340,7 @@ fn reads_that_give_too_little_or_something_else_are_errors() {
         let inner = Arc::new(store);
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&inner);
         let sound = array(shared, &[64], &[16], &[4]);
-        sound.write(&Selection::all(), &[7; 256], WriteOptions::default()).unwrap();
+        sound.write(&Selection::all(), &[7; 256], &WriteOptions::default()).unwrap();
         let tampered = MemoryStore::new();
         for (key, bytes) in inner.snapshot() {
             put(&tampered, &key, &[&bytes]);
@@ -395,7 +395,7 @@ fn threads_that_write_disjoint_elements_of_one_shard_lose_none() {
                     for element in (thread..64).step_by(8) {
                         let place = Selection::Orthogonal(vec![Term::Index(element)]);
                         let value = (element as u32 + 1).to_ne_bytes();
-                        array.write(&place, &value, WriteOptions::default()).unwrap();
+                        array.write(&place, &value, &WriteOptions::default()).unwrap();
                     }
                 });
             }
@@ -459,11 +459,11 @@ fn what_is_no_file_is_missing_or_an_error_but_never_a_hang() {
 }
 
 /// An array of two shards of 16 inner chunks of 64 bytes, and what reading `selection` costs.
-fn cost(selection: &str, options: ReadOptions) -> (u64, u64, u64) {
+fn cost(selection: &str, options: &ReadOptions) -> (u64, u64, u64) {
     let store = Arc::new(Metered::new(MemoryStore::new()));
     let array = array(Arc::clone(&store) as _, &[512], &[256], &[16]);
     let values: Vec<u8> = (1..=512_u32).flat_map(u32::to_ne_bytes).collect();
-    array.write(&Selection::all(), &values, WriteOptions::default()).unwrap();
+    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     let counts = || {
         let counts = store.counts();
         [&counts.opens, &counts.reads, &counts.bytes_read]
@@ -481,17 +481,17 @@ fn requests_are_as_few_as_the_selection_allows() {
     let index = 16 * 16 + 4;
     let shard = 16 * 64 + index;
     // Everything, or something of every inner chunk: one request a shard.
-    assert_eq!(cost("", default), (2, 2, 2 * shard));
-    assert_eq!(cost("::16", default), (2, 2, 2 * shard));
+    assert_eq!(cost("", &default), (2, 2, 2 * shard));
+    assert_eq!(cost("::16", &default), (2, 2, 2 * shard));
     // One inner chunk: index and chunk, from one open object.
-    assert_eq!(cost("17", default), (1, 2, index + 64));
+    assert_eq!(cost("17", &default), (1, 2, index + 64));
     // Inner chunks apart: joined across the gap, or not, by option.
-    let apart = ReadOptions { coalesce_gap: 0, ..default };
-    assert_eq!(cost("[3, 200, 5]", default), (1, 2, index + 13 * 64));
-    assert_eq!(cost("[3, 200, 5]", apart), (1, 3, index + 2 * 64));
-    let narrow = ReadOptions { coalesce_span: 5 * 64, ..default };
-    assert_eq!(cost("[3, 60, 200]", narrow), (1, 3, index + 5 * 64));
+    let apart = ReadOptions { coalesce_gap: 0, ..default.clone() };
+    assert_eq!(cost("[3, 200, 5]", &default), (1, 2, index + 13 * 64));
+    assert_eq!(cost("[3, 200, 5]", &apart), (1, 3, index + 2 * 64));
+    let narrow = ReadOptions { coalesce_span: 5 * 64, ..default.clone() };
+    assert_eq!(cost("[3, 60, 200]", &narrow), (1, 3, index + 5 * 64));
     // The option for whole objects.
-    let whole = ReadOptions { partial_reads: false, ..default };
-    assert_eq!(cost("17", whole), (1, 1, shard));
+    let whole = ReadOptions { partial_reads: false, ..default.clone() };
+    assert_eq!(cost("17", &whole), (1, 1, shard));
 }

@@ -1,15 +1,13 @@
 //! `fuzarr create`.
 
 use super::Outcome;
-use crate::arguments::{self, Create};
+use crate::arguments::Create;
 use crate::create;
 use crate::location::{self, Location};
 use fuzarr::codec::Registry;
-use fuzarr::grid::{ChunkKeyEncoding, RegularGrid};
-use fuzarr::inspect::{self, StoredObject};
 use fuzarr::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath, json};
-use fuzarr::store::{LocalStore, MemoryStore, Precondition, Store, join};
-use fuzarr::{Array, Error, Result, hierarchy, v2};
+use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::{Array, Error, Result, hierarchy, removal, v2};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,8 +58,7 @@ fn from_file(file: &Path) -> Result<Node> {
 /// The format that the node is to have, if that is decided: as asked, or that of the group it is in.
 fn format(arguments: &Create, place: &Location) -> Result<Option<Format>> {
     match arguments.format {
-        Some(arguments::Format::V2) => Ok(Some(Format::V2)),
-        Some(arguments::Format::V3) => Ok(Some(Format::V3)),
+        Some(format) => Ok(Some(format.into())),
         // A document says itself what it is.
         None if arguments.metadata.is_some() || !place.store.is_dir() => Ok(None),
         None => hierarchy::format_above(&LocalStore::open(&place.store)?, &place.path),
@@ -99,55 +96,15 @@ fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -
         }
         let old = hierarchy::read_node(&**store, path)?;
         let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
-        delete_node(&**store, path, old)?;
+        removal::delete_node(&**store, path, &old)?;
     }
     let Node::Array(metadata) = node else { return Ok(()) };
-    for object in chunks(&**store, path, metadata)? {
-        if !overwrite {
-            return Err(Error::already_exists(
-                "here lie chunks of an array that is no more; --overwrite deletes them",
-            )
-            .with("key", object.key));
-        }
-        store.delete(&object.key, Precondition::None).now()?;
+    let left = removal::chunks(&**store, path, metadata)?;
+    if !overwrite && let Some(object) = left.first() {
+        return Err(Error::already_exists(
+            "here lie chunks of an array that is no more; --overwrite deletes them",
+        )
+        .with("key", &object.key));
     }
-    Ok(())
-}
-
-/// The stored chunks of an array, which fuzarr need not be able to read.
-fn chunks(store: &dyn Store, path: &str, metadata: &ArrayMetadata) -> Result<Vec<StoredObject>> {
-    let grid = RegularGrid::from_extension(&metadata.chunk_grid, &metadata.shape)?;
-    let keys = ChunkKeyEncoding::from_extension(&metadata.chunk_key_encoding)?;
-    inspect::stored_objects(store, path, keys, &grid.chunks_per_dimension(&metadata.shape))
-}
-
-/// Deletes a node, all nodes below it and their chunks, and nothing else. Each document goes before
-/// its chunks: whatever happens on the way, no array that has lost chunks looks whole.
-fn delete_node(store: &dyn Store, path: &str, node: Node) -> Result<()> {
-    match node {
-        Node::Array(metadata) => {
-            let chunks = chunks(store, path, &metadata)?;
-            delete_documents(store, path)?;
-            for chunk in chunks {
-                store.delete(&chunk.key, Precondition::None).now()?;
-            }
-        }
-        Node::Group(_) => {
-            for (name, child) in hierarchy::children(store, path)? {
-                delete_node(store, &join(path, &name), child?)?;
-            }
-            delete_documents(store, path)?;
-        }
-    }
-    Ok(())
-}
-
-fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
-    let documents = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES, v2::CONSOLIDATED, hierarchy::DOCUMENT];
-    for key in documents.map(|name| join(path, name)) {
-        if store.open(&key).now()?.is_some() {
-            store.delete(&key, Precondition::None).now()?;
-        }
-    }
-    Ok(())
+    removal::delete(&**store, &left)
 }

@@ -2,6 +2,7 @@
 
 mod attrs;
 mod consolidate;
+mod copy;
 mod create;
 mod get;
 mod info;
@@ -43,6 +44,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Put(put) => (put::run(put), &put.location),
         Command::Create(create) => (create::run(create), &create.location),
         Command::Verify(verify) => (verify::run(verify), &verify.location),
+        Command::Copy(copy) => (copy::run(copy), &copy.destination),
         Command::Attrs(attrs) => (attrs::run(attrs), &attrs.location),
         Command::Rm(rm) => (rm::run(rm), &rm.location),
         Command::Mv(mv) => (mv::run(mv), &mv.location),

@@ -27,8 +27,12 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
         Order::Colexicographic => WriteOrder::Colexicographic,
         Order::Unordered => WriteOrder::Unordered,
     };
-    let options = WriteOptions { write_empty_chunks: arguments.write_empty_chunks, order };
-    array.write(&selection, &values, options)?;
+    let options = WriteOptions {
+        write_empty_chunks: arguments.write_empty_chunks,
+        order,
+        ..WriteOptions::default()
+    };
+    array.write(&selection, &values, &options)?;
     Ok(Outcome::Fine)
 }
 

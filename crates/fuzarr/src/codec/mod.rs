@@ -3,6 +3,8 @@
 //! Three traits after the three kinds of the specification ("Codecs" of the Zarr v3 core). A codec
 //! does no I/O, keeps no state that a caller could see, and never trusts encoded bytes.
 
+mod astype;
+mod bitround;
 mod blosc;
 mod bound;
 mod bz2;
@@ -12,30 +14,43 @@ mod checksum;
 mod conformance;
 mod crc32c;
 mod deflate;
+mod delta;
 mod elements;
+mod fixedscaleoffset;
 mod gzip;
 mod lz4;
 mod lzma;
+mod number;
+mod numcodecs;
+mod quantize;
 mod registry;
 mod shuffle;
 mod stream;
 mod transpose;
+mod vlen;
 mod zlib;
 mod zstd;
 
+pub use astype::AsType;
+pub use bitround::BitRound;
 pub use blosc::{Blosc, Compressor as BloscCompressor, Shuffle as BloscShuffle};
 pub use bz2::Bz2;
 pub use chain::Prepared;
-pub(crate) use chain::{PreparedShard, Stages, c_strides};
+pub(crate) use chain::{PreparedShard, Stages, c_strides, wrong_length};
 pub use checksum::{Algorithm as ChecksumAlgorithm, Checksum, Location as ChecksumLocation};
 pub use crc32c::Crc32c;
+pub use delta::Delta;
 pub use elements::Elements;
+pub(crate) use elements::{in_heap, slot, slots};
+pub use fixedscaleoffset::FixedScaleOffset;
 pub use gzip::Gzip;
 pub use lz4::Lz4;
 pub use lzma::Lzma;
+pub use quantize::Quantize;
 pub use registry::{Nested, ParsedChain, Registry};
 pub use shuffle::Shuffle;
 pub use transpose::Transpose;
+pub use vlen::{MOST_VARIABLE, Vlen};
 pub use zlib::Zlib;
 pub use zstd::Zstd;
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Blosc, Codec, Crc32c, Endian, Gzip, IndexLocation, Sharding, Transpose, Zstd};
+use super::{
+    BitRound, Blosc, Codec, Crc32c, Endian, Gzip, IndexLocation, Sharding, Transpose, Vlen, Zstd,
+    numcodecs,
+};
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
 
@@ -139,6 +142,15 @@ impl Default for Registry {
         registry.register("zstd", |extension, _| {
             Ok(Codec::BytesToBytes(Arc::new(Zstd::from_extension(extension)?)))
         });
+        for (name, codec) in [("vlen-utf8", Vlen::Utf8), ("vlen-bytes", Vlen::Bytes)] {
+            registry.register(name, move |extension, _| {
+                Ok(Codec::ArrayToBytes(Arc::new(codec.from_extension(extension)?)))
+            });
+        }
+        registry.register("bitround", |extension, _| {
+            Ok(Codec::ArrayToArray(Arc::new(BitRound::from_extension(extension)?)))
+        });
+        numcodecs::register(&mut registry);
         registry
     }
 }

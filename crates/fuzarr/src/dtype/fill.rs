@@ -13,6 +13,7 @@ use super::{DataType, ElementLayout};
 use crate::error::{Error, Result};
 use crate::metadata::json::kind_of;
 use float::Format;
+pub(crate) use float::rounded_to_odd;
 
 /// Integers up to here are exact in a `float64`.
 const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
@@ -53,7 +54,7 @@ pub fn fill_from_json(data_type: DataType, value: &Value) -> Result<Vec<u8>> {
 /// # Errors
 /// `InvalidArgument` if `fill` is no element of `data_type`.
 pub fn fill_to_json(data_type: DataType, fill: &[u8]) -> Result<Value> {
-    let invalid = || Error::invalid_argument(format!("no element of `{}`", data_type.name()));
+    let invalid = || Error::invalid_argument(format!("no element of `{data_type}`"));
     if let ElementLayout::Fixed(size) = data_type.layout()
         && size != fill.len()
     {
@@ -164,7 +165,7 @@ fn malformed(data_type: DataType, value: &Value) -> Error {
         Value::Number(number) => number.to_string(),
         other => kind_of(other).into(),
     };
-    Error::invalid_metadata(format!("a fill value of `{}` must be {expected}", data_type.name()))
+    Error::invalid_metadata(format!("a fill value of `{data_type}` must be {expected}"))
         .with("found", found)
 }
 

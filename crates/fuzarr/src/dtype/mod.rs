@@ -6,6 +6,7 @@ mod fill;
 mod numpy;
 mod time;
 
+pub(crate) use fill::rounded_to_odd;
 pub use fill::{default_fill, fill_from_json, fill_to_json};
 pub use numpy::{fill_from_v2, fill_to_v2, from_numpy, to_numpy};
 pub use time::TimeUnit;

@@ -1,18 +1,25 @@
-//! The blocking executor, on the calling thread.
+//! The blocking executor, for stores that answer at once: the calling thread drives each object's
+//! life, and the pool's threads join in, object by object and unit by unit.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::failures::Failures;
+use super::pool::{Crew, cores};
 use crate::buffer::Output;
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::limits::Limits;
 use crate::plan::{
     Commit, Machine, ReadMachine, ReadPlan, Scratch, Step, Values, WriteMachine, WritePlan,
 };
-use crate::store::{Content, Object, Part, Precondition, Store};
+use crate::store::{Content, Object, Precondition, Store, Upload};
 
-/// How often an object that keeps changing under a write is read anew before giving up.
+/// How often an object that keeps changing under a request is read anew before giving up.
 const ATTEMPTS: usize = 100;
+
+/// A read of at most this many bytes is not torn by a writer that changes the file in place.
+const PAGE: u64 = 4096;
 
 thread_local! {
     /// What this thread's calls reuse. Taken while in use, so that a call within a call is safe.
@@ -31,36 +38,62 @@ fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
 /// Reads all objects of `plan` into `output`.
 ///
 /// # Errors
-/// The first error, with the key of its object; the output is unspecified then. `NotFound` for a
-/// missing object if the options make that an error.
-pub fn read(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Result<()> {
-    let mut machine = ReadMachine::new(plan, Arc::new(output), store.capabilities().ranges);
-    with_scratch(|scratch| {
-        for number in 0..plan.objects() {
-            machine.begin(plan, number);
-            let present = drive(&mut machine, store, scratch)?;
-            if !present && plan.options().missing_is_error {
-                return Err(Error::not_found("the chunk is missing").with("key", machine.key()));
-            }
-        }
-        Ok(())
-    })
+/// An error of the first object that failed, with its key; the output is unspecified then.
+/// `NotFound` for a missing object if the options make that an error, `Cancelled`.
+pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>) -> Result<()> {
+    let failures = Failures::first();
+    read_all(plan, store, output, &failures);
+    failures.into_result()
+}
+
+/// Reads all objects of `plan` and gives every error instead of the first one only.
+#[must_use]
+pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Error> {
+    let failures = Failures::all();
+    read_all(plan, store, &Arc::new(output), &failures);
+    failures.into_vec()
+}
+
+fn read_all(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>, failures: &Failures<'_>) {
+    let options = plan.options();
+    let ranges = store.capabilities().ranges;
+    let job = Job::new(store, &options.limits, failures);
+    job.objects(plan.objects(), plan.estimate(), |claims| {
+        let mut machine = ReadMachine::new(plan, Arc::clone(output), ranges);
+        with_scratch(|scratch| {
+            claims.each(&mut |number| {
+                machine.begin(plan, number);
+                let present = job.drive(&mut machine, scratch)?;
+                if !present && options.missing_is_error {
+                    let missing = Error::not_found("the chunk is missing");
+                    return Err(missing.with("key", machine.key()));
+                }
+                Ok(())
+            });
+        });
+    });
 }
 
 /// Writes `values` to all objects of `plan`.
 ///
 /// # Errors
-/// The first error, with the key of its object. Objects before it are written, those after it are
-/// not, its own is as it was.
+/// An error of the first object that failed, with its key. That object is as it was; of the
+/// others, some are written and some are not.
 pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
-    let mut machine = WriteMachine::new(plan, Arc::new(values));
-    with_scratch(|scratch| {
-        for number in 0..plan.objects() {
-            machine.begin(plan, number);
-            drive(&mut machine, store, scratch)?;
-        }
-        Ok(())
-    })
+    let failures = Failures::first();
+    let values = Arc::new(values);
+    let job = Job::new(store, &plan.options().limits, &failures);
+    let capabilities = store.capabilities();
+    job.objects(plan.objects(), plan.estimate(), |claims| {
+        let mut machine = WriteMachine::new(plan, Arc::clone(&values), capabilities);
+        with_scratch(|scratch| {
+            claims.each(&mut |number| {
+                machine.begin(plan, number);
+                job.drive(&mut machine, scratch).map(drop)
+            });
+        });
+    });
+    failures.into_result()
 }
 
 /// How many inner chunks of the objects of `plan` are stored, from their indexes. An object that is
@@ -69,109 +102,238 @@ pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<
 /// # Errors
 /// `Corrupt` for a damaged index, with the object's key.
 pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
+    let failures = Failures::first();
+    let counted = AtomicU64::new(0);
+    let output = Arc::new(Output::owned(Vec::new()));
+    let job = Job::new(store, &plan.options().limits, &failures);
     let ranges = store.capabilities().ranges;
-    let mut machine = ReadMachine::new(plan, Arc::new(Output::owned(Vec::new())), ranges);
-    let counter = Arc::new(AtomicU64::new(0));
-    machine.count_into(Arc::clone(&counter));
-    with_scratch(|scratch| {
-        (0..plan.objects()).try_for_each(|number| {
-            machine.begin(plan, number);
-            drive(&mut machine, store, scratch).map(drop)
-        })
-    })?;
-    Ok(counter.load(Ordering::Relaxed))
+    job.objects(plan.objects(), plan.estimate(), |claims| {
+        let mut machine = ReadMachine::new(plan, Arc::clone(&output), ranges);
+        machine.survey();
+        with_scratch(|scratch| {
+            claims.each(&mut |number| {
+                machine.begin(plan, number);
+                job.drive(&mut machine, scratch)?;
+                counted.fetch_add(machine.counted(), Ordering::Relaxed);
+                Ok(())
+            });
+        });
+    });
+    failures.into_result().map(|()| counted.into_inner())
 }
 
-/// Reads all objects of `plan` and gives every error instead of the first one only.
-#[must_use]
-pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Error> {
-    let mut machine = ReadMachine::new(plan, Arc::new(output), store.capabilities().ranges);
-    let mut scratch = Scratch::default();
-    let mut errors = Vec::new();
-    for number in 0..plan.objects() {
-        machine.begin(plan, number);
-        let known = errors.len();
-        let mut life = Life { machine: &mut machine, store, object: None };
-        if let Err(error) = life.check(&mut scratch, &mut errors) {
-            errors.push(error);
+/// One request being executed.
+struct Job<'a> {
+    store: &'a dyn Store,
+    limits: &'a Limits,
+    crew: Arc<Crew>,
+    failures: &'a Failures<'a>,
+}
+
+/// Parts of a job that threads take from a cursor.
+struct Claims<'a> {
+    cursor: &'a AtomicUsize,
+    count: usize,
+    /// How many are taken at once.
+    grain: usize,
+    limits: &'a Limits,
+    failures: &'a Failures<'a>,
+}
+
+impl Claims<'_> {
+    /// Calls `act` with parts until there are none, or the request has ended.
+    fn each(&self, act: &mut dyn FnMut(usize) -> Result<()>) {
+        loop {
+            let start = self.cursor.fetch_add(self.grain, Ordering::Relaxed);
+            if start >= self.count {
+                return;
+            }
+            for number in start..self.count.min(start + self.grain) {
+                if self.failures.end() {
+                    return;
+                }
+                if let Err(error) = self.limits.check().and_then(|()| act(number)) {
+                    self.failures.add(number, error);
+                }
+            }
         }
-        let found = errors.split_off(known);
-        errors.extend(found.into_iter().map(|error| error.with("key", machine.key())));
     }
-    errors
 }
 
-/// Drives one machine to its end; whether its object is stored.
-///
-/// # Errors
-/// The machine's or the store's, with the object's key.
-pub fn drive(machine: &mut dyn Machine, store: &dyn Store, scratch: &mut Scratch) -> Result<bool> {
-    let mut life = Life { machine, store, object: None };
-    let outcome = life.run(scratch);
-    outcome.context("key", || life.machine.key())
+impl<'a> Job<'a> {
+    fn new(store: &'a dyn Store, limits: &'a Limits, failures: &'a Failures<'a>) -> Self {
+        Self { store, limits, crew: Crew::new(limits.threads(cores())), failures }
+    }
+
+    /// How many threads to invite for `count` parts that take `estimate` nanoseconds together.
+    fn helpers(&self, count: usize, estimate: u64) -> usize {
+        let worth =
+            usize::try_from(estimate / self.limits.tuning.helper.max(1)).unwrap_or(usize::MAX);
+        worth.min(count.saturating_sub(1)).min(self.crew.threads() - 1)
+    }
+
+    fn grain(&self, count: usize, helpers: usize) -> usize {
+        if helpers == 0 { count.max(1) } else { (count / (8 * (helpers + 1))).clamp(1, 64) }
+    }
+
+    /// Has every object claimed and driven, by this thread and those that join.
+    fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
+        let helpers = self.helpers(count, estimate);
+        let cursor = AtomicUsize::new(0);
+        let Self { limits, failures, .. } = *self;
+        let grain = self.grain(count, helpers);
+        let claims = Claims { cursor: &cursor, count, grain, limits, failures };
+        self.crew.share(helpers, false, &|| work(&claims));
+    }
+
+    /// Runs the units of a machine's work, on this thread and those that join.
+    fn units(&self, machine: &dyn Machine, units: usize, scratch: &mut Scratch) -> Result<()> {
+        let helpers = self.helpers(units, machine.estimate());
+        let failures = self.failures.inner();
+        let cursor = AtomicUsize::new(0);
+        let grain = self.grain(units, helpers);
+        let claims = Claims {
+            cursor: &cursor,
+            count: units,
+            grain,
+            limits: self.limits,
+            failures: &failures,
+        };
+        if helpers == 0 {
+            claims.each(&mut |unit| machine.run(unit, scratch));
+        } else {
+            // The first to come works with this thread's scratch, the others with their own.
+            let lent = Mutex::new(Some(scratch));
+            self.crew.share(helpers, true, &|| {
+                let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let run = |scratch: &mut Scratch| {
+                    claims.each(&mut |unit| machine.run(unit, scratch));
+                };
+                match mine {
+                    Some(scratch) => run(scratch),
+                    None => with_scratch(run),
+                }
+            });
+        }
+        self.failures.take_over(failures, machine.key())
+    }
+
+    /// Reads the machine's targets; whether the store can.
+    fn fill_targets(
+        &self,
+        machine: &dyn Machine,
+        object: &dyn Object,
+        targets: usize,
+    ) -> Result<bool> {
+        let fill = |target: usize| match machine.target(target) {
+            Some((start, memory)) => object.read_into(start, memory).now(),
+            None => Err(Error::invalid_argument("a read has no place for what it asked for")),
+        };
+        if !fill(0)? {
+            return Ok(false);
+        }
+        (1..targets).try_for_each(|target| fill(target).map(drop))?;
+        Ok(true)
+    }
+
+    /// Drives one machine to its end; whether its object is stored.
+    fn drive(&self, machine: &mut dyn Machine, scratch: &mut Scratch) -> Result<bool> {
+        let mut life = Life { job: self, machine, upload: None, object: None, read: 0 };
+        let outcome = life.run(scratch);
+        outcome.context("key", || life.machine.key())
+    }
 }
 
 /// One object's life: the machine, and the version of the object that it works on.
-struct Life<'a> {
-    machine: &'a mut dyn Machine,
-    store: &'a dyn Store,
+struct Life<'a, 'm> {
+    job: &'a Job<'a>,
+    machine: &'m mut dyn Machine,
+    /// The new object, if it is written piece by piece.
+    upload: Option<Box<dyn Upload>>,
     /// Held until the end, so that the version cannot be mistaken for another.
     object: Option<Box<dyn Object>>,
+    /// Bytes read of it, and one more for each read.
+    read: u64,
 }
 
-impl Life<'_> {
+impl Life<'_, '_> {
     fn run(&mut self, scratch: &mut Scratch) -> Result<bool> {
-        let mut conflicts = 0;
+        let mut restarts = 0;
         loop {
-            match self.machine.next()? {
-                Step::Fetch(_) => self.fetch(scratch)?,
-                Step::Work(units) => {
-                    (0..units).try_for_each(|unit| self.machine.run(unit, scratch))?;
-                }
-                Step::Commit(commit) => {
-                    let outcome = self.commit(commit);
-                    let conflict = matches!(&outcome, Err(error) if error.kind() == Kind::Conflict);
-                    if conflict && conflicts < ATTEMPTS {
-                        conflicts += 1;
-                        self.object = None;
-                        self.machine.committed(false);
-                        continue;
-                    }
-                    outcome?;
-                    self.machine.committed(true);
-                }
-                Step::Done { present } => {
-                    scratch.keep(self.machine.reclaim());
-                    return Ok(present);
-                }
+            let step = self.step(scratch);
+            let restart = match &step {
+                Ok(Some(_)) => !self.is_unchanged()?,
+                Ok(None) => false,
+                // What looks damaged may be two versions.
+                Err(error) if error.kind() == Kind::Corrupt => !self.is_unchanged()?,
+                Err(error) => error.kind() == Kind::Conflict,
+            };
+            if restart && restarts < ATTEMPTS {
+                restarts += 1;
+                (self.object, self.upload, self.read) = (None, None, 0);
+                self.machine.restart();
+                continue;
+            }
+            if let Some(present) = step? {
+                scratch.keep(self.machine.reclaim());
+                return Ok(present);
             }
         }
     }
 
-    /// As [`run`](Self::run), but goes on after a unit's error.
-    fn check(&mut self, scratch: &mut Scratch, errors: &mut Vec<Error>) -> Result<()> {
-        loop {
-            match self.machine.next()? {
-                Step::Fetch(_) => self.fetch(scratch)?,
-                Step::Work(units) => {
-                    let failed =
-                        (0..units).filter_map(|unit| self.machine.run(unit, scratch).err());
-                    errors.extend(failed);
+    /// Takes one step; at the end, whether the object is stored.
+    fn step(&mut self, scratch: &mut Scratch) -> Result<Option<bool>> {
+        match self.machine.next()? {
+            Step::Open => self.open()?,
+            Step::Fetch(_) => self.fetch(scratch)?,
+            Step::Work(units) => self.job.units(self.machine, units, scratch)?,
+            Step::Commit(commit) => {
+                self.commit(commit)?;
+                self.machine.committed();
+                if matches!(commit, Commit::Put | Commit::Patch | Commit::Finish | Commit::Delete) {
+                    // What was read is no longer what is stored.
+                    self.read = 0;
                 }
-                Step::Commit(_) | Step::Done { .. } => return Ok(()),
             }
+            Step::Done { present } => return Ok(Some(present)),
         }
+        Ok(None)
+    }
+
+    /// Whether all that was read is of one version. One small read always is.
+    fn is_unchanged(&self) -> Result<bool> {
+        match &self.object {
+            Some(object) if self.read > PAGE + 1 => object.is_unchanged().now(),
+            _ => Ok(true),
+        }
+    }
+
+    /// Pins the object.
+    fn open(&mut self) -> Result<()> {
+        self.object = self.job.store.open(self.machine.key()).now()?;
+        match &self.object {
+            Some(object) => self.machine.opened(object.version(), object.size()),
+            None => self.machine.supply(None, Precondition::Absent),
+        }
+        Ok(())
     }
 
     /// Reads what the machine asks for, all from one version of the object.
     fn fetch(&mut self, scratch: &mut Scratch) -> Result<()> {
         if self.object.is_none() {
-            self.object = self.store.open(self.machine.key()).now()?;
+            self.object = self.job.store.open(self.machine.key()).now()?;
         }
-        let Some(object) = &self.object else {
+        let Some(object) = self.object.as_deref() else {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         };
+        let targets = self.machine.targets(object.size());
+        if targets > 0 && self.job.fill_targets(self.machine, object, targets)? {
+            self.machine.placed();
+            self.read = u64::MAX / 2;
+        } else {
+            self.machine.without_targets();
+        }
         let mut pieces = Vec::with_capacity(self.machine.spans().len());
         for span in self.machine.spans() {
             let read = object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now();
@@ -181,7 +343,12 @@ impl Life<'_> {
                 Kind::Corrupt => error.with("codec", codec),
                 _ => error,
             })? {
-                Some(piece) => pieces.push(piece),
+                Some(piece) => {
+                    // What many small ranges cost is a version check, not a page each.
+                    let more = if pieces.is_empty() { 1 } else { PAGE };
+                    self.read += piece.bytes.as_slice().len() as u64 + more;
+                    pieces.push(piece);
+                }
                 None => {
                     self.machine.supply(None, Precondition::Absent);
                     return Ok(());
@@ -193,16 +360,36 @@ impl Life<'_> {
         Ok(())
     }
 
-    fn commit(&self, commit: Commit) -> Result<()> {
+    fn commit(&mut self, commit: Commit) -> Result<()> {
         let (key, precondition) = (self.machine.key(), self.machine.precondition());
+        let store = self.job.store;
         match commit {
             Commit::Put => {
-                let parts: Vec<Part<'_>> =
-                    self.machine.parts().into_iter().map(Part::Bytes).collect();
+                let parts = self.machine.parts();
                 let content = Content { parts: &parts, base: self.object.as_deref() };
-                self.store.put(key, content, precondition).now()
+                store.put(key, content, precondition).now()
             }
-            Commit::Delete => self.store.delete(key, precondition).now(),
+            Commit::Delete => {
+                self.upload = None;
+                store.delete(key, precondition).now()
+            }
+            Commit::Patch => store.patch(key, &self.machine.changes(), precondition).now(),
+            Commit::Append => self.append(),
+            Commit::Finish => {
+                self.append()?;
+                self.upload.take().map_or(Ok(()), |upload| upload.finish(precondition).now())
+            }
         }
+    }
+
+    /// Writes the machine's parts to the new object.
+    fn append(&mut self) -> Result<()> {
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            none => none.insert(self.job.store.begin(self.machine.key()).now()?),
+        };
+        let parts = self.machine.parts();
+        let content = Content { parts: &parts, base: self.object.as_deref() };
+        upload.write(self.machine.offset(), content).now()
     }
 }

@@ -4,5 +4,7 @@
 //! nowhere else.
 
 mod blocking;
+mod failures;
+mod pool;
 
-pub use blocking::{check, drive, read, survey, write};
+pub use blocking::{check, read, survey, write};

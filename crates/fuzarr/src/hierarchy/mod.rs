@@ -121,7 +121,8 @@ fn create_groups(store: &dyn Store, above: Vec<Above>, format: Format) -> Result
     Ok(())
 }
 
-fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
+/// Writes the documents of a node that is not there yet; nothing above it is looked at.
+pub(crate) fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
     if let Some(key) = document_at(store, path.as_str())? {
         return Err(already_there(&key));
     }

@@ -89,12 +89,13 @@ impl Extension {
     }
 
     /// The object form, which every reader takes for codecs, grids and chunk key encodings. An
-    /// empty configuration is left out.
+    /// empty configuration is left out, but for the codecs of numcodecs, which zarr-python does not
+    /// take without one.
     #[must_use]
     pub fn to_json_object(&self) -> Value {
         let mut object = Map::new();
         object.insert("name".into(), self.name.as_str().into());
-        if !self.configuration.is_empty() {
+        if !self.configuration.is_empty() || self.name.starts_with("numcodecs.") {
             object.insert("configuration".into(), self.configuration.clone().into());
         }
         if !self.must_understand {
@@ -248,6 +249,8 @@ mod tests {
         let plain = Extension::new("int32");
         assert_eq!(plain.to_json_name_if_plain(), json!("int32"));
         assert_eq!(plain.to_json_object(), json!({"name": "int32"}));
+        let written = json!({"name": "numcodecs.zlib", "configuration": {}});
+        assert_eq!(Extension::new("numcodecs.zlib").to_json_object(), written);
         let mut gzip = Extension::new("gzip").with("level", 5);
         let written = json!({"name": "gzip", "configuration": {"level": 5}});
         assert_eq!(gzip.to_json_object(), written);

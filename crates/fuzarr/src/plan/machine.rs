@@ -2,18 +2,22 @@
 
 use crate::codec::Stages;
 use crate::error::Result;
-use crate::store::{Piece, Precondition, Span};
+use crate::store::{Part, Piece, Precondition, Span, Version};
 
 /// What a machine needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// One version of the object, held from now on; answered by [`Machine::opened`], or by
+    /// [`Machine::supply`] with `None` if there is no object.
+    Open,
     /// The bytes of [`Machine::spans`] of the object, all of one version; answered by
     /// [`Machine::supply`].
     Fetch(Purpose),
     /// This many units of work, `0..n`, each [`Machine::run`] once, in any order, on any thread.
     /// All are done before [`Machine::next`] is called again.
     Work(usize),
-    /// A write, of [`Machine::parts`] if it is a put; answered by [`Machine::committed`].
+    /// A write; answered by [`Machine::committed`], or by [`Machine::restart`] if the precondition
+    /// did not hold.
     Commit(Commit),
     /// Nothing: the object's life is over.
     Done {
@@ -36,10 +40,17 @@ pub enum Purpose {
 /// A change of the stored object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
-    /// Replace it by the parts.
+    /// Replace it by [`Machine::parts`].
     Put,
     /// Delete it.
     Delete,
+    /// Change it in place: [`Machine::changes`].
+    Patch,
+    /// Write [`Machine::parts`] to a new object at [`Machine::offset`]; begin it if it is the
+    /// first time. The stored object stays as it is.
+    Append,
+    /// As [`Commit::Append`], and then replace the stored object by the new one.
+    Finish,
 }
 
 /// The life of one stored object, as data: asked what it needs next, never acting by itself.
@@ -66,6 +77,32 @@ pub trait Machine: Sync {
         None
     }
 
+    /// Takes note of the version and the size of the opened object, as far as they are known.
+    fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
+        let _ = (version, size);
+    }
+
+    /// How many parts of an object of `size` bytes the last [`Step::Fetch`] wants in memory of the
+    /// machine's own, as they are: see [`target`](Self::target). An executor whose store can read
+    /// into memory fills all of them, says [`placed`](Self::placed), and then reads the
+    /// [`spans`](Self::spans); any other says [`without_targets`](Self::without_targets) first.
+    fn targets(&self, size: Option<u64>) -> usize {
+        let _ = size;
+        0
+    }
+
+    /// Where target `number` starts in the object, and the memory to fill. Each is asked for once.
+    fn target(&self, number: usize) -> Option<(u64, &mut [u8])> {
+        let _ = number;
+        None
+    }
+
+    /// Takes note that all targets were filled.
+    fn placed(&mut self) {}
+
+    /// Takes note that targets will not be filled: spans cover everything.
+    fn without_targets(&mut self) {}
+
     /// Takes the fetched pieces, one a span in order, or `None` for a missing object, and what
     /// must hold for a later commit to replace just what was read.
     fn supply(&mut self, pieces: Option<Vec<Piece>>, precondition: Precondition);
@@ -76,8 +113,23 @@ pub trait Machine: Sync {
     /// Those of codecs: `Corrupt`, naming the codec.
     fn run(&self, unit: usize, scratch: &mut Scratch) -> Result<()>;
 
-    /// The bytes to put, as parts that follow each other.
-    fn parts(&self) -> Vec<&[u8]> {
+    /// About how many nanoseconds the units of the last [`Step::Work`] take together on one thread:
+    /// what decides whether help is worth inviting.
+    fn estimate(&self) -> u64;
+
+    /// The bytes to put, as parts that follow each other. Kept ones are of the object that was
+    /// fetched from.
+    fn parts(&self) -> Vec<Part<'_>> {
+        Vec::new()
+    }
+
+    /// Where in the new object the parts go.
+    fn offset(&self) -> u64 {
+        0
+    }
+
+    /// What to change in place.
+    fn changes(&self) -> Vec<(u64, &[u8])> {
         Vec::new()
     }
 
@@ -86,11 +138,12 @@ pub trait Machine: Sync {
         Precondition::None
     }
 
-    /// Takes the outcome of a commit: `false` if the precondition did not hold. The machine then
-    /// starts again on a fresh read and keeps what did not depend on the old one.
-    fn committed(&mut self, done: bool) {
-        let _ = done;
-    }
+    /// Takes note that the last [`Step::Commit`] was done.
+    fn committed(&mut self) {}
+
+    /// Starts again on a fresh read, since the object changed in the meantime. What did not depend
+    /// on the old one is kept.
+    fn restart(&mut self);
 }
 
 /// Memory that one thread reuses from unit to unit and from call to call.

@@ -3,12 +3,17 @@
 //! A plan does no I/O, starts no thread and never blocks. One stored object (an unsharded chunk or
 //! a shard) is one [`Machine`]; an executor drives it, see [`crate::exec`].
 
+mod counters;
+mod index_cache;
 mod machine;
 mod pieces;
 mod read;
 mod transfer;
+mod variable;
 mod write;
 
+pub use counters::{Counters, FastPath};
+pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
 pub use read::{ReadMachine, ReadOptions, ReadPlan};
 pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
@@ -29,9 +34,22 @@ pub struct Layout {
     pub keys: ChunkKeyEncoding,
     /// The chain of one stored object.
     pub chain: Arc<Prepared>,
+    /// How often each fast path was taken.
+    pub counters: Arc<Counters>,
+    /// Indexes of the array's shards.
+    pub indexes: Arc<IndexCache>,
 }
 
+/// Nanoseconds around the codecs that one stored object takes.
+const OBJECT_COST: u64 = 2_000;
+
 impl Layout {
+    /// About how many nanoseconds one thread takes to read or write `elements` of `objects`.
+    fn estimate(&self, objects: u64, elements: u64) -> u64 {
+        let bytes = elements.saturating_mul(self.chain.element as u64);
+        objects.saturating_mul(OBJECT_COST).saturating_add(self.chain.cost(bytes))
+    }
+
     /// Stored objects along each dimension.
     #[must_use]
     pub fn grid(&self) -> Vec<u64> {

@@ -47,10 +47,14 @@ pub(super) fn coalesce(mut ranges: Vec<Range<u64>>, limits: Coalescing) -> Vec<S
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     pieces: Vec<Piece>,
+    object_size: u64,
 }
 
 impl Pieces {
     pub(super) fn add(&mut self, pieces: Vec<Piece>) {
+        if let Some(piece) = pieces.first() {
+            self.object_size = piece.object_size;
+        }
         self.pieces.extend(pieces);
         self.pieces.sort_by_key(|piece| piece.start);
     }
@@ -66,7 +70,12 @@ impl Pieces {
 
     /// The size of the object that the pieces are of.
     pub(super) fn object_size(&self) -> u64 {
-        self.pieces.first().map_or(0, |piece| piece.object_size)
+        self.object_size
+    }
+
+    /// Takes note of the size of an object of which nothing was fetched yet.
+    pub(super) fn set_object_size(&mut self, size: u64) {
+        self.object_size = size;
     }
 
     /// The bytes of a range, which must lie in one piece.

@@ -2,10 +2,12 @@
 
 #![expect(unsafe_code, reason = "units of one plan write disjoint parts of one output")]
 
+use std::ops::Range;
+
 use crate::buffer::{Output, isize_of, usize_of};
 use crate::codec::Prepared;
 use crate::copy::{self, Dimension, Dimensions, Element, Walk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::selection::{Axis, Region, Resolved};
 
 /// Where a copy's elements are on either side: the chunk's and the caller's.
@@ -81,35 +83,57 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Copies `region` of a decoded chunk to its places in the output.
+/// Copies `region` of a decoded chunk to its places in the output. `chunk`: its bytes in buffer
+/// form, from this many on.
 ///
 /// # Errors
-/// `InvalidArgument` if the output is smaller than the selection's result.
+/// `InvalidArgument` if the output is smaller than the selection's result, or bytes are missing.
 pub(super) fn scatter(
     chain: &Prepared,
     resolved: &Resolved,
     region: &Region,
-    chunk: &[u8],
+    (chunk, from): (&[u8], usize),
     output: &Output<'_>,
     offsets: &mut Vec<u64>,
 ) -> Result<()> {
     let route = route(chain, resolved, &resolved.strides, region, offsets);
     let element = Element { size: chain.element, swap: chain.swap };
+    let inside = route
+        .inside
+        .checked_sub(from)
+        .ok_or_else(|| Error::invalid_argument("a part of a chunk lacks what is before it"))?;
     // SAFETY: places of the result belong to one element of the selection each, and elements to
     // one chunk; no other unit writes these.
-    unsafe {
-        copy::scatter((chunk, route.inside), (output, route.outside), route.dimensions, element)
-    }
+    unsafe { copy::scatter((chunk, inside), (output, route.outside), route.dimensions, element) }
 }
 
-/// Writes the fill value to the places of `region` in the output.
-///
-/// # Errors
-/// As [`scatter`].
-pub(super) fn fill(
+/// The bytes of a chunk in buffer form from the first to the last element of `region`; `None` for
+/// points.
+pub(super) fn bounds(
     chain: &Prepared,
     resolved: &Resolved,
     region: &Region,
+) -> Option<Range<usize>> {
+    let Region::Axes(axes) = region else { return None };
+    let (mut first, mut last) = (0, 0);
+    for (axis, stride) in axes.iter().zip(&chain.strides) {
+        let (low, high) = axis.bounds(&resolved.lists)?;
+        // A list's entries count from the chunk's start.
+        first += if matches!(axis, Axis::List { .. }) { 0 } else { low * stride };
+        last += high * stride;
+    }
+    Some(usize_of(first) * chain.element..usize_of(last + 1) * chain.element)
+}
+
+/// Writes `element`, in the caller's form, to the places of `region` in the output.
+///
+/// # Errors
+/// As [`scatter`].
+pub(super) fn repeat(
+    chain: &Prepared,
+    resolved: &Resolved,
+    region: &Region,
+    element: &[u8],
     output: &Output<'_>,
     offsets: &mut Vec<u64>,
 ) -> Result<()> {
@@ -117,38 +141,120 @@ pub(super) fn fill(
     for dimension in &mut route.dimensions {
         dimension.source = Walk::Stride(0);
     }
-    let element = Element { size: chain.element, swap: 1 };
+    let size = Element { size: chain.element, swap: 1 };
     // SAFETY: as in `scatter`.
-    unsafe {
-        copy::scatter((&chain.spec.fill, 0), (output, route.outside), route.dimensions, element)
-    }
+    unsafe { copy::scatter((element, 0), (output, route.outside), route.dimensions, size) }
 }
 
-/// The output's bytes for `region`, if they are one run in the order of the chunk's elements and
-/// the region is the whole chunk.
-#[expect(clippy::mut_from_ref, reason = "units share the output and own disjoint parts")]
-pub(super) fn direct<'o>(
+/// Copies `region` of a chunk in buffer form to `dense`, one element after the other.
+///
+/// # Errors
+/// `InvalidArgument` if `dense` is too small.
+pub(super) fn pack(
     chain: &Prepared,
     resolved: &Resolved,
     region: &Region,
-    output: &'o Output<'_>,
-) -> Option<&'o mut [u8]> {
+    chunk: &[u8],
+    dense: &mut [u8],
+) -> Result<()> {
+    let mut offsets = Vec::new();
+    let mut route = route(chain, resolved, &resolved.strides, region, &mut offsets);
+    let mut step = isize_of(chain.element as i64);
+    for dimension in route.dimensions.iter_mut().rev() {
+        dimension.target = Walk::Stride(step);
+        step = step.wrapping_mul(dimension.count as isize);
+    }
+    let element = Element { size: chain.element, swap: 1 };
+    copy::gather((chunk, route.inside), (dense, 0), route.dimensions, element)
+}
+
+/// Copies what [`pack`] gave to the places of `region` in the output.
+///
+/// # Errors
+/// As [`scatter`].
+pub(super) fn unpack(
+    chain: &Prepared,
+    resolved: &Resolved,
+    region: &Region,
+    dense: &[u8],
+    output: &Output<'_>,
+) -> Result<()> {
+    let mut offsets = Vec::new();
+    let mut route = route(chain, resolved, &resolved.strides, region, &mut offsets);
+    let mut step = isize_of(chain.element as i64);
+    for dimension in route.dimensions.iter_mut().rev() {
+        dimension.source = Walk::Stride(step);
+        step = step.wrapping_mul(dimension.count as isize);
+    }
+    let element = Element { size: chain.element, swap: 1 };
+    // SAFETY: as in `scatter`.
+    unsafe { copy::scatter((dense, 0), (output, route.outside), route.dimensions, element) }
+}
+
+/// Where the bytes of `region` are in the caller's memory of this many bytes, if they are one run in
+/// the order of the chunk's elements and the region is the whole chunk.
+fn whole(
+    chain: &Prepared,
+    strides: &[i64],
+    region: &Region,
+    memory: usize,
+) -> Option<Range<usize>> {
     let Region::Axes(axes) = region else { return None };
-    if !region.covers(&chain.spec.shape) {
+    if chain.is_variable() || chain.swap > 1 || !region.covers(&chain.spec.shape) {
         return None;
     }
     let mut start = 0_u64;
-    for (dimension, axis) in axes.iter().enumerate() {
+    for ((axis, &stride), &stored) in axes.iter().zip(strides).zip(&chain.strides) {
         let Axis::Range { count, place, descending, .. } = *axis else { return None };
-        let (stride, stored) = (resolved.strides[dimension], chain.strides[dimension]);
         if count > 1 && (descending || u64::try_from(stride) != Ok(stored)) {
             return None;
         }
         start += place * u64::try_from(stride).ok()?;
     }
     let start = usize::try_from(start).ok()?.checked_mul(chain.element)?;
-    // SAFETY: the bytes are exactly the places of this region, which no other unit touches.
-    unsafe { output.part(start, chain.length) }
+    let end = start.checked_add(chain.length).filter(|&end| end <= memory)?;
+    Some(start..end)
+}
+
+/// Where in the output the bytes of `region` are, if they can be written as they are decoded.
+pub(super) fn place(
+    chain: &Prepared,
+    resolved: &Resolved,
+    region: &Region,
+    output: &Output<'_>,
+) -> Option<Range<usize>> {
+    whole(chain, &resolved.strides, region, output.len())
+}
+
+/// The caller's values for `region`, if they are the chunk in buffer form.
+pub(super) fn source<'v>(
+    chain: &Prepared,
+    region: &Region,
+    (values, strides): (&'v [u8], &[i64]),
+) -> Option<&'v [u8]> {
+    whole(chain, strides, region, values.len()).map(|place| &values[place])
+}
+
+/// The output's bytes for `region`, see [`place`].
+pub(super) fn direct<'o>(
+    chain: &Prepared,
+    resolved: &Resolved,
+    region: &Region,
+    output: &'o Output<'_>,
+) -> Option<&'o mut [u8]> {
+    let place = place(chain, resolved, region, output)?;
+    part(output, place.start, place.len())
+}
+
+/// Bytes of the output that are the [`place`]s of regions, which one unit or one fetch fills.
+#[expect(clippy::mut_from_ref, reason = "units share the output and own disjoint parts")]
+pub(super) fn part<'o>(
+    output: &'o Output<'_>,
+    start: usize,
+    length: usize,
+) -> Option<&'o mut [u8]> {
+    // SAFETY: places of regions belong to one chunk each; whoever asks, does so once.
+    unsafe { output.part(start, length) }
 }
 
 /// Copies the caller's values for `region` into a chunk in buffer form. `strides` are those of the

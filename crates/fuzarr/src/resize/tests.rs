@@ -24,7 +24,7 @@ fn array(format: Format, length: u8) -> (Arc<MemoryStore>, Array) {
     let store = Arc::new(MemoryStore::new());
     let array = Array::create(shared(&store), "a", *metadata).unwrap();
     let values: Vec<u8> = (1..=length).collect();
-    array.write(&Selection::all(), &values, WriteOptions::default()).unwrap();
+    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     (store, array)
 }
 

@@ -121,6 +121,19 @@ impl Axis {
         }
     }
 
+    /// The least and the largest position; `None` if there are none.
+    pub(crate) fn bounds(&self, lists: &[List]) -> Option<(u64, u64)> {
+        match *self {
+            Self::Range { start, step, count, .. } => {
+                Some((start, start + count.checked_sub(1)? * step))
+            }
+            Self::List { list, first, count, origin } => {
+                let entries = &lists[list].positions[first..first + count];
+                Some((entries.first()? - origin, entries.last()? - origin))
+            }
+        }
+    }
+
     /// Whether these are all the positions of a dimension of `extent`.
     pub(crate) fn covers(&self, extent: u64) -> bool {
         matches!(*self, Self::Range { start: 0, step, count, .. }
@@ -202,6 +215,14 @@ impl Axis {
 }
 
 impl Region {
+    /// How many elements.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Axes(axes) => axes.iter().map(|axis| usize_of(axis.count())).product(),
+            Self::Points { numbers, .. } => numbers.len(),
+        }
+    }
+
     /// Whether this is every element of a chunk of `shape`.
     pub(crate) fn covers(&self, shape: &[u64]) -> bool {
         match self {

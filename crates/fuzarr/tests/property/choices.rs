@@ -33,10 +33,10 @@ pub(crate) struct Case {
 }
 
 /// Types with bytes of an element and fill values to choose from.
-fn types() -> Vec<(&'static str, usize, Vec<Value>)> {
+fn types() -> Vec<(Value, usize, Vec<Value>)> {
     let ints = vec![json!(0), json!(7)];
     let floats = vec![json!(0.0), json!("NaN"), json!(-0.0), json!(1.5), json!("-Infinity")];
-    vec![
+    let plain = vec![
         ("uint8", 1, ints.clone()),
         ("int16", 2, vec![json!(0), json!(-2)]),
         ("float32", 4, floats.clone()),
@@ -48,14 +48,37 @@ fn types() -> Vec<(&'static str, usize, Vec<Value>)> {
         ("float64", 8, floats),
         ("int32", 4, ints),
         ("r24", 3, vec![json!([0, 0, 0]), json!([1, 2, 3])]),
-    ]
+        ("bfloat16", 2, vec![json!(0.0), json!("NaN"), json!("0xffc1")]),
+    ];
+    let with = |name, configuration| json!({"name": name, "configuration": configuration});
+    let step = json!({"unit": "ms", "scale_factor": 25});
+    let configured = [
+        (with("numpy.datetime64", step.clone()), 8, vec![json!("NaT"), json!(-1)]),
+        (with("numpy.timedelta64", step), 8, vec![json!(0), json!("NaT")]),
+        (
+            with("null_terminated_bytes", json!({"length_bytes": 5})),
+            5,
+            vec![json!(""), json!("YWI=")],
+        ),
+        (
+            with("fixed_length_utf32", json!({"length_bytes": 8})),
+            8,
+            vec![json!(""), json!("\u{e9}\u{1f600}")],
+        ),
+        (with("raw_bytes", json!({"length_bytes": 3})), 3, vec![json!("AAAA"), json!("AQID")]),
+    ];
+    plain
+        .into_iter()
+        .map(|(name, size, fills)| (json!(name), size, fills))
+        .chain(configured)
+        .collect()
 }
 
 impl Case {
     pub(crate) fn new(choices: &mut Choices<'_>) -> Self {
         let rank = [1, 2, 3, 0, 4][choices.below(5)];
         let mut types = types();
-        let (name, element, mut fills) = types.swap_remove(choices.below(types.len()));
+        let (data_type, element, mut fills) = types.swap_remove(choices.below(types.len()));
         let fill = fills.swap_remove(choices.below(fills.len()));
         let depth = [0, 1, 2, 1][choices.below(4)];
         let most = [9, 5, 3][depth];
@@ -71,6 +94,7 @@ impl Case {
         let chunk_shape = levels.last().cloned().unwrap_or_default();
         let shape = chunk_shape.iter().map(|&chunk| choices.below(3 * chunk as usize + 1) as u64);
         let shape: Vec<u64> = shape.collect();
+        let name = data_type.as_str().unwrap_or_default();
         let codecs = chain(choices, name, &levels, (0..rank).collect());
         let separator = ["/", "."][choices.below(2)];
         let keys = ["default", "v2"][choices.below(2)];
@@ -78,13 +102,14 @@ impl Case {
             "zarr_format": 3,
             "node_type": "array",
             "shape": shape,
-            "data_type": name,
+            "data_type": data_type,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
             "chunk_key_encoding": {"name": keys, "configuration": {"separator": separator}},
             "fill_value": fill,
             "codecs": codecs,
         });
-        Self { document, shape, chunk_shape, element, is_bool: name == "bool" }
+        let is_bool = document["data_type"] == "bool";
+        Self { document, shape, chunk_shape, element, is_bool }
     }
 
     /// A selection of any kind.

@@ -20,7 +20,7 @@ use fuzarr::metadata::{ArrayMetadata, Node};
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::shard::WriteOrder;
 use fuzarr::store::{LocalStore, MemoryStore, Metered, Store, WholeObjects};
-use fuzarr::{Array, Selection};
+use fuzarr::{Array, Limits, Selection, Tuning};
 use model::Model;
 use proptest::prelude::*;
 
@@ -37,14 +37,37 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         WriteOrder::Colexicographic,
         WriteOrder::Unordered,
     ];
+    let mut flag = || choices.below(4) > 0;
+    let switches: Vec<bool> = (0..9).map(|_| flag()).collect();
+    let tuning = Tuning {
+        helper: [40_000, 1][choices.below(2)],
+        large_chunk: [64 << 10, 0, 8][choices.below(3)],
+        fetched: [256 << 20, 30][choices.below(2)],
+        small_object: [128 << 10, 0][choices.below(2)],
+        streamed: [32 << 20, 0][choices.below(2)],
+        group: [16 << 20, 20][choices.below(2)],
+    };
+    let limits = Limits { workers: 1 + choices.below(3), tuning, ..Limits::default() };
     let read = ReadOptions {
         coalesce_gap: [1 << 20, 0, 7][choices.below(3)],
         coalesce_span: [16 << 20, 40][choices.below(2)],
-        partial_reads: choices.below(4) > 0,
-        ..ReadOptions::default()
+        partial_reads: switches[0],
+        bulk_decode: switches[1],
+        direct_decode: switches[2],
+        direct_reads: switches[3],
+        index_cache: switches[4],
+        missing_is_error: false,
+        limits: limits.clone(),
     };
-    let write =
-        WriteOptions { write_empty_chunks: choices.below(4) == 3, order: orders[choices.below(4)] };
+    let write = WriteOptions {
+        write_empty_chunks: choices.below(4) == 3,
+        order: orders[choices.below(4)],
+        scalar_memo: switches[5],
+        partial_writes: switches[6],
+        streaming: switches[7],
+        in_place: !switches[8],
+        limits,
+    };
     (read, write)
 }
 
@@ -60,14 +83,14 @@ fn check(store: Arc<dyn Store>, case: &Case, choices: &mut Choices) {
         let selection = case.selection(choices);
         let count = model.positions(&selection, &case.chunk_shape).len();
         let values = case.values(choices, count, &model.fill);
-        array.write(&selection, &values, write).unwrap();
-        model.write(&selection, &case.chunk_shape, &values);
         ever_empty_written |= write.write_empty_chunks;
+        array.write(&selection, &values, &write).unwrap();
+        model.write(&selection, &case.chunk_shape, &values);
         if choices.below(2) == 0 {
             array = open(Arc::clone(&store), &metadata);
         }
         let wanted = case.selection(choices);
-        let result = array.read_with(&wanted, read).unwrap();
+        let result = array.read_with(&wanted, &read).unwrap();
         assert_eq!(result.shape, model.shape_of(&wanted, &case.chunk_shape), "{wanted:?}");
         assert_eq!(result.bytes, model.read(&wanted, &case.chunk_shape), "{wanted:?}");
     }

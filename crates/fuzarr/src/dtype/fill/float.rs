@@ -56,7 +56,7 @@ impl Format {
 /// A first step on the way to 16 bits. Were it rounded to the nearest `f32`, what is just above a
 /// tie would become a tie. Rounding to odd keeps ties and neighbours of ties apart.
 #[expect(clippy::cast_possible_truncation, reason = "the rounding is corrected after")]
-fn rounded_to_odd(number: f64) -> f32 {
+pub(crate) fn rounded_to_odd(number: f64) -> f32 {
     let nearest = number as f32;
     let mut bits = nearest.to_bits();
     let widened = f64::from(nearest);

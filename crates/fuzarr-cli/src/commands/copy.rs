@@ -1,0 +1,166 @@
+//! `fuzarr copy`.
+
+use super::Outcome;
+use crate::arguments::{Copy, Lengths, Shards};
+use crate::render::{bytes, count};
+use crate::{codecs, location};
+use fuzarr::dtype::DataType;
+use fuzarr::metadata::{ArrayMetadata, Extension};
+use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
+use fuzarr::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
+    let of_source = |error: Error| error.with("in", arguments.source.display());
+    let from = location::existing(&arguments.source).map_err(of_source)?;
+    let to = location::new(&arguments.destination)?;
+    check_apart(&folder(&from), &folder(&to))?;
+    let source: Arc<dyn Store> = Arc::new(LocalStore::open(&from.store).map_err(of_source)?);
+    let plan = |destination: Arc<dyn Store>| {
+        let source = Node { store: Arc::clone(&source), path: from.path.clone() };
+        let destination = Node { store: destination, path: to.path.clone() };
+        let options = Options {
+            memory: arguments.memory,
+            workers: arguments.workers,
+            overwrite: arguments.overwrite,
+            format: arguments.format.map(Into::into),
+            ..Options::default()
+        };
+        Transcode::plan(source, destination, |array| relayout(arguments, array), options)
+            .map_err(of_source)
+    };
+    if !to.store.exists() {
+        // What cannot be done is found out before a folder is made for it.
+        plan(Arc::new(MemoryStore::default()))?;
+    }
+    let copy = plan(Arc::new(LocalStore::create(&to.store)?))?;
+    let begun = Instant::now();
+    let report = with_bar("copied", |progress| copy.run(progress)).map_err(|error| {
+        if error.context("side") == Some("source") { of_source(error) } else { error }
+    })?;
+    super::print(&summary(&report, begun.elapsed()))?;
+    if !arguments.verify {
+        return Ok(Outcome::Fine);
+    }
+    match with_bar("compared", |progress| copy.compare(progress))? {
+        None => super::print("compared: equal\n").map(|()| Outcome::Fine),
+        Some(difference) => {
+            super::print(&format!(
+                "compared: {}\n",
+                crate::render::visible(&difference.to_string())
+            ))?;
+            Ok(Outcome::Damaged)
+        }
+    }
+}
+
+/// The folder of a node.
+fn folder(location: &location::Location) -> PathBuf {
+    if location.path.is_empty() {
+        location.store.clone()
+    } else {
+        location.store.join(&location.path)
+    }
+}
+
+/// Checks that neither folder is inside the other, by whatever stores they are reached.
+fn check_apart(source: &Path, destination: &Path) -> Result<()> {
+    if source.starts_with(destination) || destination.starts_with(source) {
+        return Err(Error::invalid_argument("one of source and destination is inside the other")
+            .with("source", source.display())
+            .with("destination", destination.display()));
+    }
+    Ok(())
+}
+
+/// What the options change of an array.
+fn relayout(arguments: &Copy, array: &ArrayMetadata) -> Result<Relayout> {
+    let codecs = match &arguments.codecs {
+        None => None,
+        Some(text) => {
+            let codecs = codecs::parse(text, DataType::from_extension(&array.data_type)?)?;
+            let parsed = codecs.iter().map(Extension::from_json).collect::<Result<_>>();
+            Some(parsed.map_err(|error| Error::invalid_argument(error.to_string()))?)
+        }
+    };
+    Ok(Relayout {
+        chunks: arguments.chunks.as_ref().map(|Lengths(chunks)| chunks.clone()),
+        shards: match &arguments.shards {
+            None => transcode::Shards::Keep,
+            Some(Shards::None) => transcode::Shards::Off,
+            Some(Shards::Shape(Lengths(shards))) => transcode::Shards::Shape(shards.clone()),
+        },
+        codecs,
+    })
+}
+
+/// What a copy came to, in a line.
+fn summary(report: &Report, time: Duration) -> String {
+    let some = |number: u64, one: &str| {
+        format!("{} {one}{}", count(number.into()), if number == 1 { "" } else { "s" })
+    };
+    let mut text = format!(
+        "{}, {}, {}, {:.1} s, {}",
+        some(report.arrays, "array"),
+        some(report.objects, "object"),
+        bytes(report.bytes.into()),
+        time.as_secs_f64(),
+        rate(report.bytes, time),
+    );
+    if report.kept_objects > 0 {
+        text.push_str(&format!("; {} from before", some(report.kept_objects, "object")));
+    }
+    text.push('\n');
+    text
+}
+
+/// Bytes a second.
+fn rate(size: u64, time: Duration) -> String {
+    let nanoseconds = time.as_nanos().max(1);
+    format!("{}/s", bytes(u128::from(size) * 1_000_000_000 / nanoseconds))
+}
+
+/// Does `work` and shows how far it is: a bar on a terminal, a line now and then elsewhere.
+fn with_bar<T>(
+    verb: &'static str,
+    work: impl FnOnce(&mut dyn FnMut(&Progress<'_>) -> Result<()>) -> Result<T>,
+) -> Result<T> {
+    if !std::io::stderr().is_terminal() {
+        return work(&mut lines(verb));
+    }
+    let bar = ProgressBar::new(0).with_prefix(verb);
+    let template = "{prefix} {binary_bytes} of {binary_total_bytes} [{wide_bar}] \
+                    {binary_bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    let done = work(&mut |progress| {
+        // What an earlier run did says nothing of the rate.
+        bar.set_length(progress.total.saturating_sub(progress.kept));
+        bar.set_position(progress.done.saturating_sub(progress.kept));
+        Ok(())
+    });
+    bar.finish_and_clear();
+    done
+}
+
+/// Lines on standard error that tell how far the work is, none for short work.
+fn lines(verb: &'static str) -> impl FnMut(&Progress<'_>) -> Result<()> {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    let (begun, mut last) = (Instant::now(), Instant::now());
+    move |progress| {
+        if last.elapsed() >= INTERVAL {
+            last = Instant::now();
+            let (done, total) = (bytes(progress.done.into()), bytes(progress.total.into()));
+            let rate = rate(progress.done.saturating_sub(progress.kept), begun.elapsed());
+            // Progress that cannot be shown is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "{verb} {done} of {total}, {rate}");
+        }
+        Ok(())
+    }
+}

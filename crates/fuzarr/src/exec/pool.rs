@@ -1,0 +1,333 @@
+//! The pool: threads that join in where work is offered.
+//!
+//! Work is a closure that takes its parts from a shared cursor until there are none, so that any
+//! number of threads may run it side by side. The calling thread always does; threads of the pool
+//! join if they are free. A caller that has finished before its helpers joins in what else its
+//! request offers, so that no core waits while a shard has inner chunks left.
+
+#![expect(unsafe_code, reason = "helpers borrow from the caller's stack; the fork handler is C")]
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+
+/// The most threads that the pool starts.
+const MOST_THREADS: usize = 256;
+
+/// The present process's pool. Forking leaves the parent's to the parent: its threads do not exist
+/// in the child, and its locks may be held for ever.
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+
+/// How many cores there are for this process.
+pub(super) fn cores() -> usize {
+    static CORES: AtomicUsize = AtomicUsize::new(0);
+    match CORES.load(Ordering::Relaxed) {
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            CORES.store(cores, Ordering::Relaxed);
+            cores
+        }
+        cores => cores,
+    }
+}
+
+/// The threads of one request: how many may help, and how many do. Offers of one request share it.
+#[derive(Debug)]
+pub(super) struct Crew {
+    most: usize,
+    /// Changed under the pool's lock only.
+    helping: AtomicUsize,
+}
+
+impl Crew {
+    /// A crew of `threads`, the calling one included.
+    pub(super) fn new(threads: usize) -> Arc<Self> {
+        Arc::new(Self { most: threads.saturating_sub(1), helping: AtomicUsize::new(0) })
+    }
+
+    /// How many threads may work, the calling one included.
+    pub(super) fn threads(&self) -> usize {
+        self.most + 1
+    }
+
+    /// Runs `work` on this thread, and on up to `helpers` of the pool's that are free meanwhile.
+    /// Returns when all of them have left it.
+    ///
+    /// `pure` work never waits, neither for a lock nor for a store: a caller that holds a lock may
+    /// join it.
+    ///
+    /// # Panics
+    /// If `work` does, on whatever thread.
+    pub(super) fn share(self: &Arc<Self>, helpers: usize, pure: bool, work: &(dyn Fn() + Sync)) {
+        let helpers = helpers.min(self.most);
+        if helpers == 0 {
+            return work();
+        }
+        // SAFETY: only the lifetime changes. `Shared` does not let go of this frame before no
+        // helper is inside and none can enter any more.
+        let erased = unsafe {
+            std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const (dyn Fn() + Sync + 'static)>(
+                std::ptr::from_ref(work),
+            )
+        };
+        let offer = Arc::new(Offer {
+            work: Work(erased),
+            crew: Arc::clone(self),
+            pure,
+            seats: AtomicUsize::new(helpers),
+            inside: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+        });
+        let pool = Pool::get();
+        pool.offer(&offer, helpers);
+        let shared = Shared { pool, offer: &offer };
+        work();
+        drop(shared);
+        assert!(!offer.panicked.load(Ordering::Relaxed), "a helper of this request panicked");
+    }
+}
+
+/// A pointer to work on the stack of the thread that offers it.
+struct Work(*const (dyn Fn() + Sync + 'static));
+
+// SAFETY: what is pointed to is `Sync`, and outlives the offer (see `Crew::share`).
+unsafe impl Send for Work {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Work {}
+
+/// Work that threads may join. The counts change under the pool's lock only.
+struct Offer {
+    work: Work,
+    crew: Arc<Crew>,
+    pure: bool,
+    /// How many more may enter.
+    seats: AtomicUsize,
+    inside: AtomicUsize,
+    panicked: AtomicBool,
+}
+
+impl Offer {
+    fn is_open(&self) -> bool {
+        self.seats.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Ends an offer: nobody enters any more, and those inside are waited for.
+struct Shared<'a> {
+    pool: &'static Pool,
+    offer: &'a Arc<Offer>,
+}
+
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        self.pool.withdraw(self.offer);
+    }
+}
+
+struct Pool {
+    state: Mutex<State>,
+    /// Threads of the pool wait here for offers.
+    offered: Condvar,
+    /// Callers wait here for their helpers to leave, or for something to help with.
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    offers: VecDeque<Arc<Offer>>,
+    threads: usize,
+    idle: usize,
+    /// Callers that wait.
+    waiting: usize,
+}
+
+impl Pool {
+    /// The pool of this process.
+    fn get() -> &'static Self {
+        static AT_FORK: Once = Once::new();
+        loop {
+            let pool = POOL.load(Ordering::Acquire);
+            // SAFETY: the pointer comes from a leaked box below, and is never freed.
+            if let Some(pool) = unsafe { pool.as_ref() } {
+                return pool;
+            }
+            AT_FORK.call_once(|| {
+                extern "C" fn forget() {
+                    POOL.store(std::ptr::null_mut(), Ordering::Release);
+                }
+                // SAFETY: the handler only stores to an atomic, which is allowed after a fork.
+                unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+            });
+            let new = Box::into_raw(Box::new(Self {
+                state: Mutex::default(),
+                offered: Condvar::new(),
+                left: Condvar::new(),
+            }));
+            let null = std::ptr::null_mut();
+            if POOL.compare_exchange(null, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                // SAFETY: made just now and given to nobody.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offer(&'static self, offer: &Arc<Offer>, helpers: usize) {
+        let mut state = self.lock();
+        state.offers.push_back(Arc::clone(offer));
+        // Threads are for as many helpers as were ever asked for at once.
+        while state.idle < helpers && state.threads < offer.crew.most.min(MOST_THREADS) {
+            let name = format!("fuzarr-{}", state.threads);
+            let started = std::thread::Builder::new().name(name).spawn(|| self.serve());
+            if started.is_err() {
+                // The caller works alone.
+                break;
+            }
+            state.threads += 1;
+            state.idle += 1;
+        }
+        let (idle, waiting) = (state.idle, state.waiting);
+        drop(state);
+        for _ in 0..helpers.min(idle) {
+            self.offered.notify_one();
+        }
+        if offer.pure && waiting > 0 {
+            self.left.notify_all();
+        }
+    }
+
+    /// The life of one thread of the pool.
+    fn serve(&self) {
+        let mut state = self.lock();
+        loop {
+            match enter(&mut state, has_room) {
+                Some(offer) => {
+                    state.idle -= 1;
+                    offer.crew.helping.fetch_add(1, Ordering::Relaxed);
+                    drop(state);
+                    state = self.join(&offer);
+                    offer.crew.helping.fetch_sub(1, Ordering::Relaxed);
+                    state.idle += 1;
+                }
+                None => state = self.offered.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Works on an offer that was entered.
+    fn join(&self, offer: &Offer) -> MutexGuard<'_, State> {
+        // SAFETY: the caller of `share` waits in `withdraw` until this thread has left.
+        let work = unsafe { &*offer.work.0 };
+        let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
+        let state = self.lock();
+        if panicked {
+            offer.panicked.store(true, Ordering::Relaxed);
+        }
+        offer.inside.fetch_sub(1, Ordering::Relaxed);
+        if state.waiting > 0 {
+            self.left.notify_all();
+        }
+        state
+    }
+
+    fn withdraw(&self, offer: &Arc<Offer>) {
+        let mut state = self.lock();
+        state.offers.retain(|other| !Arc::ptr_eq(other, offer));
+        // The caller has no work left, so it is free to help where its helpers are.
+        while offer.inside.load(Ordering::Relaxed) > 0 {
+            let ours = |other: &Offer| other.pure && Arc::ptr_eq(&other.crew, &offer.crew);
+            if let Some(other) = enter(&mut state, ours) {
+                drop(state);
+                state = self.join(&other);
+                continue;
+            }
+            state.waiting += 1;
+            state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+    }
+}
+
+/// Whether the offer's crew is not complete. A thread that is of the crew already need not ask.
+fn has_room(offer: &Offer) -> bool {
+    offer.crew.helping.load(Ordering::Relaxed) < offer.crew.most
+}
+
+/// Takes a seat in the first open offer that is `wanted`.
+fn enter(state: &mut State, wanted: impl Fn(&Offer) -> bool) -> Option<Arc<Offer>> {
+    let place = state.offers.iter().position(|offer| offer.is_open() && wanted(offer))?;
+    let offer = Arc::clone(&state.offers[place]);
+    offer.seats.fetch_sub(1, Ordering::Relaxed);
+    offer.inside.fetch_add(1, Ordering::Relaxed);
+    if !offer.is_open() {
+        state.offers.remove(place);
+    }
+    Some(offer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_done_once_by_whoever_is_there() {
+        let crew = Crew::new(4);
+        for _ in 0..200 {
+            let cursor = AtomicUsize::new(0);
+            let done: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+            crew.share(3, true, &|| {
+                while let Some(part) = done.get(cursor.fetch_add(1, Ordering::Relaxed)) {
+                    part.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            assert!(done.iter().all(|part| part.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn a_caller_helps_where_its_helpers_are() {
+        // Two objects; the helper's has many units, which the caller joins when it is done.
+        let crew = Crew::new(2);
+        let (objects, units) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let workers = Mutex::new(std::collections::HashSet::new());
+        let caller = std::thread::current().id();
+        crew.share(1, false, &|| {
+            while objects.fetch_add(1, Ordering::Relaxed) < 2 {
+                if std::thread::current().id() == caller {
+                    // Leaves an object to the helper.
+                    while objects.load(Ordering::Relaxed) < 2 {
+                        std::thread::yield_now();
+                    }
+                    continue;
+                }
+                crew.share(1, true, &|| {
+                    while units.fetch_add(1, Ordering::Relaxed) < 1000 {
+                        workers.lock().unwrap().insert(std::thread::current().id());
+                        std::thread::sleep(std::time::Duration::from_micros(100));
+                    }
+                });
+            }
+        });
+        assert!(workers.lock().unwrap().contains(&caller));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_leaves_the_pool_usable() {
+        let crew = Crew::new(2);
+        let cursor = AtomicUsize::new(0);
+        let panics = catch_unwind(AssertUnwindSafe(|| {
+            crew.share(1, true, &|| {
+                while cursor.fetch_add(1, Ordering::Relaxed) < 100 {
+                    std::thread::sleep(std::time::Duration::from_micros(50));
+                }
+                panic!("on every thread");
+            });
+        }));
+        assert!(panics.is_err());
+        every_part_is_done_once_by_whoever_is_there();
+    }
+}

@@ -1,0 +1,116 @@
+//! What a request may take: threads, memory, and until when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+
+/// What one request may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Threads that work on the request, the calling one included; 0 for one a core.
+    pub workers: usize,
+    /// The most chunks that are held decoded at the same time, beside those decoded straight into
+    /// the output.
+    pub max_decode_buffers: usize,
+    /// Bytes that the request may hold: its result, indexes, chunks being worked on, bytes fetched
+    /// and not yet decoded, or encoded and not yet written. `None` for no limit of the request's own.
+    pub memory: Option<u64>,
+    /// Ends the request early.
+    pub cancel: Option<Cancel>,
+    /// From where on which way is the faster one.
+    pub tuning: Tuning,
+}
+
+/// From where on which way is the faster one. Results are equal whatever is set here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Nanoseconds of work that pay for inviting one more thread.
+    pub helper: u64,
+    /// Uncompressed chunks from this many bytes on are read in part, or straight into the output.
+    pub large_chunk: u64,
+    /// Bytes of a shard that are fetched at once; more are fetched one batch after the other.
+    pub fetched: u64,
+    /// Objects of at most this many bytes are fetched and written whole when a part is changed.
+    pub small_object: u64,
+    /// Shards of more bytes than this are written as their inner chunks are encoded.
+    pub streamed: u64,
+    /// Bytes of elements that are encoded between two writes of a streamed shard.
+    pub group: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            helper: 40_000,
+            large_chunk: 64 << 10,
+            fetched: 256 << 20,
+            small_object: 128 << 10,
+            streamed: 32 << 20,
+            group: 16 << 20,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            max_decode_buffers: 8,
+            memory: None,
+            cancel: None,
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// How many threads work at the same time, on a machine of `cores`.
+    pub(crate) fn threads(&self, cores: usize) -> usize {
+        let workers = if self.workers == 0 { cores } else { self.workers };
+        workers.min(self.max_decode_buffers).max(1)
+    }
+
+    /// # Errors
+    /// `Cancelled` if the request was.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.cancel {
+            Some(cancel) if cancel.is_cancelled() => {
+                Err(Error::cancelled("the request was cancelled"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Ends requests early, from any thread. It is looked at between units of work, so a request ends
+/// within the time of one; what it has written by then stays written.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A token that nobody has cancelled yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends all requests that were given this token or a clone of it.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Cancel {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Cancel {}

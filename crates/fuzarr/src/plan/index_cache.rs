@@ -1,0 +1,85 @@
+//! Shard indexes that earlier requests have decoded.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::store::Version;
+
+/// Bytes of decoded indexes that one array keeps.
+const CAPACITY: usize = 64 << 20;
+
+/// Decoded indexes by key. An index is given only for the version of the object that it was read
+/// from, so it is never stale.
+#[derive(Debug, Default)]
+pub struct IndexCache {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<String, Entry>,
+    bytes: usize,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    version: Version,
+    pairs: Arc<Vec<u64>>,
+    used: u64,
+}
+
+impl IndexCache {
+    pub(super) fn get(&self, key: &str, version: &Version) -> Option<Arc<Vec<u64>>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clock += 1;
+        let clock = state.clock;
+        let entry = state.entries.get_mut(key).filter(|entry| entry.version == *version)?;
+        entry.used = clock;
+        Some(Arc::clone(&entry.pairs))
+    }
+
+    pub(super) fn insert(&self, key: &str, version: Version, pairs: &Arc<Vec<u64>>) {
+        let size = pairs.len() * size_of::<u64>();
+        if size > CAPACITY / 4 {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clock += 1;
+        let entry = Entry { version, pairs: Arc::clone(pairs), used: state.clock };
+        state.bytes += size;
+        if let Some(old) = state.entries.insert(key.to_owned(), entry) {
+            state.bytes -= old.pairs.len() * size_of::<u64>();
+        }
+        while state.bytes > CAPACITY {
+            let oldest = state.entries.iter().min_by_key(|(_, entry)| entry.used);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
+            if let Some(old) = state.entries.remove(&key) {
+                state.bytes -= old.pairs.len() * size_of::<u64>();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_given_for_its_version_only_and_the_oldest_goes_first() {
+        let cache = IndexCache::default();
+        let version = |number| Version([number, 0, 0, 0, 0]);
+        let pairs = Arc::new(vec![0; CAPACITY / 8 / 4]);
+        for number in 0..4 {
+            cache.insert(&number.to_string(), version(number), &pairs);
+        }
+        assert!(cache.get("0", &version(1)).is_none());
+        assert!(cache.get("0", &version(0)).is_some());
+        cache.insert("4", version(4), &pairs);
+        assert!(cache.get("0", &version(0)).is_some(), "used just now");
+        assert!(cache.get("1", &version(1)).is_none(), "the oldest");
+        cache.insert("4", version(5), &pairs);
+        assert!(cache.get("4", &version(5)).is_some());
+        assert_eq!(cache.state.lock().unwrap().bytes, CAPACITY);
+    }
+}

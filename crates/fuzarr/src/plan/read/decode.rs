@@ -1,0 +1,167 @@
+//! The units of a read: decode, scatter.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::machine::{Job, ReadMachine, State};
+use super::node::{Leaf, Place};
+use crate::buffer::{Buffer, usize_of};
+use crate::codec::Prepared;
+use crate::error::{Error, Result, ResultExt};
+use crate::plan::machine::{Machine as _, Scratch, Step};
+use crate::plan::{FastPath, transfer, variable};
+use crate::selection::{Region, Tile};
+use crate::store::{Piece, Span};
+
+impl ReadMachine<'_> {
+    /// Decodes or fills some leaves that follow each other.
+    pub(super) fn run_leaves(&self, leaves: Range<usize>, scratch: &mut Scratch) -> Result<()> {
+        let mut bulk = 0;
+        for leaf in &self.leaves[leaves] {
+            if matches!(leaf.place, Place::Target(_)) {
+                continue;
+            }
+            let node = &self.nodes[leaf.node];
+            let tile = node.tiling.tile(leaf.tile);
+            let inner = &node.chain.the_shard()?.inner;
+            self.run_leaf(leaf, inner, &tile, &mut bulk, scratch)
+                .context("inner chunk", || format!("{:?}", tile.chunk))?;
+        }
+        self.shared.counters.add(FastPath::BulkDecode, bulk);
+        Ok(())
+    }
+
+    fn run_leaf(
+        &self,
+        leaf: &Leaf,
+        inner: &Arc<Prepared>,
+        tile: &Tile,
+        bulk: &mut u64,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        match &leaf.place {
+            Place::Empty => self.fill(inner, &tile.region, scratch),
+            Place::At(place) => {
+                let encoded = self.pieces.get(place)?;
+                let raw = inner.is_raw() && encoded.len() == inner.length;
+                if raw && self.shared.options.bulk_decode && !self.survey {
+                    *bulk += 1;
+                    let Self { resolved, output, .. } = self;
+                    let offsets = &mut scratch.offsets;
+                    let chunk = (encoded, 0);
+                    return transfer::scatter(
+                        inner,
+                        resolved,
+                        &tile.region,
+                        chunk,
+                        output,
+                        offsets,
+                    );
+                }
+                self.decode(inner, encoded, &tile.region, scratch)
+            }
+            Place::Target(_) => Ok(()),
+            Place::Bad => self.nodes[leaf.node].entry(tile, self.pieces.object_size()).map(drop),
+        }
+    }
+
+    pub(super) fn fill(
+        &self,
+        chain: &Prepared,
+        region: &Region,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        if self.survey {
+            return Ok(());
+        }
+        let Self { resolved, output, .. } = self;
+        let offsets = &mut scratch.offsets;
+        if chain.is_variable() {
+            return variable::fill(chain, resolved, region, output, offsets);
+        }
+        transfer::repeat(chain, resolved, region, &chain.spec.fill, output, offsets)
+    }
+
+    /// Decodes a chunk, which may be a shard under further codecs, and scatters `region` of it.
+    pub(super) fn decode(
+        &self,
+        chain: &Arc<Prepared>,
+        encoded: &[u8],
+        region: &Region,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Self { resolved, output, .. } = self;
+        if chain.any_shard().is_some() {
+            let bytes = chain.unseal(encoded, &mut scratch.stages)?.to_vec();
+            return self.decode_sealed(chain, bytes, region, scratch);
+        }
+        if self.survey {
+            self.counted.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        if self.shared.options.direct_decode
+            && let Some(target) = transfer::direct(chain, resolved, region, output)
+            && let Some(decoded) = chain.decode_into(encoded, target)
+        {
+            self.shared.counters.add(FastPath::DirectDecode, 1);
+            return decoded;
+        }
+        let Scratch { stages, offsets, .. } = scratch;
+        if chain.is_variable() {
+            let chunk = chain.decode_variable(encoded, stages)?;
+            return variable::scatter(chain, resolved, region, chunk, output);
+        }
+        let chunk = chain.decode(encoded, stages)?;
+        transfer::scatter(chain, resolved, region, (chunk, 0), output, offsets)
+    }
+
+    /// The wanted part of a chunk that is stored as it is.
+    pub(super) fn decode_part(&self, scratch: &mut Scratch) -> Result<()> {
+        let Self { chain, resolved, region, output, .. } = self;
+        let part = self.part().unwrap_or_default();
+        let size = self.pieces.object_size();
+        if size != chain.length as u64 {
+            return Err(crate::codec::wrong_length(usize_of(size), chain.length));
+        }
+        let chunk = (self.pieces.get(&part)?, usize_of(part.start));
+        transfer::scatter(chain, resolved, region, chunk, output, &mut scratch.offsets)
+    }
+
+    /// A shard that was under further codecs: the same machine over its bytes.
+    fn decode_sealed(
+        &self,
+        chain: &Arc<Prepared>,
+        bytes: Vec<u8>,
+        region: &Region,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let mut machine = ReadMachine::build(
+            Arc::clone(chain),
+            Arc::clone(&self.resolved),
+            Arc::clone(&self.output),
+            (self.shared.clone(), false),
+            region.clone(),
+        );
+        let object_size = bytes.len() as u64;
+        machine.pieces.add(vec![Piece { start: 0, object_size, bytes: Buffer::Owned(bytes) }]);
+        machine.spans.push(Span::Whole(object_size));
+        machine.survey = self.survey;
+        machine.push_root()?;
+        machine.state = State::Ready(Job::Indexes(0..1));
+        loop {
+            match machine.next()? {
+                Step::Work(units) => {
+                    (0..units).try_for_each(|unit| machine.run(unit, scratch))?;
+                }
+                Step::Done { .. } => {
+                    self.counted.fetch_add(machine.counted(), Ordering::Relaxed);
+                    return Ok(());
+                }
+                Step::Open | Step::Fetch(_) | Step::Commit(_) => {
+                    return Err(Error::invalid_argument("a shard in memory asked for more"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What to fetch of one object that is read.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::machine::{Job, ReadMachine, State, Target};
+use super::node::{Leaf, Node, Place, check_indexes};
+use crate::buffer::usize_of;
+use crate::codec::{IndexLocation, Prepared, PreparedShard};
+use crate::error::Result;
+use crate::plan::machine::{Purpose, Step};
+use crate::plan::pieces::{Coalescing, coalesce};
+use crate::plan::{FastPath, transfer};
+use crate::shard::{Entry, PreparedIndex};
+use crate::store::Span;
+
+impl ReadMachine<'_> {
+    /// The first request: the index if only a part of a shard is wanted, else everything.
+    pub(super) fn start(&mut self) -> Result<Step> {
+        let chain = Arc::clone(&self.chain);
+        let options = Arc::clone(&self.shared.options);
+        if let Some(shard) = chain.open_shard().filter(|_| self.ranges) {
+            self.push_root()?;
+            if self.survey || options.partial_reads && self.is_better_in_parts(shard) {
+                if options.index_cache && !self.survey {
+                    self.state = State::Open;
+                    return Ok(Step::Open);
+                }
+                return Ok(self.ask_for_index(shard));
+            }
+        }
+        self.spans.push(self.part().map_or(Span::Whole(self.chain.stored_limit()), Span::Range));
+        if options.direct_reads && !self.survey && self.is_large(&chain) {
+            let place = transfer::place(&chain, &self.resolved, &self.region, &self.output);
+            let source = 0..chain.length as u64;
+            self.targets.extend(place.map(|place| Target::new(source, place.start)));
+        }
+        self.state = State::Whole;
+        Ok(Step::Fetch(Purpose::Whole))
+    }
+
+    pub(super) fn ask_for_index(&mut self, shard: &PreparedShard) -> Step {
+        let length = shard.index.length() as u64;
+        self.spans.push(match shard.index.location() {
+            IndexLocation::Start => Span::Prefix(length),
+            IndexLocation::End => Span::Suffix(length),
+        });
+        self.shared.counters.add(FastPath::PartialRead, 1);
+        self.state = State::Index(0..1);
+        Step::Fetch(Purpose::Index)
+    }
+
+    /// Whether to look at the index first: not if that would leave nothing out, unless the shard is
+    /// too large to be fetched at once, or its inner chunks can be read to where they belong.
+    fn is_better_in_parts(&self, shard: &PreparedShard) -> bool {
+        if !self.wants_everything(shard)
+            || self.chain.length as u64 > self.shared.options.limits.tuning.fetched
+        {
+            return true;
+        }
+        let inner = &shard.inner;
+        let direct = |root: &Node| {
+            let region = root.tiling.tile(0).region;
+            transfer::place(inner, &self.resolved, &region, &self.output).is_some()
+        };
+        self.shared.options.direct_reads
+            && self.is_large(inner)
+            && self.nodes.first().is_some_and(direct)
+    }
+
+    /// Whether a chunk is stored as it is, and large enough for a look at where its bytes go.
+    fn is_large(&self, chain: &Prepared) -> bool {
+        chain.is_raw() && chain.length as u64 >= self.shared.options.limits.tuning.large_chunk
+    }
+
+    /// Whether the region holds something of every inner chunk inside the array.
+    fn wants_everything(&self, shard: &PreparedShard) -> bool {
+        if shard.inner.open_shard().is_some() {
+            return self.region.covers(&self.valid);
+        }
+        let extents = self.valid.iter().zip(&shard.inner.spec.shape);
+        let inside: u64 = extents.map(|(valid, chunk)| valid.div_ceil(*chunk)).product();
+        self.nodes.first().is_some_and(|root| root.tiling.len() as u64 == inside)
+    }
+
+    /// The bytes of the object that are wanted, if it is a chunk that is stored as it is and they
+    /// are a small part of it.
+    pub(super) fn part(&self) -> Option<Range<u64>> {
+        let chain = &self.chain;
+        let usable = self.ranges && self.shared.options.partial_reads && !self.survey;
+        if !usable || !self.is_large(chain) {
+            return None;
+        }
+        let bounds = transfer::bounds(chain, &self.resolved, &self.region)?;
+        (bounds.len() < chain.length / 2).then_some(bounds.start as u64..bounds.end as u64)
+    }
+
+    pub(super) fn push_root(&mut self) -> Result<()> {
+        let chain = Arc::clone(&self.chain);
+        self.nodes.push(Node::new(chain, &self.resolved, None, &self.region)?);
+        Ok(())
+    }
+
+    /// Turns decoded indexes into leaves and nested shards, and asks for what those need.
+    pub(super) fn expand(&mut self, decoded: Range<usize>) -> Result<Step> {
+        let nested = self.nodes.len();
+        let size = self.pieces.object_size();
+        for number in decoded {
+            self.expand_node(number, size)?;
+        }
+        let nested = nested..self.nodes.len();
+        if nested.is_empty() {
+            if self.survey && self.count_leaves()? {
+                self.state = State::Finished { present: true };
+                return Ok(Step::Done { present: true });
+            }
+            self.cut_batches();
+            return Ok(self.fetch_batch(0));
+        }
+        // A shard too short for its index is reported by the unit that wants it.
+        let nodes = self.nodes[nested.clone()].iter();
+        let ranges: Vec<_> = nodes.filter_map(|node| node.index_place(size).ok()).collect();
+        if self.is_whole() || ranges.is_empty() {
+            return Ok(self.work(Job::Indexes(nested)));
+        }
+        self.spans = self.join(ranges);
+        self.state = State::Index(nested);
+        Ok(Step::Fetch(Purpose::Index))
+    }
+
+    pub(super) fn join(&self, ranges: Vec<Range<u64>>) -> Vec<Span> {
+        let options = &self.shared.options;
+        let limits = Coalescing { gap: options.coalesce_gap, span: options.coalesce_span };
+        let count = ranges.len();
+        let spans = coalesce(ranges, limits);
+        self.shared.counters.add(FastPath::Coalesced, (count - spans.len()) as u64);
+        spans
+    }
+
+    /// Cuts the leaves into batches of no more bytes than may be fetched at once.
+    fn cut_batches(&mut self) {
+        let limit = self.shared.options.limits.tuning.fetched;
+        let length = |leaf: &Leaf| leaf.range().map_or(0, |range| range.end - range.start);
+        let total = self.leaves.iter().map(length).fold(0, u64::saturating_add);
+        self.batches.clear();
+        if total > limit && !self.is_whole() {
+            self.leaves.sort_by_key(|leaf| leaf.range().map_or(0, |range| range.start));
+            let mut fetched = 0;
+            for (number, leaf) in self.leaves.iter().enumerate() {
+                fetched += length(leaf);
+                if fetched > limit && number > self.batches.last().copied().unwrap_or(0) {
+                    self.batches.push(number);
+                    fetched = length(leaf);
+                }
+            }
+        }
+        self.batches.push(self.leaves.len());
+    }
+
+    pub(super) fn fetch_batch(&mut self, number: usize) -> Step {
+        if self.is_whole() {
+            return self.work(Job::Leaves(number));
+        }
+        self.pieces.clear();
+        self.find_targets(number);
+        let leaves = &self.leaves[self.batch(number)];
+        let ranges: Vec<_> = leaves.iter().filter_map(Leaf::range).collect();
+        self.spans = self.join(ranges);
+        if self.spans.is_empty() && self.targets.is_empty() {
+            return self.work(Job::Leaves(number));
+        }
+        self.state = State::Data(number);
+        Step::Fetch(Purpose::Data)
+    }
+
+    /// Takes the leaves of a batch whose bytes can be read straight into the output.
+    fn find_targets(&mut self, batch: usize) {
+        let batch = self.batch(batch);
+        self.targets.clear();
+        let first = self.leaves[batch.clone()].first().and_then(|leaf| self.inner(leaf).ok());
+        if !self.shared.options.direct_reads || !first.is_some_and(|inner| self.is_large(inner)) {
+            return;
+        }
+        for number in batch {
+            let leaf = &self.leaves[number];
+            let (Some(source), Ok(inner)) = (leaf.range(), self.inner(leaf)) else { continue };
+            let region = self.nodes[leaf.node].tiling.tile(leaf.tile).region;
+            let place = transfer::place(inner, &self.resolved, &region, &self.output);
+            let Some(place) = place.filter(|_| source.end - source.start == inner.length as u64)
+            else {
+                continue;
+            };
+            self.leaves[number].place = Place::Target(source.clone());
+            match self.targets.last_mut() {
+                Some(last)
+                    if last.source.end == source.start
+                        && last.offset + usize_of(last.source.end - last.source.start)
+                            == place.start =>
+                {
+                    last.source.end = source.end;
+                }
+                _ => self.targets.push(Target::new(source, place.start)),
+            }
+        }
+    }
+
+    /// In a survey: counts the leaves, if none of them can hold inner chunks of its own.
+    fn count_leaves(&self) -> Result<bool> {
+        let mut stored = 0;
+        for leaf in self.leaves.iter().filter(|leaf| leaf.range().is_some()) {
+            if self.inner(leaf)?.any_shard().is_some() {
+                return Ok(false);
+            }
+            stored += 1;
+        }
+        self.counted.fetch_add(stored, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn expand_node(&mut self, number: usize, size: u64) -> Result<()> {
+        let node = &self.nodes[number];
+        let place = node.place(size);
+        let shard = node.chain.the_shard()?;
+        let inner = Arc::clone(&shard.inner);
+        // The unit that failed to decode the index has reported that.
+        let Some(pairs) = node.index.get() else { return Ok(()) };
+        if let (0, Some(version)) = (number, self.version.take()) {
+            self.shared.indexes.insert(&self.key, version, pairs);
+        }
+        let most = inner.stored_limit();
+        let mut nested = Vec::new();
+        let mut indexes = self.indexes;
+        let index_length = inner.open_shard().map_or(0, |nested| nested.index.length() as u64);
+        for (tile, slot) in node.tiling.linear(&shard.slot_strides).into_iter().enumerate() {
+            let place = match PreparedIndex::entry(pairs, slot, place.end - place.start, most) {
+                Ok(Entry::Empty) => Place::Empty,
+                Ok(Entry::At(at)) => Place::At(place.start + at.start..place.start + at.end),
+                Err(_) => Place::Bad,
+            };
+            match place {
+                Place::At(at) if inner.open_shard().is_some() => {
+                    let region = node.tiling.tile(tile).region;
+                    indexes += index_length;
+                    check_indexes(indexes, size)?;
+                    let chain = Arc::clone(&inner);
+                    nested.push(Node::new(chain, &self.resolved, Some(at), &region)?);
+                }
+                place => self.leaves.push(Leaf { node: number, tile, place }),
+            }
+        }
+        self.nodes.append(&mut nested);
+        self.indexes = indexes;
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! Reading one stored object: fetch, decode, scatter.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::node::{Leaf, Node, Place};
+use super::{ReadOptions, ReadPlan};
+use crate::buffer::{Output, usize_of};
+use crate::codec::Prepared;
+use crate::error::{Error, Result};
+use crate::plan::machine::{Machine, Scratch, Step};
+use crate::plan::pieces::Pieces;
+use crate::plan::{Counters, FastPath, IndexCache, transfer};
+use crate::selection::{Region, Resolved};
+use crate::store::{Piece, Precondition, Span, Version};
+
+/// Bytes that a unit of small inner chunks decodes.
+const RUN: usize = 32 << 10;
+
+/// The most inner chunks of one unit.
+const MOST_IN_RUN: usize = 256;
+
+/// The reading of one object.
+#[derive(Debug)]
+pub struct ReadMachine<'a> {
+    pub(super) chain: Arc<Prepared>,
+    pub(super) resolved: Arc<Resolved>,
+    pub(super) output: Arc<Output<'a>>,
+    pub(super) shared: Shared,
+    /// Whether the store can read parts.
+    pub(super) ranges: bool,
+    pub(super) key: String,
+    pub(super) region: Region,
+    /// The extents of the object that lie inside the array.
+    pub(super) valid: Vec<u64>,
+    /// Whether stored inner chunks are to be counted, not decoded.
+    pub(super) survey: bool,
+    pub(super) counted: AtomicU64,
+    pub(super) state: State,
+    pub(super) version: Option<Version>,
+    pub(super) spans: Vec<Span>,
+    pub(super) targets: Vec<Target>,
+    pub(super) pieces: Pieces,
+    /// Shards whose inner chunks are wanted: the object itself, then nested ones, level by level.
+    pub(super) nodes: Vec<Node>,
+    /// Inner chunks to decode or fill.
+    pub(super) leaves: Vec<Leaf>,
+    /// Where each batch of leaves ends: those that are fetched together.
+    pub(super) batches: Vec<usize>,
+    /// Bytes of the indexes of nested shards.
+    pub(super) indexes: u64,
+    /// Which units of the present work were begun. A unit writes where no other does, but only
+    /// once: what is begun twice is refused.
+    pub(super) begun: Vec<AtomicBool>,
+}
+
+/// What the machines of one plan share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) options: Arc<ReadOptions>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) indexes: Arc<IndexCache>,
+}
+
+/// Bytes of the object that go to the output as they are.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) source: Range<u64>,
+    pub(super) offset: usize,
+    /// Whether its memory was given out.
+    pub(super) claimed: AtomicBool,
+}
+
+impl Target {
+    pub(super) fn new(source: Range<u64>, offset: usize) -> Self {
+        Self { source, offset, claimed: AtomicBool::new(false) }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing asked yet.
+    Start,
+    /// Waiting for the object to be pinned.
+    Open,
+    /// The object is pinned and its index is not known.
+    Opened,
+    /// Waiting for the whole object, or for a part of a chunk that is stored as it is.
+    Whole,
+    /// Waiting for the indexes of these nodes.
+    Index(Range<usize>),
+    /// Waiting for the inner chunks of this batch.
+    Data(usize),
+    /// Everything for this job is here.
+    Ready(Job),
+    /// The job's units are being run.
+    Work(Job),
+    /// All work is done.
+    Finished { present: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Fill the object's region.
+    Fill,
+    /// Decode the object, which is one chunk.
+    Chunk,
+    /// Decode the indexes of these nodes.
+    Indexes(Range<usize>),
+    /// Decode or fill the leaves of this batch.
+    Leaves(usize),
+}
+
+impl<'a> ReadMachine<'a> {
+    /// A machine for the objects of `plan`, filling `output`. Each object is begun by one machine
+    /// only, so that no two write the same elements.
+    pub(crate) fn new(plan: &ReadPlan, output: Arc<Output<'a>>, ranges: bool) -> Self {
+        let shared = Shared {
+            options: Arc::clone(&plan.options),
+            counters: Arc::clone(&plan.layout.counters),
+            indexes: Arc::clone(&plan.layout.indexes),
+        };
+        let chain = Arc::clone(&plan.layout.chain);
+        let region = plan.resolved.region.clone();
+        Self::build(chain, Arc::clone(&plan.resolved), output, (shared, ranges), region)
+    }
+
+    pub(super) fn build(
+        chain: Arc<Prepared>,
+        resolved: Arc<Resolved>,
+        output: Arc<Output<'a>>,
+        (shared, ranges): (Shared, bool),
+        region: Region,
+    ) -> Self {
+        Self {
+            chain,
+            resolved,
+            output,
+            shared,
+            ranges,
+            key: String::new(),
+            region,
+            valid: Vec::new(),
+            survey: false,
+            counted: AtomicU64::new(0),
+            state: State::Start,
+            version: None,
+            spans: Vec::new(),
+            targets: Vec::new(),
+            pieces: Pieces::default(),
+            nodes: Vec::new(),
+            leaves: Vec::new(),
+            batches: Vec::new(),
+            indexes: 0,
+            begun: Vec::new(),
+        }
+    }
+
+    /// Starts on object `number` of the plan.
+    pub(crate) fn begin(&mut self, plan: &ReadPlan, number: usize) {
+        let tile = plan.tiling.tile(number);
+        plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
+        self.valid = plan.layout.valid(&tile.chunk);
+        self.region = tile.region;
+        self.restart();
+    }
+
+    /// Makes the machine count stored inner chunks instead of decoding them. It fetches indexes,
+    /// and of the rest only what indexes are hidden in.
+    pub(crate) fn survey(&mut self) {
+        self.survey = true;
+    }
+
+    /// How many inner chunks of the present object are stored.
+    pub(crate) fn counted(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn work(&mut self, job: Job) -> Step {
+        let units = match &job {
+            Job::Fill | Job::Chunk => 1,
+            Job::Indexes(nodes) => nodes.len(),
+            Job::Leaves(batch) => self.batch(*batch).len().div_ceil(self.run_length()),
+        };
+        self.begun.clear();
+        self.begun.resize_with(units, AtomicBool::default);
+        self.state = State::Work(job);
+        Step::Work(units)
+    }
+
+    /// The leaves of a batch.
+    pub(super) fn batch(&self, number: usize) -> Range<usize> {
+        let start = number.checked_sub(1).map_or(0, |before| self.batches[before]);
+        start..self.batches[number]
+    }
+
+    /// How many leaves are a unit.
+    fn run_length(&self) -> usize {
+        let inner = self.leaves.first().and_then(|leaf| self.inner(leaf).ok());
+        inner.map_or(1, |inner| (RUN / inner.length.max(1)).clamp(1, MOST_IN_RUN))
+    }
+
+    pub(super) fn inner(&self, leaf: &Leaf) -> Result<&Arc<Prepared>> {
+        Ok(&self.nodes[leaf.node].chain.the_shard()?.inner)
+    }
+
+    /// Whether the whole object is here, so that nothing more has to be fetched.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.spans[..], [Span::Whole(_)])
+    }
+}
+
+impl Machine for ReadMachine<'_> {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn codec(&self) -> &'static str {
+        self.chain.outermost()
+    }
+
+    fn next(&mut self) -> Result<Step> {
+        match self.state.clone() {
+            State::Start => self.start(),
+            State::Opened => {
+                let chain = Arc::clone(&self.chain);
+                Ok(self.ask_for_index(chain.the_shard()?))
+            }
+            State::Ready(Job::Chunk) if self.chain.open_shard().is_some() => {
+                if self.nodes.is_empty() {
+                    self.push_root()?;
+                }
+                Ok(self.work(Job::Indexes(0..1)))
+            }
+            State::Ready(Job::Chunk) if self.spans.is_empty() => {
+                self.state = State::Finished { present: true };
+                Ok(Step::Done { present: true })
+            }
+            State::Ready(job) => Ok(self.work(job)),
+            State::Work(Job::Indexes(nodes)) => self.expand(nodes),
+            State::Work(Job::Leaves(batch)) if batch + 1 < self.batches.len() => {
+                Ok(self.fetch_batch(batch + 1))
+            }
+            State::Work(job) => {
+                let present = job != Job::Fill;
+                self.state = State::Finished { present };
+                Ok(Step::Done { present })
+            }
+            State::Finished { present } => Ok(Step::Done { present }),
+            State::Open | State::Whole | State::Index(_) | State::Data(_) => {
+                Err(Error::invalid_argument("a read was not supplied with what it asked for"))
+            }
+        }
+    }
+
+    fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
+        self.state = State::Opened;
+        let (Some(version), Some(size)) = (version, size) else { return };
+        if let Some(pairs) = self.shared.indexes.get(&self.key, &version)
+            && let Some(root) = self.nodes.first()
+            && root.index.set(pairs).is_ok()
+        {
+            self.shared.counters.add(FastPath::CachedIndex, 1);
+            self.pieces.set_object_size(size);
+            self.state = State::Work(Job::Indexes(0..1));
+        } else {
+            self.version = Some(version);
+        }
+    }
+
+    fn targets(&self, size: Option<u64>) -> usize {
+        let fits = match self.state {
+            State::Whole => size == Some(self.chain.length as u64),
+            _ => size.is_some(),
+        };
+        if fits { self.targets.len() } else { 0 }
+    }
+
+    fn target(&self, number: usize) -> Option<(u64, &mut [u8])> {
+        let Target { source, offset, claimed } = self.targets.get(number)?;
+        if claimed.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let memory = transfer::part(&self.output, *offset, usize_of(source.end - source.start))?;
+        Some((source.start, memory))
+    }
+
+    fn placed(&mut self) {
+        let placed = self.targets.len() as u64;
+        self.shared.counters.add(FastPath::DirectRead, placed);
+        self.targets.clear();
+        if self.state == State::Whole {
+            self.spans.clear();
+        }
+    }
+
+    fn without_targets(&mut self) {
+        self.targets.clear();
+        let State::Data(batch) = self.state else { return };
+        let batch = self.batch(batch);
+        for leaf in &mut self.leaves[batch.clone()] {
+            if let Place::Target(place) = &leaf.place {
+                leaf.place = Place::At(place.clone());
+            }
+        }
+        let ranges: Vec<_> = self.leaves[batch].iter().filter_map(Leaf::range).collect();
+        self.spans = self.join(ranges);
+    }
+
+    fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    fn reclaim(&mut self) -> Option<Vec<u8>> {
+        self.pieces.clear()
+    }
+
+    fn supply(&mut self, pieces: Option<Vec<Piece>>, _precondition: Precondition) {
+        let Some(pieces) = pieces else {
+            self.state = State::Ready(Job::Fill);
+            return;
+        };
+        self.pieces.add(pieces);
+        let job = match self.state.clone() {
+            State::Index(nodes) => Job::Indexes(nodes),
+            State::Data(batch) => Job::Leaves(batch),
+            _ => Job::Chunk,
+        };
+        self.state = State::Ready(job);
+    }
+
+    fn run(&self, unit: usize, scratch: &mut Scratch) -> Result<()> {
+        let State::Work(job) = &self.state else {
+            return Err(Error::invalid_argument("a read has no work now"));
+        };
+        let begun = self.begun.get(unit).map(|begun| begun.swap(true, Ordering::Relaxed));
+        if begun != Some(false) {
+            return Err(Error::invalid_argument("a unit of work is run once"));
+        }
+        match job {
+            Job::Fill => self.fill(&self.chain, &self.region, scratch),
+            Job::Chunk if !self.is_whole() => self.decode_part(scratch),
+            Job::Chunk => {
+                let whole = 0..self.pieces.object_size();
+                self.decode(&self.chain, self.pieces.get(&whole)?, &self.region, scratch)
+            }
+            Job::Indexes(nodes) => {
+                let node = &self.nodes[nodes.start + unit];
+                let place = node.index_place(self.pieces.object_size())?;
+                let shard = node.chain.the_shard()?;
+                let pairs = shard.index.decode(self.pieces.get(&place)?, &mut scratch.stages)?;
+                // Each unit is run once, so the place is free.
+                let _ = node.index.set(Arc::new(pairs));
+                Ok(())
+            }
+            Job::Leaves(batch) => {
+                let (batch, run) = (self.batch(*batch), self.run_length());
+                let start = batch.start + unit * run;
+                self.run_leaves(start..batch.end.min(start + run), scratch)
+            }
+        }
+    }
+
+    fn estimate(&self) -> u64 {
+        let State::Work(job) = &self.state else { return 0 };
+        match job {
+            // One unit: there is nothing to share.
+            Job::Fill | Job::Chunk => 0,
+            Job::Indexes(nodes) => {
+                let length = |node: &Node| {
+                    node.chain.the_shard().map_or(0, |shard| shard.index.length() as u64)
+                };
+                self.nodes[nodes.clone()].iter().map(length).sum()
+            }
+            Job::Leaves(batch) => {
+                let leaves = &self.leaves[self.batch(*batch)];
+                let Some(inner) = leaves.first().and_then(|leaf| self.inner(leaf).ok()) else {
+                    return 0;
+                };
+                inner.cost((leaves.len() as u64).saturating_mul(inner.length as u64))
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        self.state = State::Start;
+        self.version = None;
+        self.counted = AtomicU64::new(0);
+        self.spans.clear();
+        self.targets.clear();
+        self.nodes.clear();
+        self.leaves.clear();
+        self.batches.clear();
+        self.indexes = 0;
+        self.pieces.clear();
+    }
+}

@@ -1,0 +1,113 @@
+//! Reading: what a request wants, and the machine that reads one stored object.
+
+mod decode;
+mod fetch;
+mod machine;
+mod node;
+
+use std::sync::Arc;
+
+pub use machine::ReadMachine;
+
+use super::Layout;
+use super::pieces::Coalescing;
+use crate::buffer::Output;
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::selection::{Resolved, Tiling};
+
+/// How a request reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Ranges of a shard at most this many bytes apart are fetched together; 0 fetches each alone.
+    pub coalesce_gap: u64,
+    /// A joined range grows to at most this many bytes.
+    pub coalesce_span: u64,
+    /// Whether parts of shards are fetched at all, rather than whole objects.
+    pub partial_reads: bool,
+    /// Whether uncompressed inner chunks are copied in runs.
+    pub bulk_decode: bool,
+    /// Whether codecs decode straight into the output where they can.
+    pub direct_decode: bool,
+    /// Whether the store reads uncompressed chunks straight into the output where it can.
+    pub direct_reads: bool,
+    /// Whether indexes of shards are kept for later requests.
+    pub index_cache: bool,
+    /// Whether a missing object is an error rather than fill value.
+    pub missing_is_error: bool,
+    /// What the request may take.
+    pub limits: Limits,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        let Coalescing { gap, span } = Coalescing::default();
+        Self {
+            coalesce_gap: gap,
+            coalesce_span: span,
+            partial_reads: true,
+            bulk_decode: true,
+            direct_decode: true,
+            direct_reads: true,
+            index_cache: true,
+            missing_is_error: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a read has to do: one machine for each stored object of the selection.
+#[derive(Debug)]
+pub struct ReadPlan {
+    layout: Layout,
+    resolved: Arc<Resolved>,
+    tiling: Tiling,
+    options: Arc<ReadOptions>,
+}
+
+impl ReadPlan {
+    /// Plans the reading of `resolved`.
+    ///
+    /// # Errors
+    /// `Limit` if the selection touches more objects than one request may.
+    pub fn new(layout: Layout, resolved: Resolved, options: ReadOptions) -> Result<Self> {
+        let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
+        let options = Arc::new(options);
+        Ok(Self { layout, resolved: Arc::new(resolved), tiling, options })
+    }
+
+    /// How many stored objects the selection touches.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.tiling.len()
+    }
+
+    /// About how many nanoseconds one thread takes for all of it.
+    #[must_use]
+    pub fn estimate(&self) -> u64 {
+        self.layout.estimate(self.objects() as u64, self.resolved.elements())
+    }
+
+    /// A machine for each object, all filling `output`, and what the output becomes when they are
+    /// done. `ranges`: whether the store can read parts of objects.
+    #[must_use]
+    pub fn machines<'a>(
+        &self,
+        output: Output<'a>,
+        ranges: bool,
+    ) -> (Vec<ReadMachine<'a>>, Arc<Output<'a>>) {
+        let output = Arc::new(output);
+        let machine = |number| {
+            let mut machine = ReadMachine::new(self, Arc::clone(&output), ranges);
+            machine.begin(self, number);
+            machine
+        };
+        ((0..self.objects()).map(machine).collect(), output)
+    }
+
+    /// The options of the request.
+    #[must_use]
+    pub fn options(&self) -> &ReadOptions {
+        &self.options
+    }
+}

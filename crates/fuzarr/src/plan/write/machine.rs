@@ -1,0 +1,624 @@
+//! Writing one stored object: fetch what is kept, gather, merge, encode, commit.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::shard::{Old, ShardWrite, Stored, first_offset};
+use super::{Values, WriteOptions, WritePlan};
+use crate::buffer::usize_of;
+use crate::codec::{IndexLocation, Prepared, PreparedShard};
+use crate::error::{Error, Result};
+use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
+use crate::plan::pieces::{Coalescing, coalesce};
+use crate::plan::{Counters, FastPath, IndexCache};
+use crate::selection::{Region, Resolved};
+use crate::store::{Capabilities, Part, Piece, Precondition, Span, Version};
+
+/// The writing of one object at a time; [`begin`](Self::begin) makes it anew.
+#[derive(Debug)]
+pub struct WriteMachine<'a> {
+    pub(super) values: Arc<Values<'a>>,
+    pub(super) resolved: Arc<Resolved>,
+    pub(super) options: Arc<WriteOptions>,
+    pub(super) shared: Shared,
+    pub(super) chain: Arc<Prepared>,
+    key: String,
+    /// Whether the object is a shard inside another, in memory.
+    nested: bool,
+    region: Region,
+    /// The extents of the object that lie inside the array.
+    pub(super) valid: Vec<u64>,
+    state: State,
+    spans: Vec<Span>,
+    /// What is here of the stored object; `None` if there is none, or it does not matter.
+    existing: bool,
+    pub(super) stored: Stored,
+    precondition: Precondition,
+    /// The version of the object, while its index is not known.
+    version: Option<Version>,
+    /// The encoded chunk, for an object that is no shard; `None` inside if it is empty.
+    outcome: OnceLock<Option<Bytes>>,
+    shard: Option<ShardWrite>,
+    stream: Option<Stream>,
+    changes: Vec<(u64, usize)>,
+}
+
+/// What the machines of one plan share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) counters: Arc<Counters>,
+    indexes: Arc<IndexCache>,
+    capabilities: Capabilities,
+}
+
+/// A shard that is written while it is encoded.
+#[derive(Debug)]
+struct Stream {
+    /// Touched inner chunks in the order in which they are written.
+    order: Vec<usize>,
+    /// How many are encoded between two writes.
+    group: usize,
+    /// Where the next bytes go.
+    offset: u64,
+    /// The new index.
+    pairs: Vec<u64>,
+    index: OnceLock<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Start,
+    /// Waiting for the object to be pinned.
+    Open,
+    /// The object is pinned, and has this many bytes, if that is known.
+    Opened(Option<u64>),
+    /// Waiting for this of the stored object.
+    Fetch(Purpose),
+    /// What is asked for is here.
+    Ready(Purpose),
+    /// The job's units are being run.
+    Work(Job),
+    Commit(Commit, Range<usize>),
+    /// So many inner chunks of the stream are written.
+    Written(usize),
+    Finished {
+        present: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Job {
+    /// Encode the object, which is one chunk.
+    Chunk,
+    /// Decode the old shard's index.
+    Open,
+    /// Encode the touched inner chunks, or these in the order of the stream.
+    Inner(Range<usize>),
+    /// Lay out the new shard.
+    Lay,
+    /// Encode the new index.
+    Index,
+}
+
+impl<'a> WriteMachine<'a> {
+    /// A machine for the objects of `plan`, writing `values` to a store that can do so much.
+    #[must_use]
+    pub fn new(plan: &WritePlan, values: Arc<Values<'a>>, capabilities: Capabilities) -> Self {
+        let chain = Arc::clone(&plan.layout.chain);
+        let region = plan.resolved.region.clone();
+        let valid = chain.spec.shape.clone();
+        let counters = Arc::clone(&plan.layout.counters);
+        let shared = Shared { counters, indexes: Arc::clone(&plan.layout.indexes), capabilities };
+        Self {
+            values,
+            resolved: Arc::clone(&plan.resolved),
+            options: Arc::clone(&plan.options),
+            shared,
+            chain,
+            key: String::new(),
+            nested: false,
+            region,
+            valid,
+            state: State::Start,
+            spans: Vec::new(),
+            existing: false,
+            stored: Stored::default(),
+            precondition: Precondition::None,
+            version: None,
+            outcome: OnceLock::new(),
+            shard: None,
+            stream: None,
+            changes: Vec::new(),
+        }
+    }
+
+    /// A machine for a shard inside this one's object, of which `existing` is stored.
+    pub(super) fn nested(
+        &self,
+        chain: &Arc<Prepared>,
+        existing: Option<Bytes>,
+        region: &Region,
+        valid: &[u64],
+    ) -> Self {
+        Self {
+            values: Arc::clone(&self.values),
+            resolved: Arc::clone(&self.resolved),
+            options: Arc::clone(&self.options),
+            shared: self.shared.clone(),
+            chain: Arc::clone(chain),
+            key: String::new(),
+            nested: true,
+            region: region.clone(),
+            valid: valid.to_vec(),
+            state: State::Ready(Purpose::Whole),
+            spans: Vec::new(),
+            existing: existing.is_some(),
+            stored: existing.map(Stored::whole).unwrap_or_default(),
+            precondition: Precondition::None,
+            version: None,
+            outcome: OnceLock::new(),
+            shard: None,
+            stream: None,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Starts on object `number` of the plan.
+    pub fn begin(&mut self, plan: &WritePlan, number: usize) {
+        let tile = plan.tiling.tile(number);
+        plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
+        self.valid = plan.layout.valid(&tile.chunk);
+        self.region = tile.region;
+        self.shard = None;
+        self.restart();
+    }
+
+    /// Runs the machine on a shard in memory and gives its new bytes, or `None` for none.
+    pub(super) fn run_in_memory(mut self, scratch: &mut Scratch) -> Result<Option<Bytes>> {
+        loop {
+            match self.next()? {
+                Step::Work(units) => {
+                    (0..units).try_for_each(|unit| self.run(unit, scratch))?;
+                }
+                Step::Commit(Commit::Put) => {
+                    let parts = self.parts();
+                    let shard = self.shard.as_ref();
+                    return match (shard, &parts[..]) {
+                        (Some(shard), _) => shard.join(&parts).map(|bytes| Some(bytes.into())),
+                        (None, _) => Err(Error::invalid_argument("a shard has no parts")),
+                    };
+                }
+                Step::Commit(_) | Step::Done { .. } => return Ok(None),
+                Step::Open | Step::Fetch(_) => {
+                    return Err(Error::invalid_argument("a shard in memory asked for more"));
+                }
+            }
+        }
+    }
+
+    /// Whether nothing of the stored object survives, so that it need not be read.
+    fn is_complete(&self) -> bool {
+        self.region.covers(&self.valid)
+    }
+
+    fn fetch(&mut self, purpose: Purpose, spans: Vec<Span>) -> Step {
+        self.spans = spans;
+        self.state = State::Fetch(purpose);
+        Step::Fetch(purpose)
+    }
+
+    fn fetch_whole(&mut self) -> Step {
+        self.stored = Stored::default();
+        self.fetch(Purpose::Whole, vec![Span::Whole(self.chain.stored_limit())])
+    }
+
+    fn start(&mut self) -> Result<Step> {
+        if self.is_complete() {
+            self.state = State::Ready(Purpose::Whole);
+            return self.ready(Purpose::Whole);
+        }
+        let Capabilities { ranges, carry_over, .. } = self.shared.capabilities;
+        if self.chain.open_shard().is_some()
+            && (ranges && carry_over && self.options.partial_writes)
+        {
+            self.state = State::Open;
+            return Ok(Step::Open);
+        }
+        Ok(self.fetch_whole())
+    }
+
+    /// What to ask for of an object of this size.
+    fn choose(&mut self, size: Option<u64>) -> Result<Step> {
+        let chain = Arc::clone(&self.chain);
+        let shard = chain.the_shard()?;
+        if size.is_some_and(|size| size <= self.options.limits.tuning.small_object) {
+            return Ok(self.fetch_whole());
+        }
+        self.shared.counters.add(FastPath::PartialWrite, 1);
+        let known = self.version.as_ref().and_then(|version| {
+            let pairs = self.shared.indexes.get(&self.key, version)?;
+            Some((pairs, size?))
+        });
+        if let Some((pairs, size)) = known {
+            self.stored.size = size;
+            self.existing = true;
+            self.lay_open()?;
+            let stored = self.stored.clone();
+            let _ = self.shard.as_ref().map(|write| write.old.set(Old { stored, pairs }));
+            return self.fetch_inner();
+        }
+        let length = shard.index.length() as u64;
+        Ok(self.fetch(
+            Purpose::Index,
+            vec![match shard.index.location() {
+                IndexLocation::Start => Span::Prefix(length),
+                IndexLocation::End => Span::Suffix(length),
+            }],
+        ))
+    }
+
+    /// Finds the inner chunks that are touched.
+    fn lay_open(&mut self) -> Result<()> {
+        if self.shard.is_none() {
+            self.shard = Some(ShardWrite::new(&self.chain, &self.resolved, &self.region)?);
+        }
+        Ok(())
+    }
+
+    /// Asks for the old bytes of inner chunks that are changed in part, where they are not here.
+    fn fetch_inner(&mut self) -> Result<Step> {
+        let Some(write) = &self.shard else { return Ok(self.work(Job::Chunk)) };
+        if self.stored.all().is_some() || write.old.get().is_none() {
+            return self.start_inner();
+        }
+        let inner = &self.chain.the_shard()?.inner;
+        let mut ranges = Vec::new();
+        for (number, &slot) in write.slots.iter().enumerate() {
+            let tile = write.tiling.tile(number);
+            if tile.region.covers(&self.valid_inside(&tile.chunk, inner)) {
+                continue;
+            }
+            ranges.extend(write.old_place(slot)?);
+        }
+        if ranges.is_empty() {
+            return self.start_inner();
+        }
+        let spans = coalesce(ranges, Coalescing::default());
+        Ok(self.fetch(Purpose::Data, spans))
+    }
+
+    fn start_inner(&mut self) -> Result<Step> {
+        let Some(write) = &self.shard else { return Ok(self.work(Job::Chunk)) };
+        let units = write.outcomes.len();
+        let streams = self.options.streaming
+            && self.shared.capabilities.uploads
+            && self.chain.length as u64 > self.options.limits.tuning.streamed
+            && !self.nested
+            && self.is_complete();
+        let Some(shard) = self.chain.open_shard().filter(|_| streams) else {
+            return Ok(self.work(Job::Inner(0..units)));
+        };
+        let stream = Stream::new(shard, write, &self.options);
+        let group = stream.group.min(units);
+        self.stream = Some(stream);
+        self.shared.counters.add(FastPath::Streaming, 1);
+        Ok(self.work(Job::Inner(0..group)))
+    }
+
+    fn ready(&mut self, purpose: Purpose) -> Result<Step> {
+        if self.chain.any_shard().is_none() {
+            return Ok(self.work(Job::Chunk));
+        }
+        self.lay_open()?;
+        match purpose {
+            Purpose::Data => self.start_inner(),
+            Purpose::Index | Purpose::Whole if self.existing => Ok(self.work(Job::Open)),
+            Purpose::Index | Purpose::Whole => self.start_inner(),
+        }
+    }
+
+    fn work(&mut self, job: Job) -> Step {
+        let units = match &job {
+            Job::Inner(units) => units.len(),
+            Job::Chunk | Job::Open | Job::Lay | Job::Index => 1,
+        };
+        self.state = State::Work(job);
+        Step::Work(units)
+    }
+
+    /// What follows when the old index is decoded.
+    fn opened_old(&mut self) -> Result<Step> {
+        if let (Some(version), Some(old)) =
+            (self.version.take(), self.shard.as_ref().and_then(|write| write.old.get()))
+        {
+            self.shared.indexes.insert(&self.key, version, &old.pairs);
+        }
+        self.fetch_inner()
+    }
+
+    /// What follows when inner chunks are encoded.
+    fn encoded(&mut self, units: Range<usize>) -> Result<Step> {
+        if let (Some(stream), Some(write)) = (&mut self.stream, &self.shard) {
+            let some = stream.place(write, units.clone());
+            if some {
+                return Ok(self.commit(Commit::Append, units));
+            }
+            return Ok(self.next_group(units.end));
+        }
+        let patch = self.options.in_place && self.shared.capabilities.patch && !self.nested;
+        if let (Some(shard), Some(write)) = (self.chain.open_shard().filter(|_| patch), &self.shard)
+            && let Some(changes) = write.changes(shard)?
+        {
+            self.shared.counters.add(FastPath::Patch, changes.len() as u64);
+            self.changes = changes;
+            return Ok(self.commit(Commit::Patch, 0..0));
+        }
+        Ok(self.work(Job::Lay))
+    }
+
+    fn next_group(&mut self, start: usize) -> Step {
+        let Some(stream) = &self.stream else { return self.work(Job::Lay) };
+        if start < stream.order.len() {
+            let end = stream.order.len().min(start + stream.group);
+            return self.work(Job::Inner(start..end));
+        }
+        if stream.is_empty() {
+            return self.commit(Commit::Delete, 0..0);
+        }
+        self.work(Job::Index)
+    }
+
+    fn commit(&mut self, commit: Commit, units: Range<usize>) -> Step {
+        self.state = State::Commit(commit, units);
+        Step::Commit(commit)
+    }
+
+    /// What to do when all is encoded.
+    fn finish(&mut self) -> Step {
+        let stored = match (&self.shard, self.outcome.get()) {
+            (Some(write), _) => write.laid.get().is_some_and(|laid| !laid.chunks.is_empty()),
+            (None, outcome) => outcome.is_some_and(Option::is_some),
+        };
+        if !stored && self.precondition == Precondition::Absent {
+            self.state = State::Finished { present: false };
+            return Step::Done { present: false };
+        }
+        self.commit(if stored { Commit::Put } else { Commit::Delete }, 0..0)
+    }
+
+    fn run_shard(&self, write: &ShardWrite, unit: usize, scratch: &mut Scratch) -> Result<()> {
+        match &self.state {
+            State::Work(Job::Open) => self.run_open(write, scratch),
+            State::Work(Job::Inner(units)) => {
+                let unit = units.start + unit;
+                let number = match &self.stream {
+                    Some(stream) => stream.order[unit],
+                    None => unit,
+                };
+                self.run_inner(write, number, scratch)
+            }
+            State::Work(Job::Lay) => {
+                let laid = write.lay(&self.chain, self.options.order)?;
+                // Each unit is run once, so the place is free.
+                let _ = write.laid.set(laid);
+                Ok(())
+            }
+            State::Work(Job::Index) => {
+                let Some(stream) = &self.stream else { return Ok(()) };
+                // Each unit is run once, so the place is free.
+                let _ = stream.index.set(self.chain.the_shard()?.index.encode(&stream.pairs)?);
+                Ok(())
+            }
+            _ => Err(Error::invalid_argument("a write has no work now")),
+        }
+    }
+}
+
+impl Stream {
+    fn new(shard: &PreparedShard, write: &ShardWrite, options: &WriteOptions) -> Self {
+        let mut ranks = vec![0; usize_of(shard.index.slots())];
+        for (rank, &slot) in shard.order(options.order).iter().enumerate() {
+            ranks[usize_of(slot)] = rank;
+        }
+        let mut order: Vec<usize> = (0..write.slots.len()).collect();
+        order.sort_unstable_by_key(|&number| ranks[usize_of(write.slots[number])]);
+        Self {
+            order,
+            group: usize_of(options.limits.tuning.group / (shard.inner.length as u64).max(1))
+                .max(1),
+            offset: first_offset(shard),
+            pairs: vec![u64::MAX; ranks.len() * 2],
+            index: OnceLock::new(),
+        }
+    }
+
+    /// Gives encoded inner chunks their places; whether there are any.
+    fn place(&mut self, write: &ShardWrite, units: Range<usize>) -> bool {
+        let mut offset = self.offset;
+        for &number in &self.order[units] {
+            let Some(encoded) = write.encoded(number) else { continue };
+            let entry = usize_of(write.slots[number]) * 2;
+            self.pairs[entry] = offset;
+            self.pairs[entry + 1] = encoded.len() as u64;
+            offset += encoded.len() as u64;
+        }
+        offset > self.offset
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pairs.iter().all(|&number| number == u64::MAX)
+    }
+
+    /// Lets go of inner chunks that are written.
+    fn written(&mut self, write: &mut ShardWrite, units: Range<usize>) {
+        for &number in &self.order[units] {
+            let outcome = write.outcomes[number].get_mut();
+            if let Some(encoded) = outcome.and_then(|outcome| outcome.encoded.take()) {
+                self.offset += encoded.len() as u64;
+            }
+        }
+    }
+}
+
+impl Machine for WriteMachine<'_> {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn codec(&self) -> &'static str {
+        self.chain.outermost()
+    }
+
+    fn next(&mut self) -> Result<Step> {
+        match self.state.clone() {
+            State::Start => self.start(),
+            State::Opened(size) => self.choose(size),
+            State::Open | State::Fetch(_) => {
+                Err(Error::invalid_argument("a write was not supplied with what it asked for"))
+            }
+            State::Ready(purpose) => self.ready(purpose),
+            State::Work(Job::Open) => self.opened_old(),
+            State::Work(Job::Inner(units)) => self.encoded(units),
+            State::Work(Job::Chunk | Job::Lay) => Ok(self.finish()),
+            State::Work(Job::Index) => Ok(self.commit(Commit::Finish, 0..0)),
+            State::Commit(commit, _) => Ok(Step::Commit(commit)),
+            State::Written(units) => Ok(self.next_group(units)),
+            State::Finished { present } => Ok(Step::Done { present }),
+        }
+    }
+
+    fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
+        if let Some(version) = &version {
+            self.precondition = Precondition::Unchanged(version.clone());
+        }
+        self.version = version;
+        self.state = State::Opened(size);
+    }
+
+    fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    fn supply(&mut self, pieces: Option<Vec<Piece>>, precondition: Precondition) {
+        self.precondition = precondition;
+        let purpose = match (&self.state, pieces) {
+            (State::Fetch(purpose), Some(pieces)) => {
+                self.existing = true;
+                self.stored.add(pieces);
+                *purpose
+            }
+            _ => {
+                self.existing = false;
+                Purpose::Whole
+            }
+        };
+        if purpose == Purpose::Data
+            && let Some(old) = self.shard.as_mut().and_then(|write| write.old.get_mut())
+        {
+            old.stored = self.stored.clone();
+        }
+        self.state = State::Ready(purpose);
+    }
+
+    fn run(&self, unit: usize, scratch: &mut Scratch) -> Result<()> {
+        match (&self.state, &self.shard) {
+            (State::Work(Job::Chunk), _) => {
+                let place = (&self.region, &self.valid[..]);
+                let existing = if self.existing { self.stored.all() } else { None };
+                let encoded = self.encode(&self.chain, existing, place, scratch)?;
+                // Each unit is run once, so the place is free.
+                let _ = self.outcome.set(encoded);
+                Ok(())
+            }
+            (_, Some(write)) => self.run_shard(write, unit, scratch),
+            _ => Err(Error::invalid_argument("a write has no work now")),
+        }
+    }
+
+    fn estimate(&self) -> u64 {
+        match &self.state {
+            State::Work(Job::Inner(units)) => self.chain.cost(self.weight(units.len())),
+            _ => 0,
+        }
+    }
+
+    fn parts(&self) -> Vec<Part<'_>> {
+        let Some(write) = &self.shard else {
+            let outcome = self.outcome.get().and_then(Option::as_ref);
+            return outcome.map(|encoded| Part::Bytes(encoded)).into_iter().collect();
+        };
+        if let (Some(stream), State::Commit(_, units)) = (&self.stream, &self.state) {
+            if let Some(index) = stream.index.get() {
+                return vec![Part::Bytes(index)];
+            }
+            let encoded = stream.order[units.clone()].iter();
+            return encoded
+                .filter_map(|&number| write.encoded(number))
+                .map(|encoded| Part::Bytes(encoded))
+                .collect();
+        }
+        let (Some(laid), Some(shard)) = (write.laid.get(), self.chain.any_shard()) else {
+            return Vec::new();
+        };
+        match &laid.sealed {
+            Some(sealed) => vec![Part::Bytes(sealed)],
+            None => write.parts(laid, shard),
+        }
+    }
+
+    fn offset(&self) -> u64 {
+        let Some(stream) = &self.stream else { return 0 };
+        let at_start = self
+            .chain
+            .any_shard()
+            .is_some_and(|shard| shard.index.location() == IndexLocation::Start);
+        if stream.index.get().is_some() && at_start { 0 } else { stream.offset }
+    }
+
+    fn changes(&self) -> Vec<(u64, &[u8])> {
+        let Some(write) = &self.shard else { return Vec::new() };
+        let change = |&(offset, number): &(u64, usize)| {
+            Some((offset, write.encoded(number).map(|encoded| &encoded[..])?))
+        };
+        self.changes.iter().filter_map(change).collect()
+    }
+
+    fn precondition(&self) -> Precondition {
+        self.precondition.clone()
+    }
+
+    fn committed(&mut self) {
+        let State::Commit(commit, units) = self.state.clone() else { return };
+        if let (Commit::Append, Some(stream), Some(write)) =
+            (commit, &mut self.stream, &mut self.shard)
+        {
+            stream.written(write, units.clone());
+            self.state = State::Written(units.end);
+            return;
+        }
+        self.state = State::Finished { present: commit != Commit::Delete };
+    }
+
+    fn restart(&mut self) {
+        self.state = State::Start;
+        self.existing = false;
+        self.stored = Stored::default();
+        self.precondition = Precondition::None;
+        self.version = None;
+        self.outcome = OnceLock::new();
+        self.changes.clear();
+        let streamed = self.stream.take().is_some();
+        if let Some(write) = &mut self.shard {
+            write.old = OnceLock::new();
+            write.laid = OnceLock::new();
+            for outcome in &mut write.outcomes {
+                let known = outcome.get();
+                if known.is_some_and(|outcome| streamed || !outcome.independent) {
+                    *outcome = OnceLock::new();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Writing: what a request wants stored, and the machine that writes one stored object.
+
+mod encode;
+mod machine;
+mod shard;
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+pub use machine::WriteMachine;
+
+use super::{Layout, variable};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::selection::{Resolved, Tiling};
+use crate::shard::WriteOrder;
+
+/// How a request writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Whether chunks and inner chunks that hold nothing but fill value are stored.
+    pub write_empty_chunks: bool,
+    /// The order of inner chunks in shards.
+    pub order: WriteOrder,
+    /// Whether a single value that fills many chunks is encoded once.
+    pub scalar_memo: bool,
+    /// Whether of a shard that is changed in part only what is needed is fetched, and the store
+    /// carries the rest over.
+    pub partial_writes: bool,
+    /// Whether large shards are written piece by piece as they are encoded.
+    pub streaming: bool,
+    /// Whether inner chunks of fixed size are changed in place where that is possible. Faster, but
+    /// not safe: readers at the same time may see a mixture, and so may everybody after a crash.
+    pub in_place: bool,
+    /// What the request may take.
+    pub limits: Limits,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self {
+            write_empty_chunks: false,
+            order: WriteOrder::default(),
+            scalar_memo: true,
+            partial_writes: true,
+            streaming: true,
+            in_place: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The caller's values: native elements in C order of the selection's result, or one for all.
+#[derive(Debug)]
+pub struct Values<'a> {
+    bytes: Cow<'a, [u8]>,
+    strides: Vec<i64>,
+    /// What slots point into, for elements of variable size.
+    heap: Cow<'a, [u8]>,
+    /// Chunks that one value fills, once encoded; `None` if there is more than one value.
+    memo: Option<Memo>,
+}
+
+/// Chunks filled with one value, by how much of them lies inside the array. `None` inside for those
+/// that need not be stored.
+#[derive(Debug, Default)]
+struct Memo {
+    whole: OnceLock<Option<Bytes>>,
+    edges: Mutex<Vec<(Vec<u64>, Option<Bytes>)>>,
+}
+
+impl Memo {
+    /// The chunk of which `valid` is inside the array, and whether it was known; encoded by
+    /// `encode` if not.
+    fn get(
+        &self,
+        shape: &[u64],
+        valid: &[u64],
+        encode: impl FnOnce() -> Result<Option<Bytes>>,
+    ) -> Result<(Option<Bytes>, bool)> {
+        if shape == valid {
+            if let Some(known) = self.whole.get() {
+                return Ok((known.clone(), true));
+            }
+            let encoded = encode()?;
+            // Another thread may have been quicker, with the same bytes.
+            let _ = self.whole.set(encoded.clone());
+            return Ok((encoded, false));
+        }
+        let lock = || self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().iter().find(|(known, _)| known == valid).map(|(_, bytes)| bytes.clone());
+        if let Some(known) = known {
+            return Ok((known, true));
+        }
+        let encoded = encode()?;
+        lock().push((valid.to_vec(), encoded.clone()));
+        Ok((encoded, false))
+    }
+}
+
+/// What a write has to do: one machine for each stored object of the selection.
+#[derive(Debug)]
+pub struct WritePlan {
+    layout: Layout,
+    resolved: Arc<Resolved>,
+    tiling: Tiling,
+    options: Arc<WriteOptions>,
+}
+
+impl WritePlan {
+    /// Plans the writing of `resolved`.
+    ///
+    /// # Errors
+    /// `Limit` if the selection touches more objects than one request may.
+    pub fn new(layout: Layout, resolved: Resolved, options: WriteOptions) -> Result<Self> {
+        let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
+        Ok(Self { layout, resolved: Arc::new(resolved), tiling, options: Arc::new(options) })
+    }
+
+    /// How many stored objects the selection touches.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.tiling.len()
+    }
+
+    /// About how many nanoseconds one thread takes for all of it.
+    #[must_use]
+    pub fn estimate(&self) -> u64 {
+        self.layout.estimate(self.objects() as u64, self.resolved.elements())
+    }
+
+    /// The options of the request.
+    #[must_use]
+    pub fn options(&self) -> &WriteOptions {
+        &self.options
+    }
+
+    /// The values to write: one element for all, or as many as the selection has. Elements of
+    /// variable size are slots that point into `heap`, see [`crate::codec::Elements`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` for any other number of bytes, or a slot that points outside the heap.
+    pub fn values<'a>(
+        &self,
+        bytes: impl Into<Cow<'a, [u8]>>,
+        heap: impl Into<Cow<'a, [u8]>>,
+    ) -> Result<Values<'a>> {
+        let (mut bytes, heap, element) = (bytes.into(), heap.into(), self.layout.chain.element);
+        let elements = self.resolved.elements();
+        let mut strides = self.resolved.strides.clone();
+        if bytes.len() as u64 != elements.saturating_mul(element as u64) {
+            if bytes.len() != element {
+                return Err(Error::invalid_argument(format!(
+                    "{} bytes of values for {elements} elements of {element} bytes",
+                    bytes.len()
+                )));
+            }
+            strides.fill(0);
+        }
+        if self.layout.chain.is_variable() {
+            bytes = Cow::Owned(variable::mark_values(&bytes, &heap)?);
+        }
+        let scalar = bytes.len() == element && self.options.scalar_memo;
+        Ok(Values { bytes, strides, heap, memo: scalar.then(Memo::default) })
+    }
+}

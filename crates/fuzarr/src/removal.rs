@@ -1,0 +1,75 @@
+//! Deleting nodes with their chunks, and nothing else that may lie beside them.
+
+use crate::error::{Error, Result};
+use crate::grid::{ChunkKeyEncoding, RegularGrid};
+use crate::hierarchy;
+use crate::inspect::{self, StoredObject};
+use crate::metadata::{ArrayMetadata, Node};
+use crate::store::{Precondition, Store, join};
+use crate::v2;
+
+/// The stored chunks of an array, which fuzarr need not be able to read.
+///
+/// # Errors
+/// `Unsupported` or `InvalidMetadata` if it is not known how the array is cut or its chunks are
+/// named; `Io` if the store cannot be listed.
+pub fn chunks(
+    store: &dyn Store,
+    path: &str,
+    metadata: &ArrayMetadata,
+) -> Result<Vec<StoredObject>> {
+    let grid = RegularGrid::from_extension(&metadata.chunk_grid, &metadata.shape)?;
+    let keys = ChunkKeyEncoding::from_extension(&metadata.chunk_key_encoding)?;
+    inspect::stored_objects(store, path, keys, &grid.chunks_per_dimension(&metadata.shape))
+}
+
+/// Deletes a node, all nodes below it and their chunks. Each document goes before its chunks:
+/// whatever happens on the way, no array that has lost chunks looks whole.
+///
+/// # Errors
+/// Those of [`chunks`], for any array; `InvalidMetadata` for a broken document below; `Io`.
+pub fn delete_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
+    match node {
+        Node::Array(metadata) => {
+            let chunks = chunks(store, path, metadata)?;
+            delete_documents(store, path)?;
+            delete(store, &chunks)
+        }
+        Node::Group(_) => {
+            delete_below(store, path)?;
+            delete_documents(store, path)
+        }
+    }
+}
+
+/// Deletes all nodes below `path` and their chunks.
+///
+/// # Errors
+/// As [`delete_node`].
+pub fn delete_below(store: &dyn Store, path: &str) -> Result<()> {
+    for (name, child) in hierarchy::children(store, path)? {
+        let path = join(path, &name);
+        let child = child.map_err(|error: Error| error.with("node", format!("/{path}")))?;
+        delete_node(store, &path, &child)?;
+    }
+    Ok(())
+}
+
+/// Deletes the documents of a node of either format.
+fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
+    let documents = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES, v2::CONSOLIDATED, hierarchy::DOCUMENT];
+    for key in documents.map(|name| join(path, name)) {
+        if store.open(&key).now()?.is_some() {
+            store.delete(&key, Precondition::None).now()?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes stored objects.
+///
+/// # Errors
+/// `Io`.
+pub fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
+    objects.iter().try_for_each(|object| store.delete(&object.key, Precondition::None).now())
+}

@@ -1,0 +1,103 @@
+//! The elements of a part, on their way from one array to the other: the one place of a copy that
+//! knows what an element is.
+
+use super::schedule::Part;
+use crate::array::Array;
+use crate::buffer::{addressable, zeroed};
+use crate::codec;
+use crate::copy;
+use crate::dtype::ElementLayout;
+use crate::error::{Error, Result};
+use crate::plan::{ReadOptions, WriteOptions};
+use crate::selection::{Selection, Term};
+
+/// The elements of one part, in memory that is used again for the next.
+#[derive(Debug, Default)]
+pub(super) struct Elements {
+    memory: Vec<u8>,
+    length: usize,
+    /// Elements of variable size; the others are in `memory`.
+    variable: Option<codec::Elements>,
+}
+
+impl Elements {
+    /// Reads the part of `array`.
+    ///
+    /// # Errors
+    /// Those of [`Array::read_into`].
+    pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
+        let selection = selection(part)?;
+        if array.data_type().layout() == ElementLayout::Variable {
+            self.variable = None;
+            let read = array.read_with(&selection, options)?;
+            self.variable = Some(codec::Elements { slots: read.bytes, heap: read.heap });
+            return Ok(());
+        }
+        let count = part.shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
+        let size = count.and_then(|count| count.checked_mul(array.element_size() as u64));
+        let size = size.ok_or_else(|| Error::limit("a part has too many bytes"))?;
+        self.length = addressable(size)?;
+        if self.memory.len() < self.length {
+            // Given back first: never both the old and the new.
+            self.memory = Vec::new();
+            self.memory = zeroed(size)?;
+        }
+        array.read_into(&selection, &mut self.memory[..self.length], options)
+    }
+
+    /// Writes them as the part of `array`.
+    ///
+    /// # Errors
+    /// Those of [`Array::write`].
+    pub(super) fn write(&self, array: &Array, part: &Part, options: &WriteOptions) -> Result<()> {
+        match &self.variable {
+            Some(elements) => array.write_elements(&selection(part)?, elements, options),
+            None => array.write(&selection(part)?, self.bytes(), options),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+
+    /// Whether all are the fill value of `array`, by bits.
+    pub(super) fn are_filled(&self, array: &Array) -> bool {
+        let fill = &array.layout().chain.spec.fill;
+        match &self.variable {
+            Some(elements) => {
+                elements.variable().all(|element| element.is_ok_and(|element| element == fill))
+            }
+            None => copy::is_filled(self.bytes(), fill),
+        }
+    }
+
+    /// The number of the first element of `size` bytes that differs, by bits.
+    pub(super) fn first_difference(&self, other: &Self, size: usize) -> Option<u64> {
+        if let (Some(ours), Some(theirs)) = (&self.variable, &other.variable) {
+            let differs = |(ours, theirs): (Result<&[u8]>, Result<&[u8]>)| match (ours, theirs) {
+                (Ok(ours), Ok(theirs)) => ours != theirs,
+                _ => true,
+            };
+            let place = ours.variable().zip(theirs.variable()).position(differs);
+            return place.map(|place| place as u64);
+        }
+        let (ours, theirs) = (self.bytes(), other.bytes());
+        if ours == theirs {
+            return None;
+        }
+        let same = ours.iter().zip(theirs).take_while(|(one, other)| one == other).count();
+        Some((same / size.max(1)) as u64)
+    }
+}
+
+fn selection(part: &Part) -> Result<Selection> {
+    let position = |at: u64| {
+        i64::try_from(at).map_err(|_| Error::limit("a position beyond 2^63 cannot be asked for"))
+    };
+    let term = |(&start, &length): (&u64, &u64)| {
+        let stop = Some(position(start.saturating_add(length))?);
+        Ok(Term::Slice { start: Some(position(start)?), stop, step: None })
+    };
+    let terms: Result<Vec<_>> = part.start.iter().zip(&part.shape).map(term).collect();
+    Ok(Selection::Orthogonal(terms?))
+}

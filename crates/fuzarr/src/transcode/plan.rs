@@ -1,0 +1,225 @@
+//! Planning a copy: which nodes there are, what becomes of each, and whether that can be done.
+//! Nothing is written.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::memory::{Reading, Writing, elements, with_margin};
+use super::record::{self, Fingerprint};
+use super::schedule::{Geometry, Schedule};
+use super::{Node as Place, Options, Relayout};
+use crate::array::Array;
+use crate::codec::Registry;
+use crate::error::{Error, Result, ResultExt as _};
+use crate::hierarchy;
+use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
+use crate::plan::ReadOptions;
+use crate::store::{Store, join};
+
+/// A copy of an array, or of a group and everything below it, into another place and layout.
+///
+/// Attributes, dimension names, fill values and types are kept, and so is what stands in metadata
+/// that fuzarr does not know but may skip. Files beside nodes that are not Zarr's are not copied.
+/// Groups with consolidated metadata get new consolidated metadata.
+#[derive(Debug)]
+pub struct Transcode {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) path: NodePath,
+    /// The version of the format of the destination.
+    pub(super) format: Format,
+    /// Groups of which consolidated metadata is written, the innermost last.
+    pub(super) consolidated: Vec<NodePath>,
+    /// The documents to write, each group before what is in it.
+    pub(super) nodes: Vec<(NodePath, Node)>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) options: Options,
+    pub(super) fingerprint: Fingerprint,
+    /// What tells the files of the source's documents from all others, where they are files.
+    pub(super) files: HashSet<String>,
+}
+
+/// The copying of one array.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) source: Array,
+    pub(super) destination: Array,
+    pub(super) schedule: Schedule,
+    /// How the source is read.
+    pub(super) read: ReadOptions,
+}
+
+/// A node of the source: its path relative to what is copied, its document, and what tells the
+/// document from those of other nodes.
+pub(super) struct Found {
+    path: NodePath,
+    node: Node,
+    version: String,
+    is_file: bool,
+}
+
+impl Transcode {
+    /// Plans the copy of what is at `source`. `relayout` is asked for each array what is to change;
+    /// it has to fit each.
+    ///
+    /// # Errors
+    /// `NotFound` if there is nothing at the source; those of [`Relayout::apply`] and of opening an
+    /// array, naming the array; `Limit` if the budget has no room for an object of the destination
+    /// and what it is made of, saying how much is needed; `InvalidArgument` if one place is inside
+    /// the other.
+    pub fn plan(
+        source: Place,
+        destination: Place,
+        relayout: impl Fn(&ArrayMetadata) -> Result<Relayout>,
+        options: Options,
+    ) -> Result<Self> {
+        let (from, path) = (NodePath::parse(&source.path)?, NodePath::parse(&destination.path)?);
+        check_apart(&source, &from, &destination, &path)?;
+        let mut found = Vec::new();
+        walk(&*source.store, &from, &NodePath::root(), &mut found)?;
+        let format = options.format.or(found.first().map(|found| found.node.format()));
+        let mut copy = Self {
+            store: destination.store,
+            path,
+            format: format.unwrap_or_default(),
+            consolidated: Vec::new(),
+            nodes: Vec::new(),
+            jobs: Vec::new(),
+            options,
+            fingerprint: Fingerprint::of(std::iter::empty()),
+            files: HashSet::new(),
+        };
+        for Found { path, node, .. } in &found {
+            let copied = match node {
+                Node::Array(metadata) => {
+                    let from = from.join(path.as_str())?;
+                    let job = copy
+                        .job((&source.store, &from), path, metadata, &relayout)
+                        .context("array", || format!("/{from}"))?;
+                    let node = Node::Array(Box::new(job.destination.metadata().clone()));
+                    copy.jobs.push(job);
+                    node
+                }
+                Node::Group(group) => {
+                    let from = from.join(path.as_str())?;
+                    let named = hierarchy::read_consolidated(&*source.store, from.as_str(), group)?;
+                    // Groups inside one that names everything below have empty ones in v3.
+                    if named.is_some_and(|named| !named.is_empty() || path.is_root()) {
+                        copy.consolidated.push(path.clone());
+                    }
+                    let format = copy.format;
+                    Node::Group(GroupMetadata { format, consolidated: None, ..group.clone() })
+                }
+            };
+            copy.nodes.push((path.clone(), copied));
+        }
+        let documents = copy.nodes.iter().map(|(_, node)| node.to_bytes());
+        let described: Vec<Vec<u8>> = found
+            .iter()
+            .zip(documents)
+            .flat_map(|(Found { path, node, version, .. }, document)| {
+                let path = path.as_str().as_bytes().to_vec();
+                [path, node.to_bytes(), version.clone().into_bytes(), document]
+            })
+            .collect();
+        copy.files = files(&found);
+        copy.fingerprint = Fingerprint::of(described.iter().map(Vec::as_slice));
+        Ok(copy)
+    }
+
+    /// The copying of the array at `path` relative to what is copied.
+    fn job(
+        &self,
+        (store, from): (&Arc<dyn Store>, &NodePath),
+        path: &NodePath,
+        metadata: &ArrayMetadata,
+        relayout: &dyn Fn(&ArrayMetadata) -> Result<Relayout>,
+    ) -> Result<Job> {
+        let registry = Registry::default();
+        let copied = relayout(metadata)?.apply(metadata, self.format)?;
+        let source = Array::new(Arc::clone(store), from.as_str(), metadata.clone(), &registry)?;
+        let path = self.path.join(path.as_str())?;
+        let destination = Array::new(Arc::clone(&self.store), path.as_str(), copied, &registry)?;
+        let (reading, writing) = (Reading::of(&source), Writing::of(&destination));
+        let geometry = Geometry {
+            shape: source.shape(),
+            source_chunk: reading.chunk(),
+            object: destination.chunk_shape(),
+            element: source.element_size() as u64,
+        };
+        let schedule = Schedule::new(geometry, self.options.memory, |part| {
+            let parts = [elements(geometry, part), reading.need(part), writing.need(part)];
+            with_margin(parts.into_iter().fold(0, u64::saturating_add))
+        })?;
+        let read = self.options.reading(reading.chunk_size());
+        Ok(Job { source, destination, schedule, read })
+    }
+
+    /// Bytes of the elements of all arrays.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.jobs.iter().map(Job::bytes).fold(0, u64::saturating_add)
+    }
+
+    /// How many arrays there are.
+    #[must_use]
+    pub fn arrays(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// The key of the record.
+    pub(super) fn record_key(&self) -> String {
+        self.path.key(record::NAME)
+    }
+}
+
+impl Job {
+    /// Bytes of the array's elements.
+    pub(super) fn bytes(&self) -> u64 {
+        let element = self.source.element_size() as u64;
+        self.source.shape().iter().copied().fold(element, u64::saturating_mul)
+    }
+}
+
+/// Collects the node at `path` below `root` and all below it.
+pub(super) fn walk(
+    store: &dyn Store,
+    root: &NodePath,
+    path: &NodePath,
+    found: &mut Vec<Found>,
+) -> Result<()> {
+    let from = root.join(path.as_str())?;
+    let missing =
+        || Error::not_found("there is no array or group").with("path", format!("/{from}"));
+    let node = hierarchy::read_node(store, from.as_str())?.ok_or_else(missing)?;
+    let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
+    let document = store.open(&key).now()?;
+    let version = document.as_ref().and_then(|document| document.version());
+    let (version, is_group) = (format!("{version:?}"), matches!(node, Node::Group(_)));
+    let is_file = document.is_some_and(|document| document.file().is_some());
+    found.push(Found { path: path.clone(), node, version, is_file });
+    if is_group {
+        for (name, child) in hierarchy::children(store, from.as_str())? {
+            child.context("node", || format!("/{}", join(from.as_str(), &name)))?;
+            walk(store, root, &path.join(&name)?, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// What tells documents that are files from all other files.
+pub(super) fn files(found: &[Found]) -> HashSet<String> {
+    found.iter().filter(|found| found.is_file).map(|found| found.version.clone()).collect()
+}
+
+/// Checks that neither place is inside the other. Different stores are taken to be apart.
+fn check_apart(source: &Place, from: &NodePath, destination: &Place, to: &NodePath) -> Result<()> {
+    let inside = |one: &NodePath, other: &NodePath| {
+        one == other || one.as_str().starts_with(&other.prefix())
+    };
+    if Arc::ptr_eq(&source.store, &destination.store) && (inside(from, to) || inside(to, from)) {
+        return Err(Error::invalid_argument("one of source and destination is inside the other")
+            .with("source", format!("/{from}"))
+            .with("destination", format!("/{to}")));
+    }
+    Ok(())
+}

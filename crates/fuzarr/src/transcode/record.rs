@@ -1,0 +1,254 @@
+//! The record of what an unfinished copy has written, so that it can go on after a kill.
+//!
+//! One object, `.fuzarr-copy`, below the destination: a line that names the copy, then a line for
+//! each finished object. It is no chunk and no node, so no listing shows it. It is replaced as a
+//! whole, seldom enough to cost little; what was finished since is copied again.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result, ResultExt as _};
+use crate::store::{Object, Precondition, Span, Store, put_bytes};
+
+/// The name of the record.
+pub(super) const NAME: &str = ".fuzarr-copy";
+
+/// The first word of a record, with the version of its form.
+const TITLE: &str = "fuzarr-copy-1";
+
+/// The largest record that is read.
+const LARGEST: u64 = 16 << 30;
+
+/// The share of time that writing the record may take: one part of so many.
+const SHARE: u32 = 20;
+
+/// What tells a copy from another: both metadata documents of every array, and the version of the
+/// source's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// The fingerprint of all parts of a description. It may differ between builds of fuzarr; an
+    /// unfinished copy then has to start anew.
+    pub(super) fn of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        parts.for_each(|part| part.hash(&mut hasher));
+        Self(hasher.finish())
+    }
+}
+
+/// Which stored object: the array's number in the copy, and its place in the array's grid.
+pub(super) type Place<'a> = (usize, &'a [u64]);
+
+/// What an object was when it was finished: its size and version, or that there was none.
+pub(super) fn stamp(object: Option<&dyn Object>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match object {
+        None => hasher.write_u8(0),
+        Some(object) => {
+            object.size().hash(&mut hasher);
+            format!("{:?}", object.version()).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// The record of a running copy.
+#[derive(Debug)]
+pub(super) struct Record {
+    key: String,
+    text: String,
+    /// What an earlier run finished, by array and chunk.
+    finished: HashMap<(usize, Vec<u64>), u64>,
+    written: Instant,
+    /// The least time from one writing to the next.
+    interval: Duration,
+    changed: bool,
+    resumed: bool,
+}
+
+impl Record {
+    /// The record at `key` of the copy with this fingerprint, if there is one.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it is of another copy; `Io`.
+    pub(super) fn find(
+        store: &dyn Store,
+        key: &str,
+        fingerprint: Fingerprint,
+        interval: Duration,
+    ) -> Result<Option<Self>> {
+        let Some(object) = store.open(key).now()? else { return Ok(None) };
+        let piece = object.read(Span::Whole(LARGEST), Vec::new()).now().context("key", || key)?;
+        let Some(piece) = piece else { return Ok(None) };
+        let text = std::str::from_utf8(piece.bytes.as_slice()).unwrap_or_default();
+        let Some(lines) = text.strip_prefix(&title(fingerprint)) else {
+            return Err(Error::already_exists(
+                "here is an unfinished copy of something else, or into another layout; finish it \
+                 or delete it (--overwrite)",
+            )
+            .with("key", key));
+        };
+        let finished = lines.lines().filter_map(parse).collect();
+        let text = text.to_owned();
+        Ok(Some(Self { finished, text, resumed: true, ..Self::new(key, fingerprint, interval) }))
+    }
+
+    /// A record in which nothing is finished.
+    pub(super) fn new(key: &str, fingerprint: Fingerprint, interval: Duration) -> Self {
+        Self {
+            key: key.to_owned(),
+            text: title(fingerprint),
+            finished: HashMap::new(),
+            written: Instant::now(),
+            interval,
+            changed: true,
+            resumed: false,
+        }
+    }
+
+    /// What an earlier run noted of an object.
+    pub(super) fn stamp_of(&self, (array, chunk): Place<'_>) -> Option<u64> {
+        if self.finished.is_empty() {
+            return None;
+        }
+        self.finished.get(&(array, chunk.to_vec())).copied()
+    }
+
+    /// Whether an earlier run may have left objects.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Notes that an object is finished.
+    pub(super) fn note(&mut self, (array, chunk): Place<'_>, stamp: u64) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{stamp:x} {array}");
+        for at in chunk {
+            let _ = write!(self.text, " {at}");
+        }
+        self.text.push('\n');
+        self.changed = true;
+    }
+
+    /// Writes the record if it is time to.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn keep(&mut self, store: &dyn Store) -> Result<()> {
+        if self.written.elapsed() < self.interval { Ok(()) } else { self.write(store) }
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn write(&mut self, store: &dyn Store) -> Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        put_bytes(store, &self.key, self.text.as_bytes(), Precondition::None)?;
+        self.written = Instant::now();
+        self.interval = self.interval.max(begun.elapsed().saturating_mul(SHARE));
+        self.changed = false;
+        Ok(())
+    }
+
+    /// Deletes the record: the copy is complete.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn delete(self, store: &dyn Store) -> Result<()> {
+        store.delete(&self.key, Precondition::None).now()
+    }
+}
+
+fn title(Fingerprint(fingerprint): Fingerprint) -> String {
+    format!("{TITLE} {fingerprint:016x}\n")
+}
+
+/// Reads the line of a finished object. One that is malformed finishes nothing.
+fn parse(line: &str) -> Option<((usize, Vec<u64>), u64)> {
+    let mut words = line.split(' ');
+    let stamp = u64::from_str_radix(words.next()?, 16).ok()?;
+    let array = words.next()?.parse().ok()?;
+    let chunk = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+    Some(((array, chunk), stamp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::store::MemoryStore;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn fingerprint(text: &str) -> Fingerprint {
+        Fingerprint::of([text.as_bytes()].into_iter())
+    }
+
+    #[test]
+    fn what_was_noted_is_found() {
+        let store = MemoryStore::new();
+        assert!(Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().is_none());
+        let mut record = Record::new("x/record", fingerprint("a"), NOW);
+        record.note((0, &[3, 4]), 7);
+        record.note((2, &[]), u64::MAX);
+        record.keep(&store).unwrap();
+        let mut found = Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().unwrap();
+        assert_eq!(found.stamp_of((0, &[3, 4])), Some(7));
+        assert_eq!(found.stamp_of((2, &[])), Some(u64::MAX));
+        assert_eq!(found.stamp_of((1, &[3, 4])), None);
+        found.note((1, &[0]), 1);
+        found.write(&store).unwrap();
+        let found = Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().unwrap();
+        assert_eq!((found.stamp_of((1, &[0])), found.stamp_of((0, &[3, 4]))), (Some(1), Some(7)));
+        found.delete(&store).unwrap();
+        assert!(store.snapshot().is_empty());
+    }
+
+    #[test]
+    fn the_last_note_of_an_object_counts() {
+        let store = MemoryStore::new();
+        let mut record = Record::new("record", fingerprint("a"), NOW);
+        record.note((0, &[1]), 1);
+        record.note((0, &[1]), 2);
+        record.write(&store).unwrap();
+        let found = Record::find(&store, "record", fingerprint("a"), NOW).unwrap().unwrap();
+        assert_eq!(found.stamp_of((0, &[1])), Some(2));
+    }
+
+    #[test]
+    fn the_record_of_another_copy_is_refused() {
+        let store = MemoryStore::new();
+        Record::new("record", fingerprint("a"), NOW).write(&store).unwrap();
+        let error = Record::find(&store, "record", fingerprint("b"), NOW).unwrap_err();
+        assert_eq!(error.kind(), Kind::AlreadyExists);
+        assert!(error.message().contains("--overwrite"));
+        put_bytes(&store, "record", &[0xff; 99], Precondition::None).unwrap();
+        assert!(Record::find(&store, "record", fingerprint("a"), NOW).is_err());
+    }
+
+    #[test]
+    fn malformed_lines_finish_nothing() {
+        for line in ["", "7", "x 0", "7 x", "7 0 x", "7 0 -1", "7 0 1 "] {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+        assert_eq!(parse("ff 0"), Some(((0, vec![]), 255)));
+    }
+
+    #[test]
+    fn the_record_is_written_seldom() {
+        let store = MemoryStore::new();
+        let mut record = Record::new("record", fingerprint("a"), Duration::from_secs(3600));
+        record.note((0, &[1]), 1);
+        record.keep(&store).unwrap();
+        assert!(store.snapshot().is_empty());
+        record.write(&store).unwrap();
+        assert_eq!(store.snapshot().len(), 1);
+    }
+}

@@ -1,0 +1,303 @@
+//! Making a copy: parts read, written and recorded, and the documents around them.
+//!
+//! The document of an array is written after its chunks, that of the whole copy last: until then
+//! there is nothing at the destination that could be taken for the source.
+
+use super::Progress;
+use super::elements::Elements;
+use super::plan::{Job, Transcode, files, walk};
+use super::record::{self, Record};
+use super::schedule::{Part, positions};
+use crate::array::Array;
+use crate::error::{Error, Kind, Result, ResultExt as _};
+use crate::hierarchy;
+use crate::inspect::{self, StoredObject};
+use crate::metadata::{GroupMetadata, Node, NodePath};
+use crate::removal;
+use crate::store::Precondition;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Arrays that were copied.
+    pub arrays: u64,
+    /// Objects (chunks or shards) that this run stored.
+    pub objects: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Objects that an earlier run had finished.
+    pub kept_objects: u64,
+    /// Bytes of the elements that this run copied.
+    pub bytes: u64,
+}
+
+impl Transcode {
+    /// Makes the copy. `progress` is told how far it is after every part; its error stops the copy,
+    /// which can be taken up again.
+    ///
+    /// Parts are read and written one after the other. Chunks that hold nothing but fill value are
+    /// not stored, unless the options ask otherwise. What is finished is recorded in a hidden
+    /// object at the destination, which is deleted at the end: after an error or a kill, the same
+    /// plan run again keeps finished objects that are still as they were.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
+    /// destination and the options do not say to overwrite; those of [`Array::read_into`] and
+    /// [`Array::write`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
+    ///
+    /// [`Array::read_into`]: crate::Array::read_into
+    /// [`Array::write`]: crate::Array::write
+    pub fn run(&self, progress: impl FnMut(&Progress<'_>) -> Result<()>) -> Result<Report> {
+        let record = self.start()?;
+        let mut run = Run {
+            copy: self,
+            record,
+            elements: Elements::default(),
+            report: Report::default(),
+            done: 0,
+            kept: 0,
+            total: self.bytes(),
+            progress,
+        };
+        if let Err(error) = run.all() {
+            // What is lost of the record is only copied again.
+            let _ = run.record.write(&*self.store);
+            return Err(error);
+        }
+        run.record.delete(&*self.store)?;
+        Ok(run.report)
+    }
+
+    /// Makes sure that the destination is free, and begins or finds the record.
+    fn start(&self) -> Result<Record> {
+        let (store, path) = (&*self.store, self.path.as_str());
+        let (key, interval) = (self.record_key(), self.options.checkpoint);
+        hierarchy::check_place(store, path, self.format)?;
+        if self.options.overwrite {
+            self.clear()?;
+        } else if let Some(record) = Record::find(store, &key, self.fingerprint, interval)? {
+            return Ok(record);
+        }
+        self.check_free()?;
+        // A group to be in, so that the copy is found again as a part of the same store.
+        if let Some(parent) = self.path.parent()
+            && hierarchy::read_node(store, parent.as_str())?.is_none()
+        {
+            let group = GroupMetadata { format: self.format, ..GroupMetadata::default() };
+            self.put(&parent, &Node::Group(group), true)?;
+        }
+        let mut record = Record::new(&key, self.fingerprint, interval);
+        record.write(store)?;
+        Ok(record)
+    }
+
+    /// Deletes what is at the destination. The record of an unfinished copy goes last.
+    fn clear(&self) -> Result<()> {
+        let (store, path) = (&*self.store, self.path.as_str());
+        match hierarchy::read_node(store, path)? {
+            Some(node) => {
+                self.check_distinct()?;
+                removal::delete_node(store, path, &node)?;
+            }
+            None => removal::delete_below(store, path)?,
+        }
+        for job in &self.jobs {
+            removal::delete(store, &left_over(&job.destination)?)?;
+        }
+        store.delete(&self.record_key(), Precondition::None).now()
+    }
+
+    /// Checks that the source is not among what is about to be deleted: stores that differ may still
+    /// be of the same folder.
+    fn check_distinct(&self) -> Result<()> {
+        let mut found = Vec::new();
+        walk(&*self.store, &self.path, &NodePath::root(), &mut found)?;
+        if files(&found).is_disjoint(&self.files) {
+            return Ok(());
+        }
+        Err(Error::invalid_argument("the source is at the destination, which was to be deleted")
+            .with("destination", format!("/{}", self.path)))
+    }
+
+    /// Checks that nothing is where nodes and their chunks will be.
+    fn check_free(&self) -> Result<()> {
+        for (path, _) in &self.nodes {
+            let path = self.path.join(path.as_str())?;
+            if hierarchy::read_node(&*self.store, path.as_str())?.is_some() {
+                return Err(Error::already_exists(
+                    "there is an array or group already; --overwrite deletes it and all below it",
+                )
+                .with("path", format!("/{path}")));
+            }
+        }
+        for job in &self.jobs {
+            if let Some(object) = left_over(&job.destination)?.first() {
+                return Err(Error::already_exists(
+                    "here lie chunks of an array that is no more; --overwrite deletes them",
+                )
+                .with("key", &object.key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a node's document, which may be there already. With `above`, groups above it are made
+    /// and their consolidated metadata, which does not name the node, is dropped.
+    fn put(&self, path: &NodePath, node: &Node, above: bool) -> Result<()> {
+        let written = if above {
+            hierarchy::create_node(&*self.store, path.as_str(), node)
+        } else {
+            hierarchy::put_node(&*self.store, path, node)
+        };
+        match written {
+            Err(error) if error.kind() == Kind::AlreadyExists => {
+                match hierarchy::read_node(&*self.store, path.as_str())? {
+                    Some(present) if present == *node => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+/// A copy in progress.
+struct Run<'a, P> {
+    copy: &'a Transcode,
+    record: Record,
+    elements: Elements,
+    report: Report,
+    done: u64,
+    kept: u64,
+    total: u64,
+    progress: P,
+}
+
+impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
+    fn all(&mut self) -> Result<()> {
+        let copy = self.copy;
+        let mut jobs = copy.jobs.iter().enumerate();
+        for (path, node) in &copy.nodes {
+            if matches!(node, Node::Array(_))
+                && let Some((number, job)) = jobs.next()
+            {
+                self.array(number, job).context("array", || format!("/{}", job.source.path()))?;
+                self.report.arrays += 1;
+            }
+            if !path.is_root() {
+                copy.put(&copy.path.join(path.as_str())?, node, false)?;
+            }
+        }
+        match copy.nodes.first() {
+            Some((_, node)) => copy.put(&copy.path, node, true)?,
+            None => return Ok(()),
+        }
+        // What is consolidated inside goes first: it is a part of what is outside.
+        for group in copy.consolidated.iter().rev() {
+            hierarchy::consolidate(&*copy.store, copy.path.join(group.as_str())?.as_str())?;
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, number: usize, job: &Job) -> Result<()> {
+        let options = &self.copy.options;
+        let size = |part: &Part| {
+            part.shape.iter().copied().fold(job.source.element_size() as u64, u64::saturating_mul)
+        };
+        for whole in job.schedule.parts() {
+            let part = self.unfinished(number, job, &whole)?;
+            if let Some(part) = &part {
+                let read = self.elements.read(&job.source, part, &job.read);
+                read.context("side", || "source")?;
+                // Where nothing was before, nothing has to be deleted.
+                let skipped = !self.record.is_resumed()
+                    && !options.write.write_empty_chunks
+                    && self.elements.are_filled(&job.destination);
+                if !skipped {
+                    self.elements.write(&job.destination, part, &options.write)?;
+                    self.note(number, job, part)?;
+                }
+            }
+            let copied = part.as_ref().map_or(0, size);
+            self.report.bytes = self.report.bytes.saturating_add(copied);
+            self.done = self.done.saturating_add(size(&whole));
+            self.kept = self.kept.saturating_add(size(&whole).saturating_sub(copied));
+            self.record.keep(&*self.copy.store)?;
+            (self.progress)(&Progress {
+                array: job.destination.path(),
+                done: self.done,
+                kept: self.kept,
+                total: self.total,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The box around the objects of a part that no earlier run finished.
+    fn unfinished(&mut self, number: usize, job: &Job, part: &Part) -> Result<Option<Part>> {
+        if !self.record.is_resumed() {
+            return Ok(Some(part.clone()));
+        }
+        let (mut low, mut high) = (part.shape.clone(), vec![0; part.shape.len()]);
+        let mut found = false;
+        let mut key = String::new();
+        let extents = job.destination.chunk_shape();
+        for chunk in objects(job, part) {
+            if let Some(known) = self.record.stamp_of((number, &chunk)) {
+                let layout = job.destination.layout();
+                layout.keys.write_key(&layout.prefix, &chunk, &mut key);
+                let object = self.copy.store.open(&key).now()?;
+                if object.is_some() && record::stamp(object.as_deref()) == known {
+                    self.report.kept_objects += 1;
+                    continue;
+                }
+            }
+            found = true;
+            for (dimension, at) in chunk.iter().enumerate() {
+                let start = at * extents[dimension] - part.start[dimension];
+                let end = start.saturating_add(extents[dimension]).min(part.shape[dimension]);
+                low[dimension] = low[dimension].min(start);
+                high[dimension] = high[dimension].max(end);
+            }
+        }
+        if !found {
+            return Ok(None);
+        }
+        Ok(Some(Part {
+            start: part.start.iter().zip(&low).map(|(start, low)| start + low).collect(),
+            shape: low.iter().zip(&high).map(|(low, high)| high - low).collect(),
+        }))
+    }
+
+    /// Records the objects of a part that are stored.
+    fn note(&mut self, number: usize, job: &Job, part: &Part) -> Result<()> {
+        let layout = job.destination.layout();
+        let mut key = String::new();
+        for chunk in objects(job, part) {
+            layout.keys.write_key(&layout.prefix, &chunk, &mut key);
+            // Nothing is stored of an empty chunk, which costs little to find out again.
+            let Some(object) = self.copy.store.open(&key).now()? else { continue };
+            self.record.note((number, &chunk), record::stamp(Some(&*object)));
+            self.report.objects += 1;
+            self.report.stored_bytes =
+                self.report.stored_bytes.saturating_add(object.size().unwrap_or(0));
+        }
+        Ok(())
+    }
+}
+
+/// The objects that would be chunks of an array if it were larger: what an unfinished copy into
+/// another layout has left is among them.
+fn left_over(array: &Array) -> Result<Vec<StoredObject>> {
+    let anywhere = vec![u64::MAX; array.shape().len()];
+    inspect::stored_objects(&**array.store(), array.path(), array.layout().keys, &anywhere)
+}
+
+/// The objects of a part, by their places in the destination's grid.
+fn objects(job: &Job, part: &Part) -> impl Iterator<Item = Vec<u64>> + use<> {
+    let extents = job.destination.chunk_shape();
+    let low = part.start.iter().zip(extents).map(|(start, extent)| start / extent).collect();
+    let ends = part.start.iter().zip(&part.shape).map(|(start, length)| start + length);
+    let high = ends.zip(extents).map(|(end, extent)| end.div_ceil(*extent)).collect();
+    positions(low, high)
+}

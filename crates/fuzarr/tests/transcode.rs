@@ -1,0 +1,617 @@
+//! Copies into other layouts: equal to what they were made of, within their memory, and going on
+//! after a kill.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::host_endian_bytes,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, and works on small numbers in native order"
+)]
+
+#[path = "property/choices.rs"]
+#[allow(dead_code, reason = "shared with the property test of the engine, which uses more")]
+mod choices;
+
+/// The shared cases may hold a codec that only the engine's test registers; not here.
+mod widen {
+    pub(crate) fn wider(_name: &str) -> Option<&'static str> {
+        None
+    }
+}
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use choices::{Case, Choices};
+use fuzarr::metadata::{ArrayMetadata, Extension, Node, json};
+use fuzarr::plan::WriteOptions;
+use fuzarr::store::{
+    LocalStore, MemoryStore, Metered, Precondition, Store, WholeObjects, put_bytes,
+};
+use fuzarr::transcode::{self, Difference, Options, Relayout, Shards, Transcode};
+use fuzarr::{Array, Error, Kind, Selection, hierarchy};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn metadata(document: &Value) -> ArrayMetadata {
+    match Node::from_bytes(&serde_json::to_vec(document).unwrap()).unwrap() {
+        Node::Array(metadata) => *metadata,
+        Node::Group(_) => panic!("no array"),
+    }
+}
+
+fn place(store: &Arc<dyn Store>, path: &str) -> transcode::Node {
+    transcode::Node { store: Arc::clone(store), path: path.into() }
+}
+
+fn memory() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
+}
+
+fn plan(from: &transcode::Node, to: &transcode::Node, relayout: &Relayout) -> Transcode {
+    planned(from, to, relayout, Options::default()).unwrap()
+}
+
+fn planned(
+    from: &transcode::Node,
+    to: &transcode::Node,
+    relayout: &Relayout,
+    options: Options,
+) -> fuzarr::Result<Transcode> {
+    Transcode::plan(from.clone(), to.clone(), |_| Ok(relayout.clone()), options)
+}
+
+fn codec(value: &Value) -> Extension {
+    Extension::from_json(value).unwrap()
+}
+
+fn little() -> Value {
+    json!({"name": "bytes", "configuration": {"endian": "little"}})
+}
+
+/// A layout at random for an array of `rank` dimensions; that of the source is the simplest.
+fn relayout(choices: &mut Choices<'_>, rank: usize) -> Relayout {
+    let mut lengths = |most: usize, of: &[u64]| -> Vec<u64> {
+        of.iter().map(|chunk| chunk * (1 + choices.below(most) as u64)).collect()
+    };
+    let ones = vec![1; rank];
+    let chunks = lengths(6, &ones);
+    let shards = lengths(4, &chunks);
+    let (chunks, shards) = match choices.below(5) {
+        0 => (None, Shards::Keep),
+        1 => (Some(chunks), Shards::Keep),
+        2 => (Some(chunks), Shards::Off),
+        3 => (None, Shards::Off),
+        _ => (Some(chunks), Shards::Shape(shards)),
+    };
+    let codecs = (choices.below(3) == 1).then(|| {
+        let mut codecs = vec![codec(&little())];
+        if rank > 0 && choices.below(2) == 1 {
+            let order: Vec<usize> = (0..rank).rev().collect();
+            let transpose = json!({"name": "transpose", "configuration": {"order": order}});
+            codecs.insert(0, codec(&transpose));
+        }
+        if choices.below(2) == 1 {
+            codecs.push(codec(&json!({"name": "zstd", "configuration": {"level": 1}})));
+        }
+        codecs
+    });
+    Relayout { chunks, shards, codecs, format: None }
+}
+
+/// The needed bytes that an error names.
+fn needed(error: &Error) -> u64 {
+    assert_eq!(error.kind(), Kind::Limit, "{error}");
+    error.context("needed").unwrap().parse().unwrap()
+}
+
+fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Choices<'_>) {
+    let document = metadata(&case.document);
+    let source = Array::create(Arc::clone(&from), "deep/source", document.clone()).unwrap();
+    for _ in 0..choices.below(4) {
+        let selection = case.selection(choices);
+        let count = source.resolve(&selection).unwrap().elements() as usize;
+        let fill = source.layout().chain.spec.fill.clone();
+        let values = case.values(choices, count, &fill);
+        let empty =
+            WriteOptions { write_empty_chunks: choices.below(4) == 3, ..Default::default() };
+        source.write(&selection, &values, &empty).unwrap();
+    }
+    let relayout = relayout(choices, case.shape.len());
+    let (from, to) = (place(&from, "deep/source"), place(&to, "made/here"));
+    let mut options = Options { memory: 0, ..Options::default() };
+    if let Err(error) = planned(&from, &to, &relayout, options.clone()) {
+        options.memory = needed(&error);
+        let less = Options { memory: options.memory - 1, ..options.clone() };
+        assert_eq!(needed(&planned(&from, &to, &relayout, less).unwrap_err()), options.memory);
+    }
+    options.memory *= [1, 2, 1000][choices.below(3)];
+    let copy = planned(&from, &to, &relayout, options).unwrap();
+    copy.run(|_| Ok(())).unwrap();
+    let made = Array::open(Arc::clone(&to.store), "made/here").unwrap();
+    assert_eq!(
+        made.read(&Selection::all()).unwrap().bytes,
+        source.read(&Selection::all()).unwrap().bytes
+    );
+    let kept = ArrayMetadata {
+        chunk_grid: document.chunk_grid.clone(),
+        codecs: document.codecs.clone(),
+        ..made.metadata().clone()
+    };
+    assert_eq!(kept, document);
+    if let Some(chunks) = &relayout.chunks {
+        assert_eq!(made.inner_chunk_shape().unwrap_or(made.chunk_shape()), chunks);
+    }
+    assert!(made.verify(|_| {}).unwrap().damage.is_empty());
+    let copy = Options { memory: 1 << 20, ..Options::default() };
+    let copy = planned(&from, &to, &relayout, copy).unwrap();
+    assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
+    assert!(to.store.open("made/here/.fuzarr-copy").now().unwrap().is_none());
+}
+
+fn run(entropy: &[u32]) {
+    let mut choices = Choices::new(entropy);
+    let case = Case::new(&mut choices);
+    match choices.below(4) {
+        0 | 1 => check(memory(), memory(), &case, &mut choices),
+        2 => {
+            let whole = Arc::new(WholeObjects(Metered::new(MemoryStore::new())));
+            check(whole, memory(), &case, &mut choices);
+        }
+        _ => {
+            let folder = tempfile::tempdir().unwrap();
+            let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+            check(Arc::clone(&store), store, &case, &mut choices);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn copies_equal_their_source(entropy in prop::collection::vec(any::<u32>(), 0..300)) {
+        run(&entropy);
+    }
+}
+
+fn document(shape: &[u64], chunks: &[u64], data_type: &str) -> Value {
+    json!({
+        "zarr_format": 3, "node_type": "array", "shape": shape, "data_type": data_type,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0, "codecs": [little()], "attributes": {"units": "K"},
+        "mine": {"must_understand": false},
+    })
+}
+
+/// An array of numbers that are all different (modulo 2¹⁶) and not 0.
+fn numbers(store: &Arc<dyn Store>, path: &str, shape: &[u64], chunks: &[u64]) -> Array {
+    let document = metadata(&document(shape, chunks, "uint16"));
+    let array = Array::create(Arc::clone(store), path, document).unwrap();
+    let count: u64 = shape.iter().product();
+    let values: Vec<u8> = (0..count).flat_map(|at| (at as u16 | 1).to_ne_bytes()).collect();
+    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    array
+}
+
+fn chunks(shape: &[u64]) -> Relayout {
+    Relayout { chunks: Some(shape.to_vec()), ..Relayout::default() }
+}
+
+/// Every object of a store with its bytes.
+fn objects(store: &dyn Store, prefix: &str) -> Vec<(String, u64)> {
+    let listing = store.list(prefix).now().unwrap();
+    let below = |name: &str| fuzarr::store::join(prefix, name);
+    let here = listing.objects.iter().map(|(name, size)| (below(name), *size));
+    let deeper = listing.prefixes.iter().flat_map(|name| objects(store, &below(name)));
+    here.chain(deeper).collect()
+}
+
+#[test]
+fn what_the_source_does_not_hold_is_not_stored() {
+    let store = memory();
+    let source = numbers(&store, "a", &[8, 8], &[8, 8]);
+    source.write(&Selection::parse(":, 3:").unwrap(), &[0, 0], &WriteOptions::default()).unwrap();
+    let report = plan(&place(&store, "a"), &place(&store, "b"), &chunks(&[2, 2])).run(|_| Ok(()));
+    assert_eq!(report.unwrap().objects, 8);
+    assert_eq!(Array::open(store, "b").unwrap().stored_objects().unwrap().len(), 8);
+}
+
+#[test]
+fn source_chunks_are_read_once_where_memory_allows() {
+    let source = Arc::new(Metered::new(MemoryStore::new()));
+    let store: Arc<dyn Store> = Arc::clone(&source) as _;
+    numbers(&store, "a", &[64, 64], &[16, 16]);
+    let reads = |memory| {
+        let options = Options { memory, ..Options::default() };
+        let to = place(&self::memory(), "");
+        let copy = planned(&place(&store, "a"), &to, &chunks(&[64, 1]), options).unwrap();
+        let before = source.counts().opens.load(std::sync::atomic::Ordering::Relaxed);
+        copy.run(|_| Ok(())).unwrap();
+        source.counts().opens.load(std::sync::atomic::Ordering::Relaxed) - before
+    };
+    assert_eq!(reads(1 << 20), 16);
+    // Room for 16 columns and what a chunk takes, not for all columns.
+    assert_eq!(reads(5000), 16);
+    assert!(reads(3000) > 16);
+}
+
+#[test]
+fn differences_are_named_to_the_bit() {
+    let store = memory();
+    let document = metadata(&document(&[4, 6], &[3, 3], "float32"));
+    let source = Array::create(Arc::clone(&store), "a", document).unwrap();
+    let nan = f32::from_bits(0x7fc0_0001);
+    source.write(&Selection::all(), &nan.to_ne_bytes(), &WriteOptions::default()).unwrap();
+    let copy = plan(&place(&store, "a"), &place(&store, "b"), &chunks(&[2, 2]));
+    copy.run(|_| Ok(())).unwrap();
+    assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
+    let made = Array::open(Arc::clone(&store), "b").unwrap();
+    let other = f32::from_bits(0x7fc0_0002).to_ne_bytes();
+    let element = Selection::parse("2, 3").unwrap();
+    made.write(&element, &other, &WriteOptions::default()).unwrap();
+    let found = copy.compare(|_| Ok(())).unwrap();
+    let expected = Difference::Element {
+        array: "b".into(),
+        element: vec![2, 3],
+        chunk: vec![1, 1],
+        key: "b/c/1/1".into(),
+    };
+    assert_eq!(found, Some(expected));
+    store.delete("b/zarr.json", Precondition::None).now().unwrap();
+    let found = copy.compare(|_| Ok(())).unwrap();
+    assert_eq!(found, Some(Difference::Node { path: "b".into() }));
+}
+
+#[test]
+fn what_is_there_is_kept_unless_told_otherwise() {
+    let store = memory();
+    let source = numbers(&store, "a", &[8], &[4]);
+    numbers(&store, "b", &[6], &[2]);
+    put_bytes(&*store, "b/notes.txt", b"mine", Precondition::None).unwrap();
+    let before = objects(&*store, "");
+    let (from, to) = (place(&store, "a"), place(&store, "b"));
+    let refused = |kind| {
+        let error = plan(&from, &to, &chunks(&[3])).run(|_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.message().contains("--overwrite"), "{error}");
+    };
+    refused(Kind::AlreadyExists);
+    assert_eq!(objects(&*store, ""), before);
+    let overwrite = Options { overwrite: true, ..Options::default() };
+    let copy = planned(&from, &to, &chunks(&[5]), overwrite.clone()).unwrap();
+    copy.run(|_| Ok(())).unwrap();
+    let made = objects(&*store, "b").into_iter().map(|(key, _)| key);
+    assert_eq!(made.collect::<Vec<_>>(), ["b/notes.txt", "b/zarr.json", "b/c/0", "b/c/1"]);
+    store.delete("b/zarr.json", Precondition::None).now().unwrap();
+    refused(Kind::AlreadyExists);
+    let copy = planned(&from, &to, &chunks(&[3]), overwrite).unwrap();
+    copy.run(|_| Ok(())).unwrap();
+    let made = Array::open(Arc::clone(&store), "b").unwrap().read(&Selection::all()).unwrap();
+    assert_eq!(made, source.read(&Selection::all()).unwrap());
+}
+
+#[test]
+fn a_copy_does_not_run_into_itself() {
+    let store = memory();
+    numbers(&store, "g/a", &[8], &[4]);
+    for (from, to) in [("g", "g"), ("g", "g/copy"), ("g/a", "g"), ("", "x"), ("g/a", "")] {
+        let made = planned(&place(&store, from), &place(&store, to), &chunks(&[4]), {
+            Options { overwrite: true, ..Options::default() }
+        });
+        assert_eq!(made.unwrap_err().kind(), Kind::InvalidArgument, "{from} {to}");
+    }
+    let missing =
+        planned(&place(&store, "x"), &place(&store, "y"), &chunks(&[4]), Options::default());
+    assert_eq!(missing.unwrap_err().kind(), Kind::NotFound);
+    let inside = plan(&place(&store, "g/a"), &place(&memory(), ""), &chunks(&[4]));
+    inside.run(|_| Ok(())).unwrap();
+}
+
+#[test]
+fn a_source_is_not_overwritten_through_another_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &Path| -> Arc<dyn Store> { Arc::new(LocalStore::create(path).unwrap()) };
+    let outer = open(folder.path());
+    numbers(&outer, "g/a", &[8], &[4]);
+    let before = objects(&*outer, "");
+    let inner = open(&folder.path().join("g"));
+    for (from, to) in [
+        (place(&outer, "g/a"), place(&inner, "a")),
+        (place(&inner, "a"), place(&outer, "g")),
+        (place(&inner, ""), place(&outer, "")),
+    ] {
+        let options = Options { overwrite: true, ..Options::default() };
+        let copy = planned(&from, &to, &chunks(&[2]), options).unwrap();
+        assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::InvalidArgument);
+        assert_eq!(objects(&*outer, ""), before);
+    }
+}
+
+/// A store with `root/zarr.json` and below it groups, arrays, attributes, consolidated metadata.
+fn hierarchy_of(store: &Arc<dyn Store>) {
+    numbers(store, "root/x/a", &[8, 6], &[4, 4]);
+    numbers(store, "root/x/y/b", &[5, 5], &[5, 1]);
+    numbers(store, "root/c", &[3, 3], &[1, 1]);
+    let read = |path: &str| hierarchy::read_node(&**store, path).unwrap().unwrap().to_json();
+    let group = |attributes: Value| json!({"zarr_format": 3, "node_type": "group", "attributes": attributes});
+    let put = |path: &str, document: &Value| {
+        let key = format!("{path}/zarr.json");
+        put_bytes(&**store, &key, &json::to_vec(document), Precondition::None).unwrap();
+    };
+    put("root/x", &group(json!({"deep": [1, {"a": null}]})));
+    let mut root = group(json!({"title": "é"}));
+    root["consolidated_metadata"] = json!({"kind": "inline", "must_understand": false, "metadata": {
+        "c": read("root/c"), "x": read("root/x"), "x/a": read("root/x/a"), "x/y": read("root/x/y"),
+        "x/y/b": read("root/x/y/b"),
+    }});
+    put("root", &root);
+}
+
+#[test]
+fn a_hierarchy_is_copied_with_its_attributes() {
+    let (from, to) = (memory(), memory());
+    hierarchy_of(&from);
+    let copy = plan(&place(&from, "root"), &place(&to, "some/place"), &chunks(&[2, 2]));
+    assert_eq!(copy.arrays(), 3);
+    assert_eq!(copy.run(|_| Ok(())).unwrap().arrays, 3);
+    for path in ["", "/x", "/x/y"] {
+        let read = |store: &Arc<dyn Store>, root: &str| {
+            let node = hierarchy::read_node(&**store, &format!("{root}{path}")).unwrap();
+            let Some(Node::Group(group)) = node else { panic!("{path}") };
+            (group.attributes, group.consolidated)
+        };
+        let (source, made) = (read(&from, "root"), read(&to, "some/place"));
+        assert_eq!(source.0, made.0);
+        assert_eq!(source.1.is_some(), made.1.is_some());
+        let Some(consolidated) = made.1 else { continue };
+        let paths: Vec<&str> = consolidated.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["c", "x", "x/a", "x/y", "x/y/b"]);
+        for (path, node) in &consolidated {
+            let stored = hierarchy::read_node(&*to, &format!("some/place/{path}")).unwrap();
+            match (node, stored.unwrap()) {
+                (Node::Array(listed), Node::Array(stored)) => assert_eq!(*listed, stored),
+                (Node::Group(listed), Node::Group(stored)) => {
+                    assert_eq!(listed.attributes, stored.attributes);
+                }
+                _ => panic!("{path}"),
+            }
+        }
+    }
+    for path in ["x/a", "x/y/b", "c"] {
+        let read = |store: &Arc<dyn Store>, root: &str| {
+            Array::open(Arc::clone(store), &format!("{root}/{path}")).unwrap()
+        };
+        let (source, made) = (read(&from, "root"), read(&to, "some/place"));
+        assert_eq!(made.chunk_shape(), [2, 2]);
+        assert_eq!(made.metadata().attributes, source.metadata().attributes);
+        let all = Selection::all();
+        assert_eq!(made.read(&all).unwrap(), source.read(&all).unwrap());
+    }
+}
+
+#[test]
+fn an_array_that_does_not_fit_stops_a_hierarchy_before_it_begins() {
+    let (from, to) = (memory(), memory());
+    hierarchy_of(&from);
+    numbers(&from, "root/x/z", &[7], &[2]);
+    let error =
+        planned(&place(&from, "root"), &place(&to, ""), &chunks(&[2, 2]), Options::default());
+    let error = error.unwrap_err();
+    assert_eq!((error.kind(), error.context("array")), (Kind::InvalidArgument, Some("/root/x/z")));
+    let less = Options { memory: 10, ..Options::default() };
+    let error = planned(&place(&from, "root/x"), &place(&to, ""), &Relayout::default(), less);
+    assert!(needed(&error.unwrap_err()) > 10);
+    assert!(objects(&*to, "").is_empty());
+}
+
+/// Runs a copy until its progress was told of so many parts.
+fn stop_after(copy: &Transcode, parts: usize) {
+    let mut told = 0;
+    let stopped = copy.run(|_| {
+        told += 1;
+        if told == parts { Err(Error::io("enough")) } else { Ok(()) }
+    });
+    assert_eq!(stopped.unwrap_err().message(), "enough");
+}
+
+// Seen to fail when finished objects were taken as they were, without a look at size and version.
+#[test]
+fn an_unfinished_copy_goes_on_where_it_was() {
+    let (from, to) = (memory(), memory());
+    let source = numbers(&from, "a", &[64, 64], &[8, 8]);
+    let (from, to) = (place(&from, "a"), place(&to, "deep/b"));
+    let options = Options { memory: 3000, ..Options::default() };
+    let plan = |relayout: &Relayout| planned(&from, &to, relayout, options.clone()).unwrap();
+    stop_after(&plan(&chunks(&[16, 8])), 5);
+    // No array before it is whole, and no listing that shows the record.
+    assert_eq!(hierarchy::read_node(&*to.store, "deep/b").unwrap(), None);
+    assert!(hierarchy::children(&*to.store, "deep").unwrap().is_empty());
+    assert!(to.store.open("deep/b/.fuzarr-copy").now().unwrap().is_some());
+    let error = plan(&chunks(&[8, 16])).run(|_| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+    assert!(error.message().contains("--overwrite"), "{error}");
+    // An object that was changed and one that was deleted are copied again.
+    let done = objects(&*to.store, "deep/b/c");
+    put_bytes(&*to.store, &done[0].0, &[1; 256], Precondition::None).unwrap();
+    to.store.delete(&done[1].0, Precondition::None).now().unwrap();
+    let report = plan(&chunks(&[16, 8])).run(|_| Ok(())).unwrap();
+    assert_eq!(report.kept_objects, done.len() as u64 - 2);
+    assert_eq!(report.objects, 32 - report.kept_objects);
+    let made = Array::open(Arc::clone(&to.store), "deep/b").unwrap();
+    let all = Selection::all();
+    assert_eq!(made.read(&all).unwrap(), source.read(&all).unwrap());
+    assert!(to.store.open("deep/b/.fuzarr-copy").now().unwrap().is_none());
+}
+
+// Seen to fail when parts of nothing but fill value were passed over on going on, too.
+#[test]
+fn what_became_empty_does_not_keep_what_was_copied_before() {
+    let (from, to) = (memory(), memory());
+    let source = numbers(&from, "a", &[64, 64], &[8, 8]);
+    let (from, to) = (place(&from, "a"), place(&to, ""));
+    let options = Options { memory: 3000, ..Options::default() };
+    let copy = planned(&from, &to, &chunks(&[16, 8]), options).unwrap();
+    stop_after(&copy, 5);
+    // Lost from the record: its object is there, and the source holds nothing any more.
+    let title = to.store.open(".fuzarr-copy").now().unwrap().unwrap();
+    let title = title.read(fuzarr::store::Span::Prefix(31), Vec::new()).now().unwrap().unwrap();
+    put_bytes(&*to.store, ".fuzarr-copy", title.bytes.as_slice(), Precondition::None).unwrap();
+    source.write(&Selection::all(), &[0, 0], &WriteOptions::default()).unwrap();
+    assert_eq!(copy.run(|_| Ok(())).unwrap().kept_objects, 0);
+    assert!(Array::open(Arc::clone(&to.store), "").unwrap().stored_objects().unwrap().is_empty());
+}
+
+#[test]
+fn another_source_is_no_continuation() {
+    let (from, to) = (memory(), memory());
+    numbers(&from, "a", &[64], &[8]);
+    numbers(&from, "b", &[64], &[8]);
+    let options = Options { memory: 400, ..Options::default() };
+    let plan = |path: &str| {
+        planned(&place(&from, path), &place(&to, ""), &chunks(&[4]), options.clone()).unwrap()
+    };
+    stop_after(&plan("a"), 1);
+    assert_eq!(plan("b").run(|_| Ok(())).unwrap_err().kind(), Kind::AlreadyExists);
+    let overwrite = Options { overwrite: true, ..options.clone() };
+    let copy = planned(&place(&from, "b"), &place(&to, ""), &chunks(&[4]), overwrite).unwrap();
+    assert_eq!(copy.run(|_| Ok(())).unwrap().kept_objects, 0);
+}
+
+#[test]
+fn an_unfinished_hierarchy_goes_on_or_is_overwritten() {
+    let (from, to) = (memory(), memory());
+    hierarchy_of(&from);
+    let (from, to) = (place(&from, "root"), place(&to, "h"));
+    let options = Options { memory: 250, ..Options::default() };
+    let copy = planned(&from, &to, &chunks(&[2, 2]), options.clone()).unwrap();
+    for parts in [1, 3] {
+        stop_after(&copy, parts);
+    }
+    let other = Options { overwrite: true, ..options };
+    let other = planned(&from, &to, &chunks(&[3, 3]), other).unwrap();
+    stop_after(&other, 3);
+    other.run(|_| Ok(())).unwrap();
+    assert_eq!(other.compare(|_| Ok(())).unwrap(), None);
+    // Nothing of the first layout is left: 3 × 2, 2 × 2 and 1 chunks, 6 documents, one above.
+    assert_eq!(objects(&*to.store, "").len(), 6 + 4 + 1 + 6 + 1);
+}
+
+// What follows runs copies in processes of their own: this test program again, told by its
+// environment what to copy.
+
+const JOB: &str = "FUZARR_TEST_COPY";
+
+fn process(folder: &Path, memory: u64, relayout: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .env(JOB, format!("{}|{memory}|{relayout}", folder.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+#[test]
+#[ignore = "run by other tests as a process of its own"]
+fn child() {
+    let Some(job) = std::env::var_os(JOB) else { return };
+    let job = job.into_string().unwrap();
+    let mut job = job.split('|');
+    let folder = PathBuf::from(job.next().unwrap());
+    let memory = job.next().unwrap().parse().unwrap();
+    let mut shape = |_: &str| -> Vec<u64> {
+        job.next().unwrap().split(',').map(|length| length.parse().unwrap()).collect()
+    };
+    let (chunks, shards) = (shape("chunks"), shape("shards"));
+    let relayout =
+        Relayout { chunks: Some(chunks), shards: Shards::Shape(shards), ..Relayout::default() };
+    let store =
+        |name: &str| -> Arc<dyn Store> { Arc::new(LocalStore::create(folder.join(name)).unwrap()) };
+    let options = Options { memory, checkpoint: Duration::from_millis(2), ..Options::default() };
+    let (from, to) = (place(&store("a"), ""), place(&store("b"), "c/d"));
+    let copy = planned(&from, &to, &relayout, options).unwrap();
+    let report = copy.run(|_| Ok(())).unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    std::io::stdout()
+        .write_all(format!("\nkept={} peak={kib}\n", report.kept_objects).as_bytes())
+        .unwrap();
+}
+
+/// What the child said of itself.
+fn told(output: &[u8], name: &str) -> u64 {
+    let text = String::from_utf8_lossy(output);
+    let word = text.split_whitespace().find_map(|word| word.strip_prefix(&format!("{name}=")));
+    word.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+#[test]
+fn a_copy_survives_being_killed_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::create(folder.path().join("a")).unwrap());
+    let source = numbers(&store, "", &[256, 256], &[32, 8]);
+    let expected = source.read(&Selection::all()).unwrap();
+    let (mut kills, mut copies, mut kept) = (0, 0, 0);
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    while kills < 50 || copies < 3 {
+        let mut process = process(folder.path(), 9000, "4,4|8,8").spawn().unwrap();
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        // From the first lines of the child to beyond its end, however slow the machine.
+        std::thread::sleep(Duration::from_millis(seed % (100 + 4 * kills)));
+        if process.try_wait().unwrap().is_none() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            kills += 1;
+            continue;
+        }
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        copies += 1;
+        kept += told(&output.stdout, "kept");
+        let to: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path().join("b")).unwrap());
+        let made = Array::open(Arc::clone(&to), "c/d").unwrap();
+        assert_eq!(made.read(&Selection::all()).unwrap(), expected);
+        assert_eq!(objects(&*to, "").len(), 1024 + 3, "something is left over");
+        std::fs::remove_dir_all(folder.path().join("b")).unwrap();
+    }
+    // 1,024 objects a copy: most of them were finished by a process that was killed.
+    assert!(kept > 512 * copies, "{copies} copies kept {kept} objects");
+}
+
+/// What a process takes besides its budget: the program itself, thread stacks, the allocator.
+const BESIDES: u64 = 16 << 20;
+
+// Seen to fail when parts were chosen for three times the budget.
+#[test]
+fn memory_stays_within_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::create(folder.path().join("a")).unwrap());
+    let mut source = document(&[1024, 40960], &[64, 1024], "float64");
+    source["codecs"] = json!([little(), {"name": "crc32c"}]);
+    let source = Array::create(store, "", metadata(&source)).unwrap();
+    let budget = 32 << 20;
+    for row in 0..16 {
+        let count = 64 * 40960;
+        let values: Vec<u8> =
+            (0..count).flat_map(|at: u64| (at * 7919 + row + 1).to_ne_bytes()).collect();
+        let rows = Selection::parse(&format!("{}:{}", row * 64, row * 64 + 64)).unwrap();
+        source.write(&rows, &values, &WriteOptions::default()).unwrap();
+    }
+    assert!(10 * budget <= 1024 * 40960 * 8);
+    for relayout in ["256,64|1024,512", "1024,16|1024,1024"] {
+        let output = process(folder.path(), budget, relayout).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let peak = told(&output.stdout, "peak") * 1024;
+        assert!(peak <= budget + BESIDES, "{relayout}: {peak} bytes");
+        std::fs::remove_dir_all(folder.path().join("b")).unwrap();
+    }
+}
