@@ -67,7 +67,7 @@ impl Array {
             let slab = shape.iter().try_fold(element, |size, &n| size.checked_mul(n));
             let slab = slab.ok_or_else(|| Error::limit("the array has too many bytes"))?;
             let bytes = values.len() as u64;
-            if slab == 0 || bytes % slab != 0 {
+            if slab == 0 || !bytes.is_multiple_of(slab) {
                 return Err(Error::invalid_argument(format!(
                     "{bytes} bytes cannot be appended to an array of shape {stored:?} along axis \
                      {axis}, where {slab} bytes make one step"
@@ -86,7 +86,25 @@ impl Array {
         let stop = self.shape().get(axis).copied().unwrap_or_default();
         let mut terms = vec![Term::ALL; axis];
         terms.push(Term::Slice { start: bound(start)?, stop: bound(stop)?, step: None });
-        self.write(&Selection::Orthogonal(terms), values, &WriteOptions::default())
+        self.up_to_whole_chunks(axis).write(
+            &Selection::Orthogonal(terms),
+            values,
+            &WriteOptions::default(),
+        )
+    }
+
+    /// The array as if it went on to the end of its last chunks along `axis`: what is written to them
+    /// then leaves alone what lies beyond the end, where somebody else may have appended already.
+    fn up_to_whole_chunks(&self, axis: usize) -> Self {
+        let mut metadata = self.metadata().clone();
+        if let (Some(length), Some(&chunk)) =
+            (metadata.shape.get_mut(axis), self.chunk_shape().get(axis))
+        {
+            *length = length.checked_next_multiple_of(chunk).unwrap_or(*length);
+        }
+        let mut array = self.clone();
+        array.set_metadata(metadata);
+        array
     }
 
     /// Changes the attributes, see [`hierarchy::update_attributes`].

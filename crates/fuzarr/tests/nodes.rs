@@ -144,3 +144,40 @@ fn a_folder_without_documents_is_in_the_way() {
     assert_eq!(error.kind(), Kind::AlreadyExists);
     assert!(ones(&store, "a/x"));
 }
+
+/// Runs `change` eight times at once, with numbers 0 to 7.
+fn at_once(change: impl Fn(u8) + Sync) {
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let change = &change;
+            scope.spawn(move || change(number));
+        }
+    });
+}
+
+#[test]
+fn changes_at_the_same_time_are_all_kept() {
+    for format in [Format::V2, Format::V3] {
+        let (_folder, local) = local(format);
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        fill(&memory, format);
+        for store in [local, memory] {
+            at_once(|number| {
+                hierarchy::update_attributes(&*store, "a/x", |attributes| {
+                    attributes.insert(number.to_string(), number.into());
+                    Ok(())
+                })
+                .unwrap();
+            });
+            at_once(|number| {
+                let mut array = Array::open(Arc::clone(&store), "a/x").unwrap();
+                array.append(&[number + 2], 0).unwrap();
+            });
+            let array = Array::open(Arc::clone(&store), "a/x").unwrap();
+            assert_eq!(array.metadata().attributes.len(), 8);
+            let mut values = array.read(&Selection::all()).unwrap().bytes;
+            values.sort_unstable();
+            assert_eq!(values, [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        }
+    }
+}

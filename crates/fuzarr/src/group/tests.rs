@@ -8,6 +8,11 @@ use crate::v2;
 
 const FORMATS: [Format; 2] = [Format::V2, Format::V3];
 
+/// The same store, as arrays and groups take it.
+fn shared(store: &Arc<MemoryStore>) -> Arc<dyn Store> {
+    Arc::<MemoryStore>::clone(store)
+}
+
 fn array(format: Format) -> Node {
     let document = json!({
         "zarr_format": 3, "node_type": "array", "shape": [4], "data_type": "uint8",
@@ -45,7 +50,7 @@ fn groups_are_walked_the_same_with_and_without_consolidated_metadata() {
     for format in FORMATS {
         let store = hierarchy_of(format);
         for consolidated in [false, true] {
-            let group = Group::open(store.clone(), "").unwrap();
+            let group = Group::open(shared(&store), "").unwrap();
             assert_eq!(group.is_consolidated(), consolidated);
             assert_eq!(paths(&group, 9), ALL);
             assert_eq!(paths(&group, 1), ["a", "y"]);
@@ -68,14 +73,14 @@ fn groups_are_walked_the_same_with_and_without_consolidated_metadata() {
 fn consolidated_metadata_is_believed_as_asked() {
     for format in FORMATS {
         let store = hierarchy_of(format);
-        let must = |path| Group::open_with(store.clone(), path, Consolidated::Must);
+        let must = |path| Group::open_with(shared(&store), path, Consolidated::Must);
         assert_eq!(must("").unwrap_err().kind(), Kind::NotFound);
         assert_eq!(hierarchy::consolidate(&*store, "").unwrap(), 5);
         let document = if format == Format::V2 { "y/.zarray" } else { "y/zarr.json" };
         store.delete(document, Precondition::None).now().unwrap();
         assert_eq!(paths(&must("").unwrap(), 9), ALL);
         assert!(must("").unwrap().array("y").is_ok(), "the store was asked");
-        let listed = Group::open_with(store.clone(), "", Consolidated::Never).unwrap();
+        let listed = Group::open_with(shared(&store), "", Consolidated::Never).unwrap();
         assert_eq!(paths(&listed, 9), ALL[..4]);
         // Only the group that was asked for is consolidated.
         assert_eq!(must("a").unwrap_err().kind(), Kind::NotFound);
@@ -98,10 +103,10 @@ fn every_change_below_drops_consolidated_metadata() {
         }),
         Box::new(|store, _| hierarchy::delete_node(&**store, "a/b").unwrap()),
         Box::new(|store, _| {
-            Array::open(store.clone(), "y").unwrap().resize(&[9]).unwrap();
+            Array::open(shared(store), "y").unwrap().resize(&[9]).unwrap();
         }),
         Box::new(|store, _| {
-            Array::open(store.clone(), "a/b/x").unwrap().append(&[1, 2], 0).unwrap();
+            Array::open(shared(store), "a/b/x").unwrap().append(&[1, 2], 0).unwrap();
         }),
     ];
     for format in FORMATS {
@@ -119,7 +124,7 @@ fn attributes_change_and_nothing_else_does() {
     for format in FORMATS {
         let store = hierarchy_of(format);
         let before = store.snapshot();
-        let mut group = Group::open(store.clone(), "a").unwrap();
+        let mut group = Group::open(shared(&store), "a").unwrap();
         group
             .update_attributes(|attributes| {
                 attributes.insert("title".into(), json!({"é": [1.5]}));
@@ -127,7 +132,7 @@ fn attributes_change_and_nothing_else_does() {
             })
             .unwrap();
         assert_eq!(group.attributes()["title"], json!({"é": [1.5]}));
-        let opened = Group::open(store.clone(), "a").unwrap();
+        let opened = Group::open(shared(&store), "a").unwrap();
         assert_eq!(opened.attributes(), group.attributes());
         let changed: Vec<String> = store
             .snapshot()
@@ -150,13 +155,13 @@ fn attributes_change_and_nothing_else_does() {
 #[test]
 fn groups_of_two_formats_do_not_mix() {
     let store = Arc::new(MemoryStore::new());
-    Group::create(store.clone(), "two/g", group(Format::V2)).unwrap();
-    Group::create(store.clone(), "three", group(Format::V2)).unwrap();
+    Group::create(shared(&store), "two/g", group(Format::V2)).unwrap();
+    Group::create(shared(&store), "three", group(Format::V2)).unwrap();
     let error = hierarchy::create_node(&*store, "two/a", &array(Format::V3)).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument);
-    let again = Group::create(store.clone(), "two", group(Format::V2)).unwrap_err();
+    let again = Group::create(shared(&store), "two", group(Format::V2)).unwrap_err();
     assert_eq!(again.kind(), Kind::AlreadyExists);
-    let other = Group::create(store.clone(), "", group(Format::V3)).unwrap_err();
+    let other = Group::create(shared(&store), "", group(Format::V3)).unwrap_err();
     assert_eq!(other.kind(), Kind::AlreadyExists);
     // One in which both are, as after a migration that kept the old documents, is of v3.
     crate::store::put_bytes(
@@ -166,7 +171,7 @@ fn groups_of_two_formats_do_not_mix() {
         Precondition::None,
     )
     .unwrap();
-    let both = Group::open(store.clone(), "three").unwrap();
+    let both = Group::open(shared(&store), "three").unwrap();
     assert_eq!(both.metadata().format, Format::V3);
     assert_eq!(hierarchy::consolidate(&*store, "").unwrap_err().kind(), Kind::Unsupported);
 }
@@ -175,11 +180,11 @@ fn groups_of_two_formats_do_not_mix() {
 fn deleted_nodes_leave_nothing() {
     for format in FORMATS {
         let store = hierarchy_of(format);
-        let x = Array::open(store.clone(), "a/b/x").unwrap();
+        let x = Array::open(shared(&store), "a/b/x").unwrap();
         let all = crate::selection::Selection::all();
         x.write(&all, &[1], &crate::plan::WriteOptions::default()).unwrap();
         hierarchy::delete_node(&*store, "a").unwrap();
-        assert_eq!(paths(&Group::open(store.clone(), "").unwrap(), 9), ["y"]);
+        assert_eq!(paths(&Group::open(shared(&store), "").unwrap(), 9), ["y"]);
         assert!(store.snapshot().iter().all(|(key, _)| !key.starts_with("a/")));
         let again = hierarchy::delete_node(&*store, "a").unwrap_err();
         assert_eq!(again.kind(), Kind::NotFound);

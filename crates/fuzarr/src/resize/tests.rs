@@ -3,7 +3,12 @@ use serde_json::json;
 use super::*;
 use crate::error::Kind;
 use crate::metadata::Node;
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, Store};
+
+/// The same store, as arrays and groups take it.
+fn shared(store: &Arc<MemoryStore>) -> Arc<dyn Store> {
+    Arc::<MemoryStore>::clone(store)
+}
 
 /// An array of one dimension in chunks of two, holding 1, 2, 3, …
 fn array(format: Format, length: u8) -> (Arc<MemoryStore>, Array) {
@@ -17,7 +22,7 @@ fn array(format: Format, length: u8) -> (Arc<MemoryStore>, Array) {
         *metadata = v2::describe(&metadata).unwrap();
     }
     let store = Arc::new(MemoryStore::new());
-    let array = Array::create(store.clone(), "a", *metadata).unwrap();
+    let array = Array::create(shared(&store), "a", *metadata).unwrap();
     let values: Vec<u8> = (1..=length).collect();
     array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     (store, array)
@@ -61,7 +66,7 @@ fn resizing_again_deletes_what_an_interrupted_one_left() {
 fn changes_of_others_are_kept() {
     for format in [Format::V2, Format::V3] {
         let (store, mut array) = array(format, 4);
-        let mut other = Array::open(store.clone(), "a").unwrap();
+        let mut other = Array::open(shared(&store), "a").unwrap();
         let set = |attributes: &mut Map<String, Value>| {
             attributes.insert("units".into(), "K".into());
             Ok(())
