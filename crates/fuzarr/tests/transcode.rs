@@ -147,7 +147,7 @@ fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Ch
         assert_eq!(made.inner_chunk_shape().unwrap_or(made.chunk_shape()), chunks);
     }
     assert!(made.verify(|_| {}).unwrap().damage.is_empty());
-    let copy = Options { memory: 1 << 20, ..Options::default() };
+    let copy = Options { memory: 16 << 20, ..Options::default() };
     let copy = planned(&from, &to, &relayout, copy).unwrap();
     assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
     assert!(to.store.open("made/here/.fuzarr-copy").now().unwrap().is_none());
