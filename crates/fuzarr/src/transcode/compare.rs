@@ -10,7 +10,7 @@ use super::schedule::{Geometry, Part, Schedule};
 use crate::array::Array;
 use crate::error::{Result, ResultExt as _};
 use crate::hierarchy;
-use crate::metadata::{Node, NodePath};
+use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::plan::ReadOptions;
 
 /// The first difference between a copy and what it was made of.
@@ -91,8 +91,10 @@ impl Transcode {
         Ok(None)
     }
 
-    fn is_stored(&self, path: &NodePath, node: &Node) -> Result<bool> {
-        Ok(hierarchy::read_node(&*self.store, path.as_str())?.as_ref() == Some(node))
+    /// Whether a node of the copy is there.
+    pub(super) fn is_stored(&self, path: &NodePath, node: &Node) -> Result<bool> {
+        let stored = hierarchy::read_node(&*self.store, path.as_str())?;
+        Ok(stored.is_some_and(|stored| is_same(stored, node)))
     }
 
     /// The parts in which two arrays are compared, and how the second is read.
@@ -129,4 +131,12 @@ fn difference(job: &Job, part: &Part, number: u64) -> Difference {
     let mut key = String::new();
     layout.keys.write_key(&layout.prefix, &chunk, &mut key);
     Difference::Element { array: job.destination.path().to_owned(), element, chunk, key }
+}
+
+/// Whether what is stored is this node; consolidated metadata is written after all nodes.
+fn is_same(stored: Node, node: &Node) -> bool {
+    match stored {
+        Node::Group(group) => Node::Group(GroupMetadata { consolidated: None, ..group }) == *node,
+        array => array == *node,
+    }
 }

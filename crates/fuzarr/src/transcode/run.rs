@@ -151,9 +151,10 @@ impl Transcode {
         };
         match written {
             Err(error) if error.kind() == Kind::AlreadyExists => {
-                match hierarchy::read_node(&*self.store, path.as_str())? {
-                    Some(present) if present == *node => Ok(()),
-                    _ => Err(error),
+                if self.is_stored(path, node)? {
+                    Ok(())
+                } else {
+                    Err(error)
                 }
             }
             other => other,
