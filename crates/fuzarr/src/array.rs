@@ -233,7 +233,8 @@ impl Array {
         output: &mut [u8],
         options: &ReadOptions,
     ) -> Result<Vec<u8>> {
-        let plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        plan.fit(self.store.capabilities().ranges)?;
         let target = Arc::new(Output::borrowed(output));
         exec::read(&plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
@@ -300,7 +301,8 @@ impl Array {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
         let resolved = self.resolve(selection)?;
-        let plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        plan.fit(self.store.capabilities())?;
         let values = plan.values(values, heap)?;
         exec::write(&plan, &*self.store, values)
     }

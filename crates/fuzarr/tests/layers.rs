@@ -103,6 +103,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "grid",
             "hierarchy",
             "inspect",
+            "limits",
             "metadata",
             "plan",
             "removal",

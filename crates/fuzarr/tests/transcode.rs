@@ -571,6 +571,14 @@ fn a_copy_survives_being_killed_at_any_moment() {
             process.kill().unwrap();
             process.wait().unwrap();
             kills += 1;
+            // Between the end of the copy and that of the process.
+            let made = folder.path().join("b/c/d");
+            if made.join("zarr.json").exists() && !made.join(".fuzarr-copy").exists() {
+                let to: Arc<dyn Store> = Arc::new(LocalStore::open(made).unwrap());
+                let made = Array::open(to, "").unwrap();
+                assert_eq!(made.read(&Selection::all()).unwrap(), expected);
+                std::fs::remove_dir_all(folder.path().join("b")).unwrap();
+            }
             continue;
         }
         let output = process.wait_with_output().unwrap();

@@ -215,7 +215,7 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
                     && !options.write.write_empty_chunks
                     && self.elements.are_filled(&job.destination);
                 if !skipped {
-                    self.elements.write(&job.destination, part, &options.write)?;
+                    self.elements.write(&job.destination, part, &job.write)?;
                     self.note(number, job, part)?;
                 }
             }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 pub use machine::ReadMachine;
 
-use super::Layout;
 use super::pieces::Coalescing;
+use super::{Layout, budget};
 use crate::buffer::Output;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -74,6 +74,26 @@ impl ReadPlan {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         let options = Arc::new(options);
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options })
+    }
+
+    /// Makes the plan fit the request's memory, with a store that can read parts of objects or not.
+    ///
+    /// # Errors
+    /// `Limit` if the memory does not do for the result and one chunk, saying how much is needed.
+    pub fn fit(&mut self, ranges: bool) -> Result<()> {
+        let chain = &self.layout.chain;
+        let output = self.resolved.elements().saturating_mul(chain.element as u64);
+        let one = budget::reading(chain, ranges);
+        let (limits, spare) = budget::fit(&self.options.limits, output, one)?;
+        let Some(spare) = spare else { return Ok(()) };
+        let options = Arc::make_mut(&mut self.options);
+        options.limits = limits;
+        // A range that joins two chunks holds no larger gap than a chunk.
+        let leaf = chain.leaf().length as u64;
+        options.coalesce_gap = options.coalesce_gap.min(leaf);
+        let tuning = &mut options.limits.tuning;
+        tuning.fetched = tuning.fetched.min((spare / 2).max(leaf));
+        Ok(())
     }
 
     /// How many stored objects the selection touches.
