@@ -234,7 +234,7 @@ impl Array {
         options: &ReadOptions,
     ) -> Result<Vec<u8>> {
         let mut plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
-        plan.fit(self.store.capabilities().ranges)?;
+        plan.fit(self.store.capabilities().ranges, exec::threads(&options.limits))?;
         let target = Arc::new(Output::borrowed(output));
         exec::read(&plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
@@ -302,7 +302,7 @@ impl Array {
         }
         let resolved = self.resolve(selection)?;
         let mut plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
-        plan.fit(self.store.capabilities())?;
+        plan.fit(self.store.capabilities(), exec::threads(&options.limits))?;
         let values = plan.values(values, heap)?;
         exec::write(&plan, &*self.store, values)
     }

@@ -7,4 +7,4 @@ mod blocking;
 mod failures;
 mod pool;
 
-pub use blocking::{check, read, survey, write};
+pub use blocking::{check, read, survey, threads, write};

@@ -1,5 +1,6 @@
 //! What a request takes in memory, and how it is made to fit.
 
+use crate::buffer::usize_of;
 use crate::codec::Prepared;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -51,23 +52,34 @@ pub(crate) fn writing(
     [touched, touched, old, sealed].into_iter().fold(one, u64::saturating_add)
 }
 
-/// `limits` with as many threads as there is memory for, each with `one` bytes beside the `fixed`
-/// ones of the request; and what of the memory each has beyond that.
+/// What is asked of a budget.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need {
+    /// Bytes that the request holds from its start to its end.
+    pub(super) fixed: u64,
+    /// Bytes that each thread takes.
+    pub(super) one: u64,
+    /// How many objects there are to work on.
+    pub(super) objects: usize,
+}
+
+/// `limits` with as many of `threads` as there is memory for, and what of the memory is left for
+/// each object that is being worked on.
 ///
 /// # Errors
 /// `Limit` if there is not enough for one thread, saying how much is needed.
-pub(super) fn fit(limits: &Limits, fixed: u64, one: u64) -> Result<(Limits, Option<u64>)> {
+pub(super) fn fit(limits: &Limits, need: Need, threads: usize) -> Result<(Limits, Option<u64>)> {
     let mut limits = limits.clone();
     let Some(memory) = limits.memory else { return Ok((limits, None)) };
-    let needed = fixed.saturating_add(one);
-    let Some(spare) = memory.checked_sub(needed) else {
+    let least = need.fixed.saturating_add(need.one);
+    let Some(spare) = memory.checked_sub(least) else {
         return Err(Error::limit(format!(
-            "the request needs {needed} bytes of memory, {memory} are allowed"
+            "the request needs {least} bytes of memory, {memory} are allowed"
         ))
-        .with("needed", needed));
+        .with("needed", least));
     };
-    let threads = (spare / one.max(1)).saturating_add(1).min(limits.max_decode_buffers as u64);
-    limits.max_decode_buffers = usize::try_from(threads).unwrap_or(usize::MAX).max(1);
-    let others = (threads - 1).saturating_mul(one);
-    Ok((limits, Some(spare.saturating_sub(others) / threads.max(1))))
+    let threads = (spare / need.one.max(1)).saturating_add(1).min(threads as u64);
+    limits.max_decode_buffers = usize_of(threads);
+    let left = spare.saturating_sub((threads - 1).saturating_mul(need.one));
+    Ok((limits, Some(left / threads.min(need.objects as u64).max(1))))
 }

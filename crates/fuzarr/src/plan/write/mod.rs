@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 pub use machine::WriteMachine;
 
-use super::{Layout, budget, variable};
+use super::budget::{self, Need};
+use super::{Layout, variable};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::selection::{Resolved, Tiling};
@@ -119,11 +120,12 @@ impl WritePlan {
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options: Arc::new(options) })
     }
 
-    /// Makes the plan fit the request's memory, beside the values, with a store that can do so much.
+    /// Makes the plan fit the request's memory, beside the values, for so many threads and a store
+    /// that can do so much.
     ///
     /// # Errors
     /// `Limit` if the memory does not do for one object, saying how much is needed.
-    pub fn fit(&mut self, capabilities: Capabilities) -> Result<()> {
+    pub fn fit(&mut self, capabilities: Capabilities, threads: usize) -> Result<()> {
         if self.options.limits.memory.is_none() {
             return Ok(());
         }
@@ -132,7 +134,8 @@ impl WritePlan {
         let complete = self.tiling.is_complete(&self.layout.shape, &chain.spec.shape)
             && self.options.streaming;
         let one = budget::writing(chain, touched, complete, capabilities);
-        let (limits, spare) = budget::fit(&self.options.limits, 0, one)?;
+        let need = Need { fixed: 0, one, objects: self.objects() };
+        let (limits, spare) = budget::fit(&self.options.limits, need, threads)?;
         let Some(spare) = spare else { return Ok(()) };
         let options = Arc::make_mut(&mut self.options);
         options.limits = limits;
