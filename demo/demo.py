@@ -82,7 +82,7 @@ class Demo:
         selection = ", ".join(f"0:{length}" for length in chunk)
         seconds = self.run("put", f"mri.zarr/{name}", selection, "part.npy")
         after = path.read_bytes()
-        kept, inner = self.same_chunks(before, after, data.ndim, chunk, shard)
+        kept, inner = self.same_chunks(before, after, chunk, shard)
         print(
             f"  a shard of {len(after):,} bytes, {inner} inner chunks: "
             f"{kept} of them have the bytes they had"
@@ -93,7 +93,7 @@ class Demo:
         return seconds, same and kept >= inner - 1
 
     @staticmethod
-    def same_chunks(before, after, rank, chunk, shard):
+    def same_chunks(before, after, chunk, shard):
         """How many inner chunks of a shard have the same bytes in both, and how many there are."""
         slots = int(np.prod([s // c for s, c in zip(shard, chunk, strict=True)]))
 
