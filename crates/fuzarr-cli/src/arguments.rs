@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
 use fuzarr::limits::parse_size;
+use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -49,6 +50,14 @@ pub enum Command {
     Verify(Verify),
     /// Copy an array or group, with all below it, into another layout.
     Copy(Box<Copy>),
+    /// Show the attributes of an array or group as JSON, or change them.
+    Attrs(Attrs),
+    /// Delete an array or group and everything in its folder.
+    Rm(Rm),
+    /// Move an array or group to another place in the same store.
+    Mv(Mv),
+    /// Gather the metadata of everything in a group in one place, where readers find it at once.
+    Consolidate(Consolidate),
 }
 
 /// `fuzarr info`.
@@ -232,10 +241,14 @@ pub struct Create {
     #[arg(long, value_name = "JSON")]
     pub attributes: Option<String>,
     /// How chunks are named: `default` (c/0/1) or `v2` (0.1), with the separator after a colon, as
-    /// in `default:.` or `v2:/`.
-    #[arg(long, value_name = "ENCODING", default_value = "default")]
-    pub chunk_keys: String,
-    /// A whole metadata document (zarr.json) instead of the options above; `-` is standard input.
+    /// in `default:.` or `v2:/`. `default` unless the format is v2, which has only `v2`.
+    #[arg(long, value_name = "ENCODING")]
+    pub chunk_keys: Option<String>,
+    /// Version of the Zarr format: that of the group it is in unless given, or else v3.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// A whole metadata document (zarr.json, or .zarray or .zgroup) instead of the options above; `-`
+    /// is standard input.
     #[arg(
         long,
         value_name = "FILE",
@@ -257,6 +270,24 @@ pub struct Create {
     /// Delete the array or group that is there already. Files that are not Zarr's stay.
     #[arg(long)]
     pub overwrite: bool,
+}
+
+/// A version of the Zarr format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Version 2, which older programs read.
+    V2,
+    /// Version 3.
+    V3,
+}
+
+impl From<Format> for fuzarr::metadata::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::V2 => Self::V2,
+            Format::V3 => Self::V3,
+        }
+    }
 }
 
 /// Where in a shard its index lies.
@@ -342,13 +373,74 @@ pub enum Shards {
     Shape(Lengths),
 }
 
-/// A version of the Zarr format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Version 2.
-    V2,
-    /// Version 3.
-    V3,
+/// `fuzarr attrs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Values are JSON, so a text needs quotes of its own. What is not named stays as it is.
+
+Examples:
+  fuzarr attrs ocean.zarr
+  fuzarr attrs ocean.zarr/temperature --set 'units=\"K\"' --set valid=[0,400] --unset note")]
+pub struct Attrs {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// Set an attribute; may be given more than once.
+    #[arg(long, value_name = "NAME=JSON", value_parser = attribute)]
+    pub set: Vec<(String, Value)>,
+    /// Remove an attribute; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub unset: Vec<String>,
+    /// Replace all attributes by those in this file, a JSON object; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "unset"])]
+    pub replace: Option<PathBuf>,
+}
+
+/// `fuzarr rm`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Everything in the folder goes, files that are not Zarr's too. Links go, but not what they lead to.
+
+Examples:
+  fuzarr rm ocean.zarr/old
+  fuzarr rm -r ocean.zarr/surface")]
+pub struct Rm {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// Also delete a group that is not empty.
+    #[arg(short, long)]
+    pub recursive: bool,
+}
+
+/// `fuzarr mv`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Groups on the way to the new place are made by themselves.
+
+Example:
+  fuzarr mv ocean.zarr/temperature ocean.zarr/surface/temperature")]
+pub struct Mv {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "SOURCE")]
+    pub location: PathBuf,
+    /// The new place, where there must be nothing: the whole path, in the same store.
+    #[arg(value_name = "DESTINATION")]
+    pub destination: PathBuf,
+}
+
+/// `fuzarr consolidate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Programs that find consolidated metadata believe it instead of looking at each folder. When fuzarr
+changes what it describes, it removes it; other programs may not, so consolidate again after them.
+
+Example:
+  fuzarr consolidate ocean.zarr")]
+pub struct Consolidate {
+    /// Folder of the store, and the path in it, of a group.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
 }
 
 /// Lengths of axes, or a shape of chunks.
@@ -373,6 +465,15 @@ fn shards(text: &str) -> Result<Shards, String> {
 /// Parses a number of bytes with a unit.
 fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| format!("`{text}` is not a size; write it as in 512MiB"))
+}
+
+/// Parses `NAME=JSON`.
+fn attribute(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=JSON")?;
+    match serde_json::from_str(value) {
+        Ok(value) => Ok((name.to_owned(), value)),
+        Err(error) => Err(format!("`{value}` is not JSON ({error}); a text needs quotes: '\"…\"'")),
+    }
 }
 
 /// Parses a type in Zarr's or NumPy's spelling.

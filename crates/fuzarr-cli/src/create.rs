@@ -1,11 +1,12 @@
-//! From the options of `fuzarr create` to the metadata document of a Zarr v3 array.
+//! From the options of `fuzarr create` to the metadata document of a Zarr v3 array; for one of v2 it is
+//! put into that format's terms later.
 
 use crate::arguments::{Create, IndexLocation, Lengths};
 use crate::value;
 use fuzarr::codec;
 use fuzarr::dtype::{DataType, from_numpy};
 use fuzarr::grid::{ChunkKeyEncoding, Separator};
-use fuzarr::metadata::Extension;
+use fuzarr::metadata::{Extension, Format};
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::{Map, Value, json};
 
@@ -30,11 +31,12 @@ pub fn data_type(text: &str) -> Result<DataType> {
     })
 }
 
-/// The metadata document that the options describe; `--metadata` is not looked at.
+/// The metadata document that the options describe, for an array that will be of `format`;
+/// `--metadata` is not looked at.
 ///
 /// # Errors
 /// `InvalidArgument` for options that are missing, malformed or contradict each other.
-pub fn document(options: &Create) -> Result<Value> {
+pub fn document(options: &Create, format: Format) -> Result<Value> {
     let missing = |option| Error::invalid_argument(format!("`--{option}` is missing"));
     let Lengths(shape) = options.shape.as_ref().ok_or_else(|| missing("shape"))?;
     let Lengths(chunks) = options.chunks.as_ref().ok_or_else(|| missing("chunks"))?;
@@ -46,7 +48,7 @@ pub fn document(options: &Create) -> Result<Value> {
             IndexLocation::Start => codec::IndexLocation::Start,
             IndexLocation::End => codec::IndexLocation::End,
         })
-        .chunk_keys(chunk_keys(&options.chunk_keys)?)
+        .chunk_keys(chunk_keys(options.chunk_keys.as_deref(), format)?)
         .attributes(attributes(options.attributes.as_deref())?);
     if let Some(Lengths(shards)) = &options.shards {
         builder = builder.shards(shards.as_slice());
@@ -71,7 +73,12 @@ pub fn group(options: &Create) -> Result<Value> {
     Ok(json!({"zarr_format": 3, "node_type": "group", "attributes": attributes}))
 }
 
-fn chunk_keys(text: &str) -> Result<ChunkKeyEncoding> {
+fn chunk_keys(text: Option<&str>, format: Format) -> Result<ChunkKeyEncoding> {
+    let text = match (text, format) {
+        (Some(text), _) => text,
+        (None, Format::V2) => "v2",
+        (None, Format::V3) => "default",
+    };
     let (name, separator) = match text.split_once(':') {
         Some((name, separator)) => (name, separator),
         None => (text, if text == "v2" { "." } else { "/" }),
@@ -82,6 +89,9 @@ fn chunk_keys(text: &str) -> Result<ChunkKeyEncoding> {
         _ => None,
     };
     match (name, separator) {
+        ("default", Some(_)) if format == Format::V2 => {
+            Err(Error::invalid_argument("Zarr v2 names chunks by `--chunk-keys v2` only"))
+        }
         ("default", Some(separator)) => Ok(ChunkKeyEncoding::Default { separator }),
         ("v2", Some(separator)) => Ok(ChunkKeyEncoding::V2 { separator }),
         _ => Err(Error::invalid_argument(format!(
@@ -109,7 +119,7 @@ mod tests {
     fn create(options: &str) -> Result<Value> {
         let words = ["fuzarr", "create", "x.zarr"].into_iter().chain(options.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
-            Command::Create(create) => document(&create),
+            Command::Create(create) => document(&create, Format::V3),
             _ => panic!("not create"),
         }
     }

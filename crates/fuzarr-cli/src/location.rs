@@ -1,13 +1,11 @@
 //! From `STORE[/path]` to the folder that is the store and the path of a node in it.
 
-use fuzarr::{Error, Result};
+use fuzarr::{Error, Result, hierarchy, v2};
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Component, Path, PathBuf};
 
-/// The file that makes a folder a node of Zarr v3.
-const METADATA: &str = "zarr.json";
-/// Files that make a folder a node of Zarr v2.
-const METADATA_V2: [&str; 2] = [".zarray", ".zgroup"];
+/// Files that make a folder a node.
+const METADATA: [&str; 3] = [hierarchy::DOCUMENT, v2::ARRAY, v2::GROUP];
 
 /// A node's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,20 +21,32 @@ pub struct Location {
 /// The store is the outermost folder reached from the node through folders that all hold metadata.
 ///
 /// # Errors
-/// `NotFound` if no node is there, `Unsupported` for Zarr v2 and for what is not a local folder,
-/// `InvalidArgument` for a path that cannot be one.
+/// `NotFound` if no node is there, `Unsupported` for what is not a local folder, `InvalidArgument` for
+/// a path that cannot be one.
 pub fn existing(given: &Path) -> Result<Location> {
     let place = Place::new(given)?;
     if !place.missing.as_os_str().is_empty() {
         return Err(not_found(given, "there is no such folder", &place.found));
     }
     if !holds_metadata(&place.found) {
-        if let Some(file) = METADATA_V2.iter().find(|file| place.found.join(file).is_file()) {
-            return Err(unsupported("Zarr v2", given).with("file", file));
-        }
-        return Err(not_found(given, "the folder holds no zarr.json", &place.found));
+        let reason = "the folder holds no zarr.json, .zarray or .zgroup";
+        return Err(not_found(given, reason, &place.found));
     }
     place.location(&place.found)
+}
+
+/// As [`existing`], for a node that is to be deleted or moved.
+///
+/// # Errors
+/// As [`existing`], and `InvalidArgument` for a link: it would be followed to what it leads to.
+pub fn existing_itself(given: &Path) -> Result<Location> {
+    // Without a slash at the end, which would follow the link.
+    let bare: PathBuf = given.components().collect();
+    if bare.is_symlink() {
+        return Err(Error::invalid_argument("this is a link; name what it leads to")
+            .with("path", given.display()));
+    }
+    existing(given)
 }
 
 /// Finds where a node is to be made at `given`: in the store that is there, or else in a new one.
@@ -46,10 +56,6 @@ pub fn existing(given: &Path) -> Result<Location> {
 /// `Unsupported` and `InvalidArgument` as [`existing`].
 pub fn new(given: &Path) -> Result<Location> {
     let place = Place::new(given)?;
-    // A folder of v2 would be a v2 store with a v3 node inside, which no program would find.
-    if let Some(folder) = place.found.ancestors().find(|folder| holds_metadata_v2(folder)) {
-        return Err(unsupported("adding to a store of Zarr v2", folder));
-    }
     match place.found.ancestors().find(|folder| holds_metadata(folder)) {
         Some(nearest) => place.location(nearest),
         None => place.location(&place.new_store()),
@@ -130,11 +136,7 @@ impl Place {
 }
 
 fn holds_metadata(folder: &Path) -> bool {
-    folder.join(METADATA).is_file()
-}
-
-fn holds_metadata_v2(folder: &Path) -> bool {
-    !holds_metadata(folder) && METADATA_V2.iter().any(|file| folder.join(file).is_file())
+    METADATA.iter().any(|file| folder.join(file).is_file())
 }
 
 fn not_found(given: &Path, reason: &str, looked: &Path) -> Error {
@@ -230,16 +232,28 @@ mod tests {
     }
 
     #[test]
-    fn zarr_v2_and_remote_stores_are_refused_by_name() {
-        let (_guard, root) =
-            folder(&["a/.zarray", "g/.zgroup", "g/b/.zarray", "both/.zgroup", "both/zarr.json"]);
-        for given in ["a", "g", "g/b"] {
-            let error = existing(&root.join(given)).unwrap_err();
-            assert_eq!(error.kind(), Kind::Unsupported, "{given}");
-            assert!(error.message().contains("Zarr v2"), "{given}");
+    fn zarr_v2_is_found_likewise() {
+        let (_guard, root) = folder(&["a/.zarray", "g/.zgroup", "g/b/.zarray", "g/c/zarr.json"]);
+        assert_eq!(existing(&root.join("a")).unwrap(), at(root.join("a"), ""));
+        assert_eq!(existing(&root.join("g/b")).unwrap(), at(root.join("g"), "b"));
+        assert_eq!(existing(&root.join("g/c")).unwrap(), at(root.join("g"), "c"));
+        assert_eq!(new(&root.join("g/d")).unwrap(), at(root.join("g"), "d"));
+    }
+
+    #[test]
+    fn what_is_to_be_deleted_is_no_link() {
+        let (_guard, root) = folder(&["g/zarr.json", "g/a/zarr.json"]);
+        std::os::unix::fs::symlink("a", root.join("g/link")).unwrap();
+        assert_eq!(existing(&root.join("g/link")).unwrap(), at(root.join("g"), "a"));
+        for given in ["g/link", "g/link/"] {
+            let error = existing_itself(&root.join(given)).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{given}");
         }
-        assert_eq!(new(&root.join("g/new")).unwrap_err().kind(), Kind::Unsupported);
-        assert_eq!(existing(&root.join("both")).unwrap(), at(root.join("both"), ""));
+        assert_eq!(existing_itself(&root.join("g/a/")).unwrap(), at(root.join("g"), "a"));
+    }
+
+    #[test]
+    fn remote_stores_are_refused() {
         let error = existing(Path::new("s3://bucket/x.zarr")).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
     }

@@ -121,6 +121,12 @@ impl Array {
         &self.path
     }
 
+    /// Takes on metadata that differs in its shape or attributes.
+    pub(crate) fn set_metadata(&mut self, metadata: ArrayMetadata) {
+        self.layout.shape.clone_from(&metadata.shape);
+        self.metadata = Arc::new(metadata);
+    }
+
     /// The metadata document.
     #[must_use]
     pub fn metadata(&self) -> &ArrayMetadata {
@@ -226,7 +232,8 @@ impl Array {
         output: &mut [u8],
         options: &ReadOptions,
     ) -> Result<Vec<u8>> {
-        let plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        plan.fit(self.store.capabilities().ranges, exec::threads(&options.limits))?;
         let target = Arc::new(Output::borrowed(output));
         exec::read(&plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
@@ -292,7 +299,8 @@ impl Array {
         if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
-        let plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        plan.fit(self.store.capabilities(), exec::threads(&options.limits))?;
         let values = plan.values(values, heap)?;
         exec::write(&plan, &*self.store, values)
     }

@@ -6,6 +6,7 @@
 //! | `FUZARR_MAX_DECODE_BUFFERS` | [`Limits::max_decode_buffers`](crate::Limits::max_decode_buffers), a number from 1 | 8 |
 //! | `FUZARR_MEMORY` | [`Limits::memory`](crate::Limits::memory), a size as in `512MiB` | no limit |
 //! | `FUZARR_PARTIAL_READS` | [`ReadOptions::partial_reads`], a switch | on |
+//! | `FUZARR_ONE_ROUND_TRIP` | [`ReadOptions::one_round_trip`], a switch | on |
 //! | `FUZARR_COALESCE_GAP` | [`ReadOptions::coalesce_gap`], a size | 1 MiB |
 //! | `FUZARR_COALESCE_SPAN` | [`ReadOptions::coalesce_span`], a size | 16 MiB |
 //! | `FUZARR_BULK_DECODE` | [`ReadOptions::bulk_decode`], a switch | on |
@@ -43,7 +44,7 @@ enum Setting {
     Switch(fn(&mut Settings, bool)),
 }
 
-const VARIABLES: [(&str, Setting); 13] = [
+const VARIABLES: [(&str, Setting); 14] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, set: |limits, to| limits.workers = to }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
@@ -51,6 +52,7 @@ const VARIABLES: [(&str, Setting); 13] = [
     ),
     ("FUZARR_MEMORY", Setting::Memory),
     ("FUZARR_PARTIAL_READS", Setting::Switch(|all, to| all.read.partial_reads = to)),
+    ("FUZARR_ONE_ROUND_TRIP", Setting::Switch(|all, to| all.read.one_round_trip = to)),
     ("FUZARR_COALESCE_GAP", Setting::Size(|all, to| all.read.coalesce_gap = to)),
     ("FUZARR_COALESCE_SPAN", Setting::Size(|all, to| all.read.coalesce_span = to)),
     ("FUZARR_BULK_DECODE", Setting::Switch(|all, to| all.read.bulk_decode = to)),
@@ -185,6 +187,7 @@ mod tests {
                 coalesce_gap: 0,
                 coalesce_span: 2000,
                 partial_reads: false,
+                one_round_trip: false,
                 bulk_decode: false,
                 direct_decode: false,
                 direct_reads: false,
@@ -207,6 +210,7 @@ mod tests {
             ("FUZARR_COALESCE_GAP", "0"),
             ("FUZARR_COALESCE_SPAN", "2kB"),
             ("FUZARR_PARTIAL_READS", "0"),
+            ("FUZARR_ONE_ROUND_TRIP", "0"),
             ("FUZARR_BULK_DECODE", "off"),
             ("FUZARR_DIRECT_DECODE", "False"),
             ("FUZARR_DIRECT_READS", "0"),

@@ -60,7 +60,8 @@ impl Array {
         exact: bool,
     ) -> Result<Explanation> {
         let resolved = self.resolve(selection)?;
-        let plan = ReadPlan::new(self.layout().clone(), resolved, options.clone())?;
+        let mut plan = ReadPlan::new(self.layout().clone(), resolved, options.clone())?;
+        plan.fit(self.store().capabilities().ranges, exec::threads(&options.limits))?;
         exec::explain(&plan, &**self.store(), exact)
     }
 }

@@ -29,6 +29,8 @@ pub struct Tuning {
     pub helper: u64,
     /// Uncompressed chunks from this many bytes on are read in part, or straight into the output.
     pub large_chunk: u64,
+    /// Bytes beside a shard's index that are fetched with it.
+    pub beside_index: u64,
     /// Bytes of a shard that are fetched at once; more are fetched one batch after the other.
     pub fetched: u64,
     /// Objects of at most this many bytes are fetched and written whole when a part is changed.
@@ -44,6 +46,7 @@ impl Default for Tuning {
         Self {
             helper: 40_000,
             large_chunk: 64 << 10,
+            beside_index: 4 << 10,
             fetched: 256 << 20,
             small_object: 128 << 10,
             streamed: 32 << 20,

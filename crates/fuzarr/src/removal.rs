@@ -6,6 +6,7 @@ use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node};
 use crate::store::{Precondition, Store, join};
+use crate::v2;
 
 /// The stored chunks of an array, which fuzarr need not be able to read.
 ///
@@ -28,16 +29,15 @@ pub fn chunks(
 /// # Errors
 /// Those of [`chunks`], for any array; `InvalidMetadata` for a broken document below; `Io`.
 pub fn delete_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
-    let document = join(path, hierarchy::DOCUMENT);
     match node {
         Node::Array(metadata) => {
             let chunks = chunks(store, path, metadata)?;
-            store.delete(&document, Precondition::None).now()?;
+            delete_documents(store, path)?;
             delete(store, &chunks)
         }
         Node::Group(_) => {
             delete_below(store, path)?;
-            store.delete(&document, Precondition::None).now()
+            delete_documents(store, path)
         }
     }
 }
@@ -51,6 +51,17 @@ pub fn delete_below(store: &dyn Store, path: &str) -> Result<()> {
         let path = join(path, &name);
         let child = child.map_err(|error: Error| error.with("node", format!("/{path}")))?;
         delete_node(store, &path, &child)?;
+    }
+    Ok(())
+}
+
+/// Deletes the documents of a node of either format.
+fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
+    let documents = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES, v2::CONSOLIDATED, hierarchy::DOCUMENT];
+    for key in documents.map(|name| join(path, name)) {
+        if store.open(&key).now()?.is_some() {
+            store.delete(&key, Precondition::None).now()?;
+        }
     }
     Ok(())
 }

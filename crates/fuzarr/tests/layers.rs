@@ -42,7 +42,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("environment", &["error", "limits", "plan"]),
     ("exec", &["buffer", "error", "limits", "plan", "store"]),
-    ("hierarchy", &["error", "metadata", "store"]),
+    ("v2", &["dtype", "error", "metadata"]),
+    ("hierarchy", &["error", "metadata", "store", "v2"]),
     (
         "array",
         &[
@@ -57,6 +58,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan",
             "selection",
             "store",
+        ],
+    ),
+    ("group", &["array", "codec", "error", "hierarchy", "metadata", "store"]),
+    (
+        "resize",
+        &[
+            "array",
+            "error",
+            "grid",
+            "hierarchy",
+            "inspect",
+            "metadata",
+            "plan",
+            "selection",
+            "store",
+            "v2",
         ],
     ),
     (
@@ -78,7 +95,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("builder", &["array", "codec", "dtype", "element", "error", "grid", "metadata", "store"]),
     ("explain", &["array", "error", "exec", "plan", "selection"]),
     ("typed", &["array", "buffer", "element", "error", "plan", "selection"]),
-    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store"]),
+    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2"]),
     (
         "transcode",
         &[
@@ -86,15 +103,18 @@ const LAYERS: &[(&str, &[&str])] = &[
             "buffer",
             "codec",
             "copy",
+            "dtype",
             "error",
             "grid",
             "hierarchy",
             "inspect",
+            "limits",
             "metadata",
             "plan",
             "removal",
             "selection",
             "store",
+            "v2",
         ],
     ),
 ];

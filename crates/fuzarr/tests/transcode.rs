@@ -100,7 +100,7 @@ fn relayout(choices: &mut Choices<'_>, rank: usize) -> Relayout {
         }
         codecs
     });
-    Relayout { chunks, shards, codecs, format: None }
+    Relayout { chunks, shards, codecs }
 }
 
 /// The needed bytes that an error names.
@@ -147,7 +147,7 @@ fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Ch
         assert_eq!(made.inner_chunk_shape().unwrap_or(made.chunk_shape()), chunks);
     }
     assert!(made.verify(|_| {}).unwrap().damage.is_empty());
-    let copy = Options { memory: 1 << 20, ..Options::default() };
+    let copy = Options { memory: 16 << 20, ..Options::default() };
     let copy = planned(&from, &to, &relayout, copy).unwrap();
     assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
     assert!(to.store.open("made/here/.fuzarr-copy").now().unwrap().is_none());
@@ -582,6 +582,17 @@ fn a_copy_survives_being_killed_at_any_moment() {
             process.kill().unwrap();
             process.wait().unwrap();
             kills += 1;
+            // Between the end of the copy and that of the process.
+            let made = folder.path().join("b/c/d");
+            if made.join("zarr.json").exists() && !made.join(".fuzarr-copy").exists() {
+                let to: Arc<dyn Store> = Arc::new(LocalStore::open(made).unwrap());
+                let made = Array::open(to, "").unwrap();
+                assert_eq!(
+                    made.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap(),
+                    expected
+                );
+                std::fs::remove_dir_all(folder.path().join("b")).unwrap();
+            }
             continue;
         }
         let output = process.wait_with_output().unwrap();

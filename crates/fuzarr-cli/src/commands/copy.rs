@@ -1,7 +1,7 @@
 //! `fuzarr copy`.
 
 use super::Outcome;
-use crate::arguments::{Copy, Format, Lengths, Shards};
+use crate::arguments::{Copy, Lengths, Shards};
 use crate::location;
 use crate::render::{bytes, count};
 use fuzarr::codec::short;
@@ -32,6 +32,7 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
             overwrite: arguments.overwrite,
             read: ReadOptions::from_environment()?,
             write: WriteOptions::from_environment()?,
+            format: arguments.format.map(Into::into),
             ..Options::default()
         };
         Transcode::plan(source, destination, |array| relayout(arguments, array), options)
@@ -99,10 +100,6 @@ fn relayout(arguments: &Copy, array: &ArrayMetadata) -> Result<Relayout> {
             Some(Shards::Shape(Lengths(shards))) => transcode::Shards::Shape(shards.clone()),
         },
         codecs,
-        format: arguments.format.map(|format| match format {
-            Format::V2 => transcode::Format::V2,
-            Format::V3 => transcode::Format::V3,
-        }),
     })
 }
 

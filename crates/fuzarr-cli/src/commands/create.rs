@@ -2,28 +2,28 @@
 
 use super::Outcome;
 use crate::arguments::Create;
-use crate::{create, location};
+use crate::create;
+use crate::location::{self, Location};
 use fuzarr::codec::Registry;
-use fuzarr::metadata::{Node, NodePath};
-use fuzarr::store::{LocalStore, MemoryStore, Store, join};
-use fuzarr::{Array, Error, Result, hierarchy, removal};
-use std::io::Read as _;
+use fuzarr::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath, json};
+use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::{Array, Error, Result, hierarchy, removal, v2};
+use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of a metadata document beyond which a file is not one.
-const LARGEST_DOCUMENT: u64 = 1 << 28;
-
 pub(super) fn run(arguments: &Create) -> Result<Outcome> {
     let place = location::new(&arguments.location)?;
+    let format = format(arguments, &place)?;
     let node = match &arguments.metadata {
         Some(file) => from_file(file),
         None if arguments.group => {
             create::group(arguments).and_then(|group| Node::from_json(&group))
         }
-        None => create::document(arguments).and_then(|document| Node::from_json(&document)),
+        None => create::document(arguments, format.unwrap_or_default())
+            .and_then(|document| Node::from_json(&document)),
     };
-    let checked = node.and_then(|node| {
+    let checked = node.and_then(|node| in_format(node, format)).and_then(|node| {
         NodePath::parse(&place.path)?.check_creatable()?;
         check(&node, &place.path)?;
         Ok(node)
@@ -40,24 +40,41 @@ pub(super) fn run(arguments: &Create) -> Result<Outcome> {
 
 /// A node from a metadata document in a file, or in standard input for `-`.
 fn from_file(file: &Path) -> Result<Node> {
-    let failed = |error: std::io::Error| {
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let message = "the metadata document cannot be read";
-        let error = if missing {
-            Error::not_found("no such file")
-        } else {
-            Error::io(message).with_source(error)
-        };
-        error.with("file", file.display())
+    let parse = |bytes: &[u8]| {
+        let document = json::parse(bytes)?;
+        if document["zarr_format"] != 2 {
+            return Node::from_json(&document);
+        }
+        if document.get("shape").is_none() {
+            return v2::group_from_json(&document, Map::new()).map(Node::Group);
+        }
+        let array = v2::array_from_json(&document, Map::new())?;
+        Ok(Node::Array(Box::new(array)))
     };
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().lock().take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
-    } else {
-        let opened = std::fs::File::open(file).map_err(failed)?;
-        opened.take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = super::read_document(file)?;
+    parse(&bytes).map_err(|error| error.with("file", file.display()))
+}
+
+/// The format that the node is to have, if that is decided: as asked, or that of the group it is in.
+fn format(arguments: &Create, place: &Location) -> Result<Option<Format>> {
+    match arguments.format {
+        Some(format) => Ok(Some(format.into())),
+        // A document says itself what it is.
+        None if arguments.metadata.is_some() || !place.store.is_dir() => Ok(None),
+        None => hierarchy::format_above(&LocalStore::open(&place.store)?, &place.path),
     }
-    Node::from_bytes(&bytes).map_err(|error| error.with("file", file.display()))
+}
+
+/// The same node in the format asked for.
+fn in_format(node: Node, format: Option<Format>) -> Result<Node> {
+    Ok(match (node, format) {
+        (Node::Group(group), Some(format)) => Node::Group(GroupMetadata { format, ..group }),
+        (Node::Array(array), Some(Format::V2)) => Node::Array(Box::new(v2::describe(&array)?)),
+        (Node::Array(array), Some(Format::V3)) => {
+            Node::Array(Box::new(ArrayMetadata { v2: None, ..*array }))
+        }
+        (node, None) => node,
+    })
 }
 
 /// Checks that fuzarr can read and write what it is about to create.
@@ -69,9 +86,8 @@ fn check(node: &Node, path: &str) -> Result<()> {
 
 /// Makes sure that nothing is at `path` that would show up in the new node.
 fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -> Result<()> {
-    hierarchy::check_place(&**store, path)?;
-    let document = join(path, hierarchy::DOCUMENT);
-    if store.open(&document).now()?.is_some() {
+    hierarchy::check_place(&**store, path, node.format())?;
+    if let Some(document) = hierarchy::document_at(&**store, path)? {
         if !overwrite {
             return Err(Error::already_exists(
                 "there is an array or group already; --overwrite deletes it and all below it",

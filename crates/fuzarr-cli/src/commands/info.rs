@@ -17,7 +17,8 @@ pub(super) fn run(arguments: &Info) -> Result<Outcome> {
     let name = super::name_of(&arguments.location);
     let node = hierarchy::read_node(&*store, &path)?;
     let node = node.ok_or_else(|| Error::not_found("there is no node").with("path", &path))?;
-    let document = node.to_json();
+    let mut document = node.to_json();
+    document["zarr_format"] = node.format().number().into();
     let (text, json, outcome) = match node {
         Node::Array(metadata) => {
             let (storage, missing) = array(store, &path, &metadata, arguments.deep)?;

@@ -1,11 +1,15 @@
 //! What the commands do.
 
+mod attrs;
+mod consolidate;
 mod copy;
 mod create;
 mod explain;
 mod get;
 mod info;
+mod mv;
 mod put;
+mod rm;
 mod tree;
 mod verify;
 
@@ -14,7 +18,7 @@ use crate::location::{self, Location};
 use fuzarr::store::{LocalStore, Store};
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::Value;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +47,10 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Create(create) => (create::run(create), &create.location),
         Command::Verify(verify) => (verify::run(verify), &verify.location),
         Command::Copy(copy) => (copy::run(copy), &copy.destination),
+        Command::Attrs(attrs) => (attrs::run(attrs), &attrs.location),
+        Command::Rm(rm) => (rm::run(rm), &rm.location),
+        Command::Mv(mv) => (mv::run(mv), &mv.location),
+        Command::Consolidate(consolidate) => (consolidate::run(consolidate), &consolidate.location),
     };
     outcome.map_err(|error| error.with("in", location.display()))
 }
@@ -62,6 +70,30 @@ fn find(given: &Path) -> Result<(Arc<dyn Store>, String)> {
 fn open(given: &Path) -> Result<Array> {
     let (store, path) = find(given)?;
     Array::open(store, &path)
+}
+
+/// Bytes of a JSON document beyond which a file is not one.
+const LARGEST_DOCUMENT: u64 = 1 << 28;
+
+/// The bytes of a document in a file, or in standard input for `-`.
+fn read_document(file: &Path) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let error = if missing {
+            Error::not_found("no such file")
+        } else {
+            Error::io("the file cannot be read").with_source(error)
+        };
+        error.with("file", file.display())
+    };
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let opened = std::fs::File::open(file).map_err(failed)?;
+        opened.take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
 }
 
 /// What a node is called in what is shown: as it was written.

@@ -3,84 +3,62 @@
 use super::Outcome;
 use crate::arguments::Tree;
 use crate::render::{Content, Node as Shown};
-use fuzarr::metadata::{GroupMetadata, Node};
-use fuzarr::store::{Store, join};
-use fuzarr::{Error, Result, hierarchy};
+use fuzarr::hierarchy::{DEEPEST, Visit};
+use fuzarr::metadata::Node;
+use fuzarr::{Error, Group, Result, hierarchy};
 use std::collections::BTreeMap;
-
-/// Levels below which consolidated metadata is not followed; no file system has so many.
-const DEEPEST: usize = 1000;
 
 pub(super) fn run(arguments: &Tree) -> Result<Outcome> {
     let (store, path) = super::find(&arguments.location)?;
-    let node = hierarchy::read_node(&*store, &path)?;
-    let node = node.ok_or_else(|| Error::not_found("there is no node").with("path", &path))?;
-    let mut walk = Walk { store: &*store, outcome: Outcome::Fine };
     let depth = arguments.depth.unwrap_or(DEEPEST).min(DEEPEST);
-    let name = super::name_of(&arguments.location);
-    let tree = Shown { name, content: walk.content(&path, Ok(node), depth)? };
+    let mut outcome = Outcome::Fine;
+    let content = match hierarchy::read_node(&*store, &path)? {
+        None => return Err(Error::not_found("there is no node").with("path", &path)),
+        Some(Node::Array(array)) => {
+            Content::Array { shape: array.shape, data_type: array.data_type.name }
+        }
+        Some(Node::Group(_)) if depth == 0 => Content::UnlistedGroup,
+        Some(Node::Group(_)) => {
+            let group = Group::open(store, &path)?;
+            let members = below(&group, depth, &mut outcome)?.members(depth);
+            if group.is_consolidated() {
+                Content::ConsolidatedGroup(members)
+            } else {
+                Content::Group(members)
+            }
+        }
+    };
+    let tree = Shown { name: super::name_of(&arguments.location), content };
     if arguments.json {
         super::print_json(&tree.json())?
     } else {
         super::print(&tree.text())?
     }
-    Ok(walk.outcome)
+    Ok(outcome)
 }
 
-struct Walk<'a> {
-    store: &'a dyn Store,
-    outcome: Outcome,
-}
-
-impl Walk<'_> {
-    /// A node and `depth` levels below it.
-    fn content(&mut self, path: &str, node: Result<Node>, depth: usize) -> Result<Content> {
-        Ok(match node {
-            Ok(Node::Group(_)) if depth == 0 => Content::UnlistedGroup,
-            Ok(Node::Group(GroupMetadata { consolidated: Some(nodes), .. })) => {
-                consolidated(nodes, depth)
-            }
-            Ok(Node::Group(_)) => {
-                let mut members = Vec::new();
-                for (name, child) in hierarchy::children(self.store, path)? {
-                    let content = self.content(&join(path, &name), child, depth - 1)?;
-                    members.push(Shown { name, content });
-                }
-                Content::Group(members)
-            }
-            Ok(Node::Array(array)) => {
-                Content::Array { shape: array.shape, data_type: array.data_type.name }
-            }
-            Err(error) => {
-                if super::is_damage(&error) {
-                    self.outcome = Outcome::Damaged;
-                }
-                Content::Broken(error.to_string())
-            }
-        })
-    }
-}
-
-/// The members that consolidated metadata names, without looking whether they are there.
-fn consolidated(nodes: Vec<(String, Node)>, depth: usize) -> Content {
+/// What is below a group, by its consolidated metadata if it has some.
+fn below(group: &Group, depth: usize, outcome: &mut Outcome) -> Result<Branch> {
     let mut root = Branch::default();
-    for (path, node) in nodes {
-        if path.split('/').count() > depth {
-            continue;
+    for visit in group.traverse(depth)? {
+        let Visit { path, depth, node } = visit?;
+        if node.as_ref().is_err_and(super::is_damage) {
+            *outcome = Outcome::Damaged;
         }
+        let above = path.split('/').count() - depth;
         let mut branch = &mut root;
-        for name in path.split('/') {
+        for name in path.split('/').skip(above) {
             branch = branch.below.entry(name.to_owned()).or_default();
         }
         branch.node = Some(node);
     }
-    Content::ConsolidatedGroup(root.members(depth))
+    Ok(root)
 }
 
-/// What consolidated metadata says of a node and of those below it.
+/// A node and those below it. Consolidated metadata may name none where there are some below.
 #[derive(Default)]
 struct Branch {
-    node: Option<Node>,
+    node: Option<Result<Node>>,
     below: BTreeMap<String, Branch>,
 }
 
@@ -95,9 +73,10 @@ impl Branch {
 
     fn content(self, depth: usize) -> Content {
         match self.node {
-            Some(Node::Array(array)) => {
+            Some(Ok(Node::Array(array))) => {
                 Content::Array { shape: array.shape, data_type: array.data_type.name }
             }
+            Some(Err(error)) => Content::Broken(error.to_string()),
             _ if depth == 0 => Content::UnlistedGroup,
             _ => Content::Group(self.members(depth)),
         }

@@ -4,9 +4,10 @@ use super::Outcome;
 use crate::arguments::Verify;
 use crate::render::{Finding, Report, bytes, count};
 use fuzarr::codec::Registry;
-use fuzarr::metadata::{ArrayMetadata, Node};
+use fuzarr::hierarchy::Visit;
+use fuzarr::metadata::{ArrayMetadata, Format, Node};
 use fuzarr::store::{Store, join};
-use fuzarr::{Array, Error, Result, hierarchy};
+use fuzarr::{Array, Error, Result, hierarchy, v2};
 use std::error::Error as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub(super) fn run(arguments: &Verify) -> Result<Outcome> {
         Ok(None) => return Err(Error::not_found("there is no node").with("path", path)),
         Err(error) => Err(error),
     };
-    check.node(&path, node)?;
+    check.tree(&path, node)?;
     check.progress.clear();
     let report = check.report;
     if arguments.json {
@@ -43,21 +44,33 @@ struct Check {
 
 impl Check {
     /// Checks a node and all below it.
-    fn node(&mut self, path: &str, node: Result<Node>) -> Result<()> {
-        match node {
-            Ok(Node::Array(metadata)) => self.array(path, *metadata),
-            Ok(Node::Group(_)) => {
-                for (name, child) in hierarchy::children(&*self.store, path)? {
-                    self.node(&join(path, &name), child)?;
-                }
+    fn tree(&mut self, path: &str, node: Result<Node>) -> Result<()> {
+        let is_group = matches!(node, Ok(Node::Group(_)));
+        self.node(path, node);
+        if is_group {
+            let store = Arc::clone(&self.store);
+            for visit in hierarchy::traverse(&*store, path, hierarchy::DEEPEST)? {
+                let Visit { path, node, .. } = visit?;
+                self.node(&path, node);
             }
-            Err(error) => self.failed(path, &error),
         }
         Ok(())
     }
 
+    fn node(&mut self, path: &str, node: Result<Node>) {
+        match node {
+            Ok(Node::Array(metadata)) => self.array(path, *metadata),
+            Ok(Node::Group(_)) => {}
+            Err(error) => self.failed(path, hierarchy::DOCUMENT, &error),
+        }
+    }
+
     fn array(&mut self, path: &str, metadata: ArrayMetadata) {
         self.report.arrays += 1;
+        let document = match metadata.format() {
+            Format::V3 => hierarchy::DOCUMENT,
+            Format::V2 => v2::ARRAY,
+        };
         let array = Array::new(Arc::clone(&self.store), path, metadata, &Registry::default());
         let (before, progress) = (&self.report, &mut self.progress);
         let (mut objects, mut bytes) = (before.objects, before.bytes);
@@ -73,30 +86,30 @@ impl Check {
                 self.report.objects += u128::from(found.objects);
                 self.report.bytes += u128::from(found.bytes);
                 for error in &found.damage {
-                    self.report.damaged.push(finding(path, error));
+                    self.report.damaged.push(finding(path, document, error));
                 }
             }
-            Err(error) => self.failed(path, &error),
+            Err(error) => self.failed(path, document, &error),
         }
     }
 
     /// Notes what kept a node from being checked: damage, if the data is to blame.
-    fn failed(&mut self, path: &str, error: &Error) {
+    fn failed(&mut self, path: &str, document: &str, error: &Error) {
         let list = if super::is_damage(error) {
             &mut self.report.damaged
         } else {
             &mut self.report.unchecked
         };
-        list.push(finding(path, error));
+        list.push(finding(path, document, error));
     }
 }
 
 /// What an error says, in its parts; where it names no key, it is about the metadata.
-fn finding(path: &str, error: &Error) -> Finding {
+fn finding(path: &str, document: &str, error: &Error) -> Finding {
     let context = |name| error.context(name).map(str::to_owned);
     let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
     Finding {
-        key: context("key").unwrap_or_else(|| join(path, hierarchy::DOCUMENT)),
+        key: context("key").unwrap_or_else(|| join(path, document)),
         inner_chunk: context("inner chunk"),
         codec: context("codec"),
         message: format!("{}{source}", error.message()),

@@ -54,11 +54,10 @@ impl ArrayInfo<'_> {
     #[must_use]
     pub fn text(&self) -> String {
         let document = self.document;
-        let mut rows = vec![
-            ("Array", visible(self.name).bold().to_string()),
-            ("Shape", self.shape()),
-            ("Type", extension(&document["data_type"])),
-        ];
+        let mut rows = vec![("Array", visible(self.name).bold().to_string())];
+        rows.extend(format(document));
+        rows.push(("Shape", self.shape()));
+        rows.push(("Type", extension(&document["data_type"])));
         rows.extend(layout(document));
         rows.push(("Fill", visible(&document["fill_value"].to_string())));
         if let Some(storage) = &self.storage {
@@ -103,7 +102,8 @@ impl ArrayInfo<'_> {
 }
 
 /// What of a document is shown in JSON as it is.
-const MEMBERS: [&str; 7] = [
+const MEMBERS: [&str; 8] = [
+    "zarr_format",
     "shape",
     "data_type",
     "chunk_key_encoding",
@@ -150,6 +150,7 @@ impl GroupInfo<'_> {
     pub fn text(&self) -> String {
         let names = |names: &[String]| visible(&names.join(", "));
         let mut rows = vec![("Group", visible(self.name).bold().to_string())];
+        rows.extend(format(self.document));
         if !self.groups.is_empty() {
             rows.push(("Groups", names(&self.groups)));
         }
@@ -171,12 +172,18 @@ impl GroupInfo<'_> {
         json!({
             "name": self.name,
             "node_type": "group",
+            "zarr_format": self.document["zarr_format"],
             "attributes": self.document["attributes"],
             "groups": self.groups,
             "arrays": self.arrays,
             "broken": broken.collect::<Vec<_>>(),
         })
     }
+}
+
+/// The version of the format, where it is not the latest.
+fn format(document: &Value) -> Option<(&'static str, String)> {
+    (document["zarr_format"] == 2).then(|| ("Format", "Zarr v2".into()))
 }
 
 /// The codec that makes shards of chunks, where it is the whole chain.

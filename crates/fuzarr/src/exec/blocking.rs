@@ -35,6 +35,12 @@ pub(super) fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
     outcome
 }
 
+/// How many threads work on a request of these limits, on this machine.
+#[must_use]
+pub fn threads(limits: &Limits) -> usize {
+    limits.threads(cores())
+}
+
 /// Reads all objects of `plan` into `output`.
 ///
 /// # Errors
@@ -166,7 +172,7 @@ impl<'a> Job<'a> {
         limits: &'a Limits,
         failures: &'a Failures<'a>,
     ) -> Self {
-        Self { store, limits, crew: Crew::new(limits.threads(cores())), failures }
+        Self { store, limits, crew: Crew::new(threads(limits)), failures }
     }
 
     /// How many threads to invite for `count` parts that take `estimate` nanoseconds together.

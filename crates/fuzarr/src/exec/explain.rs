@@ -132,7 +132,8 @@ fn fetch(
     if !machine.is_at_hand() {
         tally.requests += requests;
         tally.bytes += bytes;
-        tally.round_trips += 1;
+        // What came with an index needs no more requests.
+        tally.round_trips += u64::from(requests > 0);
     }
     match size.or_else(|| pieces.first().map(|piece| piece.object_size)) {
         Some(size) if !is_index => return machine.skip(size),

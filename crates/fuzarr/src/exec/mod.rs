@@ -8,5 +8,5 @@ mod explain;
 mod failures;
 mod pool;
 
-pub use blocking::{check, read, survey, write};
+pub use blocking::{check, read, survey, threads, write};
 pub use explain::explain;

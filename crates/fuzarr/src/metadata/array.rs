@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Extension;
-use super::json::{Members, wrong};
+use super::json::{Members, lengths, wrong};
+use super::{Extension, Format};
 use crate::error::{Error, Result, ResultExt as _};
 
 /// The metadata document of an array ("Array metadata" of the Zarr v3 core specification). Its form
@@ -28,9 +28,18 @@ pub struct ArrayMetadata {
     pub dimension_names: Option<Vec<Option<String>>>,
     /// Members of the document that this crate does not know and need not: kept when rewritten.
     pub extra: Map<String, Value>,
+    /// The `.zarray` document, if the array is stored in Zarr v2: what is written back, with
+    /// [`shape`](Self::shape) as it is now. All else here says the same in the terms of v3.
+    pub v2: Option<Map<String, Value>>,
 }
 
 impl ArrayMetadata {
+    /// The format that the array is stored in.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if self.v2.is_some() { Format::V2 } else { Format::V3 }
+    }
+
     /// Reads a document. `attributes` and `dimension_names` of null count as absent.
     ///
     /// # Errors
@@ -39,7 +48,7 @@ impl ArrayMetadata {
     pub fn from_json(document: &Value) -> Result<Self> {
         let mut members = Members::of(document)?;
         members.check_header("array", false)?;
-        let shape = parse_shape(members.required("shape")?)?;
+        let shape = lengths("shape", members.required("shape")?)?;
         let data_type = mandatory("data_type", members.required("data_type")?)?;
         let chunk_grid = mandatory("chunk_grid", members.required("chunk_grid")?)?;
         let chunk_key_encoding =
@@ -61,10 +70,11 @@ impl ArrayMetadata {
             attributes,
             dimension_names,
             extra,
+            v2: None,
         })
     }
 
-    /// The document, in the forms that every reader takes: data types by bare name where possible,
+    /// The document of Zarr v3, in the forms that every reader takes: data types by bare name where possible,
     /// all other extensions as objects, absent members left out.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -88,13 +98,6 @@ impl ArrayMetadata {
         }
         document.into()
     }
-}
-
-fn parse_shape(value: &Value) -> Result<Vec<u64>> {
-    value
-        .as_array()
-        .and_then(|lengths| lengths.iter().map(Value::as_u64).collect())
-        .ok_or_else(|| Error::invalid_metadata("`shape` must be a list of non-negative integers"))
 }
 
 /// An extension at a point where a reader cannot do without it.

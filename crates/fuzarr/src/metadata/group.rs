@@ -3,16 +3,19 @@
 use serde_json::{Map, Value};
 
 use super::json::{Members, wrong};
-use super::{Node, NodePath};
+use super::{Format, Node, NodePath};
 use crate::error::{Error, Result, ResultExt as _};
 
 /// The metadata document of a group ("Group metadata" of the Zarr v3 core specification).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupMetadata {
+    /// The format that the group is stored in.
+    pub format: Format,
     /// The user's attributes.
     pub attributes: Map<String, Value>,
     /// The nodes below the group by their path relative to it, of all depths, in the order of the
-    /// document; `None` if it has no consolidated metadata.
+    /// document; `None` if it has no consolidated metadata. That of Zarr v2 is a document of its own,
+    /// which is not read with the group.
     pub consolidated: Option<Vec<(String, Node)>>,
     /// Members of the document that this crate does not know and need not: kept when rewritten.
     pub extra: Map<String, Value>,
@@ -34,10 +37,10 @@ impl GroupMetadata {
             None | Some(Value::Null) => None,
             Some(value) => Some(parse_consolidated(value)?),
         };
-        Ok(Self { attributes, consolidated, extra: members.unknown()? })
+        Ok(Self { format: Format::V3, attributes, consolidated, extra: members.unknown()? })
     }
 
-    /// The document.
+    /// The document of Zarr v3.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut document = Map::new();
@@ -80,15 +83,20 @@ fn parse_consolidated(value: &Value) -> Result<Vec<(String, Node)>> {
 
 fn parse_node(path: &str, document: &Value) -> Result<(String, Node)> {
     let within = || format!("consolidated metadata of `{path}`");
-    let parsed = NodePath::parse(path)
-        .map_err(|error| Error::invalid_metadata(error.message()).with("node", within()))?;
-    // Listings show these paths as they stand, so they must be canonical already.
-    if parsed.is_root() || parsed.as_str() != path {
-        return Err(
-            Error::invalid_metadata("not a path relative to the group").with("node", within())
-        );
-    }
+    check_member(path).context("node", within)?;
     Ok((path.to_owned(), Node::from_json(document).context("node", within)?))
+}
+
+/// Checks the path of a node in consolidated metadata.
+///
+/// # Errors
+/// `InvalidMetadata` if it is not one relative to the group, in the one form that listings show.
+pub(crate) fn check_member(path: &str) -> Result<()> {
+    let parsed = NodePath::parse(path).map_err(|error| Error::invalid_metadata(error.message()))?;
+    if parsed.is_root() || parsed.as_str() != path {
+        return Err(Error::invalid_metadata("not a path relative to the group"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 }
 
 /// A document's members, each read once, so that what remains is unknown.
-pub(super) struct Members<'a> {
+pub(crate) struct Members<'a> {
     object: &'a Map<String, Value>,
     read: Vec<&'static str>,
 }
@@ -95,7 +95,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// `InvalidMetadata` if it is no object.
-    pub(super) fn of(document: &'a Value) -> Result<Self> {
+    pub(crate) fn of(document: &'a Value) -> Result<Self> {
         let Value::Object(object) = document else {
             return Err(Error::invalid_metadata(format!(
                 "a metadata document must be an object, not {}",
@@ -106,7 +106,7 @@ impl<'a> Members<'a> {
     }
 
     /// The member `key`; `None` if absent.
-    pub(super) fn optional(&mut self, key: &'static str) -> Option<&'a Value> {
+    pub(crate) fn optional(&mut self, key: &'static str) -> Option<&'a Value> {
         self.read.push(key);
         self.object.get(key)
     }
@@ -115,13 +115,13 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// `InvalidMetadata` if it is absent.
-    pub(super) fn required(&mut self, key: &'static str) -> Result<&'a Value> {
+    pub(crate) fn required(&mut self, key: &'static str) -> Result<&'a Value> {
         self.optional(key)
             .ok_or_else(|| Error::invalid_metadata(format!("the document has no `{key}`")))
     }
 
     /// Checks `zarr_format` and `node_type`, which may be absent if `may_lack_type`.
-    pub(super) fn check_header(
+    pub(crate) fn check_header(
         &mut self,
         node_type: &'static str,
         may_lack_type: bool,
@@ -145,7 +145,7 @@ impl<'a> Members<'a> {
     }
 
     /// The member `attributes`; empty if absent or null.
-    pub(super) fn attributes(&mut self) -> Result<Map<String, Value>> {
+    pub(crate) fn attributes(&mut self) -> Result<Map<String, Value>> {
         match self.optional("attributes") {
             None | Some(Value::Null) => Ok(Map::new()),
             Some(Value::Object(attributes)) => Ok(attributes.clone()),
@@ -157,7 +157,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// `Unsupported` if one does not say that it need not be understood.
-    pub(super) fn unknown(self) -> Result<Map<String, Value>> {
+    pub(crate) fn unknown(self) -> Result<Map<String, Value>> {
         let mut unknown = Map::new();
         for (key, value) in self.object {
             if self.read.contains(&key.as_str()) {
@@ -172,9 +172,19 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The lengths that a member such as `shape` lists.
+///
+/// # Errors
+/// `InvalidMetadata` if it is no list of non-negative integers.
+pub(crate) fn lengths(key: &str, value: &Value) -> Result<Vec<u64>> {
+    value.as_array().and_then(|lengths| lengths.iter().map(Value::as_u64).collect()).ok_or_else(
+        || Error::invalid_metadata(format!("`{key}` must be a list of non-negative integers")),
+    )
+}
+
 /// The error of a member that is not what it must be.
 #[cold]
-pub(super) fn wrong(key: &str, expected: &str, found: &Value) -> Error {
+pub(crate) fn wrong(key: &str, expected: &str, found: &Value) -> Error {
     Error::invalid_metadata(format!("`{key}` must be {expected}, not {}", kind_of(found)))
 }
 

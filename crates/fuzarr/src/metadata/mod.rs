@@ -1,10 +1,12 @@
-//! Metadata documents of Zarr v3, as data: parsed, checked for form, and written back.
+//! Metadata documents, as data: parsed, checked for form, and written back. In the terms of Zarr v3;
+//! [`crate::v2`] puts the documents of v2 in these terms.
 //!
 //! Nothing here knows codecs or types: a document that names one fuzarr lacks still parses, so that
 //! it can be shown.
 
 mod array;
 mod extension;
+mod format;
 mod group;
 pub mod json;
 mod node;
@@ -12,6 +14,8 @@ mod path;
 
 pub use array::ArrayMetadata;
 pub use extension::Extension;
+pub use format::Format;
 pub use group::GroupMetadata;
+pub(crate) use group::check_member;
 pub use node::Node;
 pub use path::NodePath;

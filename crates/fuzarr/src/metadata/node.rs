@@ -1,11 +1,11 @@
 //! The metadata document of a node of either kind.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{ArrayMetadata, GroupMetadata, json};
+use super::{ArrayMetadata, Format, GroupMetadata, json};
 use crate::error::{Error, Result};
 
-/// The metadata document of a node, `zarr.json`.
+/// The metadata of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     /// An array.
@@ -43,7 +43,25 @@ impl Node {
         GroupMetadata::from_json(document).map(Self::Group)
     }
 
-    /// The document.
+    /// The format that the node is stored in.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Array(array) => array.format(),
+            Self::Group(group) => group.format,
+        }
+    }
+
+    /// The user's attributes.
+    #[must_use]
+    pub fn attributes(&self) -> &Map<String, Value> {
+        match self {
+            Self::Array(array) => &array.attributes,
+            Self::Group(group) => &group.attributes,
+        }
+    }
+
+    /// The document of Zarr v3.
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
@@ -52,7 +70,7 @@ impl Node {
         }
     }
 
-    /// The text of the document.
+    /// The text of the document of Zarr v3.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         json::to_vec(&self.to_json())

@@ -3,6 +3,7 @@
 //! A plan does no I/O, starts no thread and never blocks. One stored object (an unsharded chunk or
 //! a shard) is one [`Machine`]; an executor drives it, see [`crate::exec`].
 
+pub(crate) mod budget;
 mod counters;
 mod index_cache;
 mod machine;

@@ -4,7 +4,9 @@
 use super::schedule::Part;
 use crate::array::Array;
 use crate::buffer::{addressable, zeroed};
+use crate::codec;
 use crate::copy;
+use crate::dtype::ElementLayout;
 use crate::error::{Error, Result};
 use crate::plan::{ReadOptions, WriteOptions};
 use crate::selection::{Selection, Term};
@@ -14,6 +16,8 @@ use crate::selection::{Selection, Term};
 pub(super) struct Elements {
     memory: Vec<u8>,
     length: usize,
+    /// Elements of variable size; the others are in `memory`.
+    variable: Option<codec::Elements>,
 }
 
 impl Elements {
@@ -22,6 +26,13 @@ impl Elements {
     /// # Errors
     /// Those of [`Array::read_bytes_into`].
     pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
+        let selection = selection(part)?;
+        if array.data_type().layout() == ElementLayout::Variable {
+            self.variable = None;
+            let read = array.read_bytes(&selection, options)?;
+            self.variable = Some(codec::Elements { slots: read.bytes, heap: read.heap });
+            return Ok(());
+        }
         let count = part.shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
         let size = count.and_then(|count| count.checked_mul(array.element_size() as u64));
         let size = size.ok_or_else(|| Error::limit("a part has too many bytes"))?;
@@ -31,7 +42,7 @@ impl Elements {
             self.memory = Vec::new();
             self.memory = zeroed(size)?;
         }
-        array.read_bytes_into(&selection(part)?, &mut self.memory[..self.length], options)
+        array.read_bytes_into(&selection, &mut self.memory[..self.length], options)
     }
 
     /// Writes them as the part of `array`.
@@ -39,7 +50,10 @@ impl Elements {
     /// # Errors
     /// Those of [`Array::write_bytes`].
     pub(super) fn write(&self, array: &Array, part: &Part, options: &WriteOptions) -> Result<()> {
-        array.write_bytes(&selection(part)?, self.bytes(), options)
+        match &self.variable {
+            Some(elements) => array.write_elements(&selection(part)?, elements, options),
+            None => array.write_bytes(&selection(part)?, self.bytes(), options),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -48,11 +62,25 @@ impl Elements {
 
     /// Whether all are the fill value of `array`, by bits.
     pub(super) fn are_filled(&self, array: &Array) -> bool {
-        copy::is_filled(self.bytes(), &array.layout().chain.spec.fill)
+        let fill = &array.layout().chain.spec.fill;
+        match &self.variable {
+            Some(elements) => {
+                elements.variable().all(|element| element.is_ok_and(|element| element == fill))
+            }
+            None => copy::is_filled(self.bytes(), fill),
+        }
     }
 
     /// The number of the first element of `size` bytes that differs, by bits.
     pub(super) fn first_difference(&self, other: &Self, size: usize) -> Option<u64> {
+        if let (Some(ours), Some(theirs)) = (&self.variable, &other.variable) {
+            let differs = |(ours, theirs): (Result<&[u8]>, Result<&[u8]>)| match (ours, theirs) {
+                (Ok(ours), Ok(theirs)) => ours != theirs,
+                _ => true,
+            };
+            let place = ours.variable().zip(theirs.variable()).position(differs);
+            return place.map(|place| place as u64);
+        }
         let (ours, theirs) = (self.bytes(), other.bytes());
         if ours == theirs {
             return None;

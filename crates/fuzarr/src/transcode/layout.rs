@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::codec::Registry;
 use crate::error::{Error, Result};
 use crate::grid::RegularGrid;
-use crate::metadata::{ArrayMetadata, Extension};
+use crate::metadata::{ArrayMetadata, Extension, Format};
+use crate::v2;
 
 /// The codec that makes a shard.
 const SHARDING: &str = "sharding_indexed";
@@ -21,8 +22,6 @@ pub struct Relayout {
     /// The codecs of such a piece, inside shards too; all codecs of the array if there are none.
     /// Without this, those of the array stay, and the order of axes with them.
     pub codecs: Option<Vec<Extension>>,
-    /// The version of the format.
-    pub format: Option<Format>,
 }
 
 /// What is asked of shards.
@@ -37,17 +36,8 @@ pub enum Shards {
     Shape(Vec<u64>),
 }
 
-/// A version of the Zarr format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Version 2.
-    V2,
-    /// Version 3.
-    V3,
-}
-
 impl Relayout {
-    /// The metadata of the copy of an array.
+    /// The metadata of the copy of an array, in this version of the format.
     ///
     /// Where nothing changes, shards within shards and codecs around shards stay as they are.
     /// Where something does, there is one level of shards at most; array codecs that stood around a
@@ -57,8 +47,7 @@ impl Relayout {
     /// `InvalidArgument` for chunks or shards of another rank, with a 0, or that do not fit each
     /// other; `Unsupported` for what fuzarr cannot write; `InvalidMetadata` for an array whose
     /// layout is not understood.
-    pub fn apply(&self, source: &ArrayMetadata) -> Result<ArrayMetadata> {
-        self.check_format()?;
+    pub fn apply(&self, source: &ArrayMetadata, format: Format) -> Result<ArrayMetadata> {
         let old = Layout::of(source)?;
         let rank = source.shape.len();
         if let Some(chunks) = &self.chunks {
@@ -68,7 +57,12 @@ impl Relayout {
             check_shape("shards", shards, rank)?;
         }
         let mut copy = source.clone();
-        if self.chunks.is_none() && self.shards == Shards::Keep && self.codecs.is_none() {
+        let same = self.chunks.is_none() && self.shards == Shards::Keep && self.codecs.is_none();
+        if same && source.format() == Format::V2 && format == Format::V2 {
+            return Ok(copy);
+        }
+        copy.v2 = None;
+        if same {
             // A chunk length of 0, which some writers give an empty dimension, is not written again.
             copy.chunk_grid = old.grid.to_extension();
         } else {
@@ -77,14 +71,9 @@ impl Relayout {
             copy.codecs = new.into_codecs();
         }
         check_writable(&copy)?;
-        Ok(copy)
-    }
-
-    /// Where the formats differ.
-    fn check_format(&self) -> Result<()> {
-        match self.format {
-            None | Some(Format::V3) => Ok(()),
-            Some(Format::V2) => Err(Error::unsupported("not supported: writing Zarr v2")),
+        match format {
+            Format::V2 => v2::describe(&copy),
+            Format::V3 => Ok(copy),
         }
     }
 

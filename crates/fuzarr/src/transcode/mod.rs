@@ -44,7 +44,7 @@ mod run;
 mod schedule;
 
 pub use compare::Difference;
-pub use layout::{Format, Relayout, Shards};
+pub use layout::{Relayout, Shards};
 pub use plan::Transcode;
 pub use run::Report;
 
@@ -52,6 +52,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::Limits;
+use crate::metadata::Format;
 use crate::plan::{ReadOptions, WriteOptions};
 use crate::store::Store;
 
@@ -75,6 +77,8 @@ pub struct Options {
     /// Whether what is at the destination is deleted first, an unfinished copy too. If not, a node
     /// there is an error, and an unfinished copy of the same source in the same layout goes on.
     pub overwrite: bool,
+    /// The version of the format; that of the source if it is not said.
+    pub format: Option<Format>,
     /// How the source is read.
     pub read: ReadOptions,
     /// How the destination is written.
@@ -90,6 +94,7 @@ impl Default for Options {
             memory: 1 << 30,
             workers: None,
             overwrite: false,
+            format: None,
             read: ReadOptions::default(),
             write: WriteOptions::default(),
             checkpoint: Duration::from_secs(1),
@@ -98,10 +103,20 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How an array is read whose chunks have `chunk` bytes. Ranges are joined across gaps of a
-    /// chunk at most, so that what is fetched is bounded by what is wanted.
-    fn reading(&self, chunk: u64) -> ReadOptions {
-        ReadOptions { coalesce_gap: self.read.coalesce_gap.min(chunk), ..self.read.clone() }
+    /// How an array is read while so many bytes are held for something else.
+    fn reading(&self, held: u64) -> ReadOptions {
+        ReadOptions { limits: self.limits(&self.read.limits, held), ..self.read.clone() }
+    }
+
+    /// How an array is written while so many bytes are held for something else.
+    fn writing(&self, held: u64) -> WriteOptions {
+        WriteOptions { limits: self.limits(&self.write.limits, held), ..self.write.clone() }
+    }
+
+    fn limits(&self, limits: &Limits, held: u64) -> Limits {
+        let workers = self.workers.map_or(limits.workers, NonZeroUsize::get);
+        let memory = Some(self.memory.saturating_sub(held));
+        Limits { workers, memory, ..limits.clone() }
     }
 }
 

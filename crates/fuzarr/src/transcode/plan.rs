@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::memory::{Reading, Writing, elements, with_margin};
+use super::memory;
 use super::record::{self, Fingerprint};
 use super::schedule::{Geometry, Schedule};
 use super::{Node as Place, Options, Relayout};
@@ -12,8 +12,8 @@ use crate::array::Array;
 use crate::codec::Registry;
 use crate::error::{Error, Result, ResultExt as _};
 use crate::hierarchy;
-use crate::metadata::{ArrayMetadata, GroupMetadata, Node, NodePath};
-use crate::plan::ReadOptions;
+use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
+use crate::plan::{ReadOptions, WriteOptions};
 use crate::store::{Store, join};
 
 /// A copy of an array, or of a group and everything below it, into another place and layout.
@@ -25,6 +25,10 @@ use crate::store::{Store, join};
 pub struct Transcode {
     pub(super) store: Arc<dyn Store>,
     pub(super) path: NodePath,
+    /// The version of the format of the destination.
+    pub(super) format: Format,
+    /// Groups of which consolidated metadata is written, the innermost last.
+    pub(super) consolidated: Vec<NodePath>,
     /// The documents to write, each group before what is in it.
     pub(super) nodes: Vec<(NodePath, Node)>,
     pub(super) jobs: Vec<Job>,
@@ -42,6 +46,8 @@ pub(super) struct Job {
     pub(super) schedule: Schedule,
     /// How the source is read.
     pub(super) read: ReadOptions,
+    /// How the destination is written.
+    pub(super) write: WriteOptions,
 }
 
 /// A node of the source: its path relative to what is copied, its document, and what tells the
@@ -72,9 +78,12 @@ impl Transcode {
         check_apart(&source, &from, &destination, &path)?;
         let mut found = Vec::new();
         walk(&*source.store, &from, &NodePath::root(), &mut found)?;
+        let format = options.format.or(found.first().map(|found| found.node.format()));
         let mut copy = Self {
             store: destination.store,
             path,
+            format: format.unwrap_or_default(),
+            consolidated: Vec::new(),
             nodes: Vec::new(),
             jobs: Vec::new(),
             options,
@@ -92,12 +101,28 @@ impl Transcode {
                     copy.jobs.push(job);
                     node
                 }
-                Node::Group(group) => Node::Group(group.clone()),
+                Node::Group(group) => {
+                    let from = from.join(path.as_str())?;
+                    let named = hierarchy::read_consolidated(&*source.store, from.as_str(), group)?;
+                    // Groups inside one that names everything below have empty ones in v3.
+                    if named.is_some_and(|named| !named.is_empty() || path.is_root()) {
+                        copy.consolidated.push(path.clone());
+                    }
+                    let format = copy.format;
+                    Node::Group(GroupMetadata { format, consolidated: None, ..group.clone() })
+                }
             };
             copy.nodes.push((path.clone(), copied));
         }
-        copy.consolidate();
-        let documents = copy.nodes.iter().map(|(_, node)| node.to_bytes());
+        copy.files = files(&found);
+        copy.fingerprint = copy.describe(&found);
+        Ok(copy)
+    }
+
+    /// What tells this copy from others: the documents on either side, and the versions of those of
+    /// the source.
+    fn describe(&self, found: &[Found]) -> Fingerprint {
+        let documents = self.nodes.iter().map(|(_, node)| node.to_bytes());
         let described: Vec<Vec<u8>> = found
             .iter()
             .zip(documents)
@@ -106,9 +131,7 @@ impl Transcode {
                 [path, node.to_bytes(), version.clone().into_bytes(), document]
             })
             .collect();
-        copy.files = files(&found);
-        copy.fingerprint = Fingerprint::of(described.iter().map(Vec::as_slice));
-        Ok(copy)
+        Fingerprint::of(described.iter().map(Vec::as_slice))
     }
 
     /// The copying of the array at `path` relative to what is copied.
@@ -120,49 +143,24 @@ impl Transcode {
         relayout: &dyn Fn(&ArrayMetadata) -> Result<Relayout>,
     ) -> Result<Job> {
         let registry = Registry::default();
-        let copied = relayout(metadata)?.apply(metadata)?;
+        let copied = relayout(metadata)?.apply(metadata, self.format)?;
         let source = Array::new(Arc::clone(store), from.as_str(), metadata.clone(), &registry)?;
         let path = self.path.join(path.as_str())?;
         let destination = Array::new(Arc::clone(&self.store), path.as_str(), copied, &registry)?;
-        let (reading, writing) = (Reading::of(&source), Writing::of(&destination));
         let geometry = Geometry {
             shape: source.shape(),
-            source_chunk: reading.chunk(),
+            source_chunk: memory::decoded(&source),
             object: destination.chunk_shape(),
             element: source.element_size() as u64,
         };
+        let needs = memory::reading(&source).saturating_add(memory::writing(&destination));
         let schedule = Schedule::new(geometry, self.options.memory, |part| {
-            let parts = [elements(geometry, part), reading.need(part), writing.need(part)];
-            with_margin(parts.into_iter().fold(0, u64::saturating_add))
+            memory::elements(geometry, part).saturating_add(needs)
         })?;
-        let read = self.options.reading(reading.chunk_size());
-        Ok(Job { source, destination, schedule, read })
-    }
-
-    /// Writes consolidated metadata anew for the groups that have it.
-    fn consolidate(&mut self) {
-        let flat = |node: &Node| match node {
-            // What is below is listed by the group that consolidates, not again by each in it.
-            Node::Group(group) => {
-                Node::Group(GroupMetadata { consolidated: Some(Vec::new()), ..group.clone() })
-            }
-            Node::Array(array) => Node::Array(array.clone()),
-        };
-        for number in 0..self.nodes.len() {
-            let (path, node) = &self.nodes[number];
-            let Node::Group(group) = node else { continue };
-            if group.consolidated.is_none() {
-                continue;
-            }
-            let prefix = path.prefix();
-            let below = self.nodes[number + 1..].iter().filter_map(|(path, node)| {
-                let relative = path.as_str().strip_prefix(&prefix)?;
-                Some((relative.to_owned(), flat(node)))
-            });
-            let consolidated = Some(below.collect());
-            let group = GroupMetadata { consolidated, ..group.clone() };
-            self.nodes[number].1 = Node::Group(group);
-        }
+        let held = memory::elements(geometry, &schedule.largest());
+        let read = self.options.reading(0);
+        let write = self.options.writing(held);
+        Ok(Job { source, destination, schedule, read, write })
     }
 
     /// Bytes of the elements of all arrays.
@@ -202,7 +200,8 @@ pub(super) fn walk(
     let missing =
         || Error::not_found("there is no array or group").with("path", format!("/{from}"));
     let node = hierarchy::read_node(store, from.as_str())?.ok_or_else(missing)?;
-    let document = store.open(&from.key(hierarchy::DOCUMENT)).now()?;
+    let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
+    let document = store.open(&key).now()?;
     let version = document.as_ref().and_then(|document| document.version());
     let (version, is_group) = (format!("{version:?}"), matches!(node, Node::Group(_)));
     let is_file = document.is_some_and(|document| document.file().is_some());

@@ -72,7 +72,7 @@ impl Transcode {
     fn start(&self) -> Result<Record> {
         let (store, path) = (&*self.store, self.path.as_str());
         let (key, interval) = (self.record_key(), self.options.checkpoint);
-        hierarchy::check_place(store, path)?;
+        hierarchy::check_place(store, path, self.format)?;
         if self.options.overwrite {
             self.clear()?;
         } else if let Some(record) = Record::find(store, &key, self.fingerprint, interval)? {
@@ -83,7 +83,8 @@ impl Transcode {
         if let Some(parent) = self.path.parent()
             && hierarchy::read_node(store, parent.as_str())?.is_none()
         {
-            self.put(&parent, &Node::Group(GroupMetadata::default()), true)?;
+            let group = GroupMetadata { format: self.format, ..GroupMetadata::default() };
+            self.put(&parent, &Node::Group(group), true)?;
         }
         let mut record = Record::new(&key, self.fingerprint, interval);
         record.write(store)?;
@@ -126,7 +127,7 @@ impl Transcode {
                 return Err(Error::already_exists(
                     "there is an array or group already; --overwrite deletes it and all below it",
                 )
-                .with("key", path.key(hierarchy::DOCUMENT)));
+                .with("path", format!("/{path}")));
             }
         }
         for job in &self.jobs {
@@ -150,9 +151,10 @@ impl Transcode {
         };
         match written {
             Err(error) if error.kind() == Kind::AlreadyExists => {
-                match hierarchy::read_node(&*self.store, path.as_str())? {
-                    Some(present) if present == *node => Ok(()),
-                    _ => Err(error),
+                if self.is_stored(path, node)? {
+                    Ok(())
+                } else {
+                    Err(error)
                 }
             }
             other => other,
@@ -188,9 +190,14 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
             }
         }
         match copy.nodes.first() {
-            Some((_, node)) => copy.put(&copy.path, node, true),
-            None => Ok(()),
+            Some((_, node)) => copy.put(&copy.path, node, true)?,
+            None => return Ok(()),
         }
+        // What is consolidated inside goes first: it is a part of what is outside.
+        for group in copy.consolidated.iter().rev() {
+            hierarchy::consolidate(&*copy.store, copy.path.join(group.as_str())?.as_str())?;
+        }
+        Ok(())
     }
 
     fn array(&mut self, number: usize, job: &Job) -> Result<()> {
@@ -208,7 +215,7 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
                     && !options.write.write_empty_chunks
                     && self.elements.are_filled(&job.destination);
                 if !skipped {
-                    self.elements.write(&job.destination, part, &options.write)?;
+                    self.elements.write(&job.destination, part, &job.write)?;
                     self.note(number, job, part)?;
                 }
             }

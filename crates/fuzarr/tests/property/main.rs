@@ -39,10 +39,11 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         WriteOrder::Unordered,
     ];
     let mut flag = || choices.below(4) > 0;
-    let switches: Vec<bool> = (0..9).map(|_| flag()).collect();
+    let switches: Vec<bool> = (0..10).map(|_| flag()).collect();
     let tuning = Tuning {
         helper: [40_000, 1][choices.below(2)],
         large_chunk: [64 << 10, 0, 8][choices.below(3)],
+        beside_index: [4 << 10, 0, 20][choices.below(3)],
         fetched: [256 << 20, 30][choices.below(2)],
         small_object: [128 << 10, 0][choices.below(2)],
         streamed: [32 << 20, 0][choices.below(2)],
@@ -53,6 +54,7 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         coalesce_gap: [1 << 20, 0, 7][choices.below(3)],
         coalesce_span: [16 << 20, 40][choices.below(2)],
         partial_reads: switches[0],
+        one_round_trip: switches[9],
         bulk_decode: switches[1],
         direct_decode: switches[2],
         direct_reads: switches[3],

@@ -141,27 +141,24 @@ fn without_fsync_the_replay_finds_losses() {
 }
 
 #[test]
-fn each_sync_is_needed() {
+fn most_syncs_are_missed_if_they_are_not_made() {
     let _turn = turn();
-    let recording = record(true);
+    let mut recording = record(true);
     let is_sync = |event: &Event| matches!(event, Event::Sync { .. });
-    let syncs = recording.events.iter().filter(|event| is_sync(event)).count();
-    let mut needless = Vec::new();
-    for dropped in 0..syncs {
-        let mut recording = record(true);
-        let nth = |event: &&Event| is_sync(event);
-        let target = recording.events.iter().filter(nth).nth(dropped).unwrap().clone();
-        let mut seen = 0;
-        let position = recording.events.iter().position(|event| {
-            seen += usize::from(is_sync(event));
-            is_sync(event) && seen == dropped + 1
-        });
-        // Made to do nothing, so that the numbers of events stay.
-        recording.events[position.unwrap()] = Event::Sync { file: recording.root };
-        if losses(&recording).is_empty() {
-            needless.push((dropped, target));
-        }
+    let positions = 0..recording.events.len();
+    let syncs: Vec<usize> = positions.filter(|&at| is_sync(&recording.events[at])).collect();
+    let mut missed = 0;
+    for &position in &syncs {
+        // A change of no effect in its place, so that the numbers of events stay.
+        let nothing = Event::MakeFolder {
+            folder: recording.root,
+            name: "nothing".into(),
+            made: (u64::MAX, u64::MAX),
+        };
+        let sync = std::mem::replace(&mut recording.events[position], nothing);
+        missed += usize::from(!losses(&recording).is_empty());
+        recording.events[position] = sync;
     }
-    // Folders that were synced before are synced again when something new is made below them.
-    assert!(needless.len() * 2 < syncs, "{} of {syncs}: {needless:?}", needless.len());
+    // The others sync once more what is on the disk: folders above a new one.
+    assert!(missed * 3 > syncs.len() * 2, "{missed} of {}", syncs.len());
 }

@@ -38,9 +38,9 @@ fn run(
 fn each_failing_call_is_an_error_and_leaves_what_was_stored() {
     let _turn = turn();
     let mut failed = std::collections::HashSet::new();
-    for (scenario, fsync) in SCENARIOS.into_iter().flat_map(|one| [(one, false), (one, true)]) {
+    for scenario in SCENARIOS {
         let (before, after) = scenario.states();
-        for number in [IO, NO_SPACE] {
+        for (number, fsync) in [(IO, false), (NO_SPACE, false), (IO, true)] {
             for nth in 0.. {
                 let place = Place::new(scenario, options(fsync));
                 let (outcome, calls) =

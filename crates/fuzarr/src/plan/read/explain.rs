@@ -328,6 +328,11 @@ impl ReadMachine<'_> {
     /// The index, and then some of what it may list. `known`: whether the index may be at hand.
     fn foresee_parts(&self, known: bool) -> Result<Explanation> {
         let shard = self.chain.the_shard()?;
+        // What lies beside the index comes with it.
+        let beside = match &self.spans[..] {
+            [Span::Prefix(length) | Span::Suffix(length)] => *length,
+            _ => 0,
+        };
         let (root, limit) = (shard.index.length() as u64, self.chain.stored_limit());
         let gap = self.shared.options.coalesce_gap;
         // Ranges with what may lie between them, no more than there can be.
@@ -340,7 +345,7 @@ impl ReadMachine<'_> {
         };
         let mut most = Explanation {
             requests: Bounds::exactly(1),
-            fetched: Bounds::exactly(root),
+            fetched: Bounds::exactly(root.max(beside)),
             used: Bounds::exactly(root),
             round_trips: Bounds::exactly(1),
             ..Explanation::default()

@@ -41,7 +41,9 @@ impl ReadMachine<'_> {
     }
 
     pub(super) fn ask_for_index(&mut self, shard: &PreparedShard) -> Step {
-        let length = shard.index.length() as u64;
+        let options = &self.shared.options;
+        let beside = if options.one_round_trip { options.limits.tuning.beside_index } else { 0 };
+        let length = (shard.index.length() as u64).saturating_add(beside);
         self.spans.push(match shard.index.location() {
             IndexLocation::Start => Span::Prefix(length),
             IndexLocation::End => Span::Suffix(length),
@@ -120,7 +122,8 @@ impl ReadMachine<'_> {
         }
         // A shard too short for its index is reported by the unit that wants it.
         let nodes = self.nodes[nested.clone()].iter();
-        let ranges: Vec<_> = nodes.filter_map(|node| node.index_place(size).ok()).collect();
+        let ranges = nodes.filter_map(|node| node.index_place(size).ok());
+        let ranges: Vec<_> = ranges.filter(|range| self.pieces.find(range).is_none()).collect();
         if self.is_whole() && !self.is_explained() || ranges.is_empty() {
             return Ok(self.work(Job::Indexes(nested)));
         }
@@ -162,16 +165,24 @@ impl ReadMachine<'_> {
         if self.is_whole() {
             return self.work(Job::Leaves(number));
         }
-        self.pieces.clear();
+        if number > 0 {
+            self.pieces.clear();
+        }
         self.find_targets(number);
-        let leaves = &self.leaves[self.batch(number)];
-        let ranges: Vec<_> = leaves.iter().filter_map(Leaf::range).collect();
-        self.spans = self.join(ranges);
+        self.spans = self.missing(self.batch(number));
         if self.spans.is_empty() && self.targets.is_empty() {
+            let stored = self.leaves[self.batch(number)].iter().any(|leaf| leaf.range().is_some());
+            self.shared.counters.add(FastPath::OneRoundTrip, u64::from(number == 0 && stored));
             return self.work(Job::Leaves(number));
         }
         self.state = State::Data(number);
         Step::Fetch(Purpose::Data)
+    }
+
+    /// What has to be fetched for these leaves, beside what is here.
+    pub(super) fn missing(&self, leaves: Range<usize>) -> Vec<Span> {
+        let ranges = self.leaves[leaves].iter().filter_map(Leaf::range);
+        self.join(ranges.filter(|range| self.pieces.find(range).is_none()).collect())
     }
 
     /// Takes the leaves of a batch whose bytes can be read straight into the output.

@@ -313,8 +313,7 @@ impl Machine for ReadMachine<'_> {
                 leaf.place = Place::At(place.clone());
             }
         }
-        let ranges: Vec<_> = self.leaves[batch].iter().filter_map(Leaf::range).collect();
-        self.spans = self.join(ranges);
+        self.spans = self.missing(batch);
     }
 
     fn spans(&self) -> &[Span] {

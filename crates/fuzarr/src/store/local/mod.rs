@@ -15,13 +15,13 @@ mod system;
 mod tree;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use rustix::fs::{self, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use self::lock::Target;
@@ -37,6 +37,13 @@ const LOCK_SUFFIX: &str = ".__lock";
 
 /// How often a folder is made anew that others delete before it is written to.
 const ATTEMPTS: usize = 100;
+
+/// How many folders are remembered to be durable.
+const REMEMBERED: usize = 10_000;
+
+/// What tells a folder from a later one of the same name: device, inode number, and when it was
+/// made, as inode numbers are used again.
+type Birth = (u32, u32, u64, i64, u32);
 
 /// How a [`LocalStore`] treats its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,8 +67,8 @@ pub struct LocalStore {
     root: OwnedFd,
     path: PathBuf,
     options: LocalOptions,
-    /// Device and inode numbers of folders that are synced up to the root.
-    durable: Mutex<HashSet<(u64, u64)>>,
+    /// Folders that are reachable from the root after a power cut.
+    durable: Mutex<HashMap<String, Birth>>,
 }
 
 impl LocalStore {
@@ -196,10 +203,11 @@ impl LocalStore {
 
     /// Syncs the folders above one that something new goes to, so that it stays reachable.
     fn settle(&self, path: &str, folder: &OwnedFd) -> Result<(), Errno> {
-        let stat = fs::fstat(folder)?;
-        let identity = (stat.st_dev, stat.st_ino);
+        let birth = birth(folder)?;
         // Not waited for: a child forked at a bad moment would wait for ever.
-        if self.durable.try_lock().is_ok_and(|durable| durable.contains(&identity)) {
+        let is_known =
+            self.durable.try_lock().is_ok_and(|durable| durable.get(path) == birth.as_ref());
+        if is_known && birth.is_some() {
             return Ok(());
         }
         let mut rest = path;
@@ -207,8 +215,11 @@ impl LocalStore {
             rest = rest.rsplit_once('/').map_or("", |(above, _)| above);
             sync_folder(self.beneath(rest, OFlags::PATH | OFlags::DIRECTORY)?.as_fd())?;
         }
-        if let Ok(mut durable) = self.durable.try_lock() {
-            durable.insert(identity);
+        if let (Ok(mut durable), Some(birth)) = (self.durable.try_lock(), birth) {
+            if durable.len() >= REMEMBERED {
+                durable.clear();
+            }
+            durable.insert(path.to_owned(), birth);
         }
         Ok(())
     }
@@ -233,6 +244,20 @@ impl LocalStore {
             None => Ok(None),
         }
     }
+}
+
+/// Which folder this is; `None` if the file system does not say.
+fn birth(folder: &OwnedFd) -> Result<Option<Birth>, Errno> {
+    let wanted = StatxFlags::INO | StatxFlags::BTIME;
+    let stat = match fs::statx(folder, "", AtFlags::EMPTY_PATH, wanted) {
+        Ok(stat) => stat,
+        Err(Errno::NOSYS) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    let is_told = stat.stx_mask & wanted.bits() == wanted.bits();
+    let made = stat.stx_btime;
+    let birth = (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, made.tv_sec, made.tv_nsec);
+    Ok(is_told.then_some(birth))
 }
 
 fn name_of(key: &str) -> &OsStr {

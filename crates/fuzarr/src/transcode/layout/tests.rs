@@ -40,7 +40,7 @@ fn shard(chunks: &[u64], codecs: &Value) -> Value {
 
 /// Grid and codecs of the copy; all else is as it was.
 fn relaid(source: &ArrayMetadata, relayout: &Relayout) -> (Value, Value) {
-    let copy = relayout.apply(source).unwrap();
+    let copy = relayout.apply(source, Format::V3).unwrap();
     let same = ArrayMetadata {
         chunk_grid: source.chunk_grid.clone(),
         codecs: source.codecs.clone(),
@@ -64,7 +64,7 @@ fn codecs(list: &Value) -> Option<Vec<Extension>> {
 }
 
 fn refused(source: &ArrayMetadata, relayout: &Relayout) -> Error {
-    let error = relayout.apply(source).unwrap_err();
+    let error = relayout.apply(source, Format::V3).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     error
 }
@@ -74,7 +74,7 @@ fn nothing_asked_is_nothing_changed() {
     let nested = shard(&[4, 6], &json!([transpose(&[1, 0]), shard(&[3, 2], &json!([bytes()]))]));
     let chain = json!([transpose(&[1, 0]), nested, {"name": "crc32c"}]);
     let source = array(&[20, 20], &[12, 8], &chain);
-    let kept = Relayout { format: Some(Format::V3), ..Relayout::default() };
+    let kept = Relayout::default();
     assert_eq!(relaid(&source, &kept), (json!([12, 8]), chain));
     let empty = array(&[0, 3], &[0, 3], &json!([bytes()]));
     assert_eq!(relaid(&empty, &Relayout::default()).0, json!([1, 3]));
@@ -163,11 +163,15 @@ fn what_does_not_fit_is_refused() {
     refused(&scalar, &chunks(&[1]));
     let empty = array(&[0, 10], &[4, 5], &json!([bytes()]));
     assert_eq!(relaid(&empty, &chunks(&[3, 3])).0, json!([3, 3]));
-    let v2 = Relayout { format: Some(Format::V2), ..Relayout::default() };
-    assert_eq!(v2.apply(&source).unwrap_err().kind(), Kind::Unsupported);
+    let sharded = array(&[20], &[12], &json!([shard(&[4], &json!([bytes()]))]));
+    let kept = Relayout::default().apply(&sharded, Format::V2);
+    assert_eq!(kept.unwrap_err().kind(), Kind::Unsupported, "v2 has no shards");
     let optional = json!({"name": "rot13", "must_understand": false});
     let skipped = array(&[10], &[4], &json!([bytes(), optional]));
-    assert_eq!(Relayout::default().apply(&skipped).unwrap_err().kind(), Kind::Unsupported);
+    assert_eq!(
+        Relayout::default().apply(&skipped, Format::V3).unwrap_err().kind(),
+        Kind::Unsupported
+    );
     let replaced = Relayout { codecs: codecs(&json!([bytes()])), ..Relayout::default() };
     assert_eq!(relaid(&skipped, &replaced).1, json!([bytes()]));
 }

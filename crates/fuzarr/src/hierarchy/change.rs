@@ -1,0 +1,162 @@
+//! Nodes changed, deleted and renamed.
+
+use serde_json::{Map, Value};
+
+use super::consolidated::drop_consolidated;
+use super::document::{DOCUMENT, already_there, document_at, edit};
+use super::traverse::{DEEPEST, Walk};
+use super::{create_groups, place, read_node};
+use crate::error::{Error, Kind, Result};
+use crate::metadata::{Format, Node, NodePath};
+use crate::store::{Precondition, Store};
+use crate::v2;
+
+/// Changes the attributes of the node at `path`, and nothing else of its documents; the attributes
+/// after that. Where others change them at the same time, `change` is asked again, given theirs, so
+/// that neither change is lost. Consolidated metadata that names them is dropped before.
+///
+/// # Errors
+/// Those of `change`; `NotFound` if there is no node; `InvalidMetadata` if its documents are broken;
+/// `Conflict` if they never stop changing; `Io`.
+pub fn update_attributes(
+    store: &dyn Store,
+    path: &str,
+    mut change: impl FnMut(&mut Map<String, Value>) -> Result<()>,
+) -> Result<Map<String, Value>> {
+    let path = NodePath::parse(path)?;
+    let node = read_node(store, path.as_str())?.ok_or_else(|| no_node(&path))?;
+    let mut changed = node.attributes().clone();
+    change(&mut changed)?;
+    if changed == *node.attributes() {
+        return Ok(changed);
+    }
+    forget(store, &path)?;
+    let mut update = |mut attributes: Map<String, Value>| -> Result<Value> {
+        change(&mut attributes)?;
+        changed.clone_from(&attributes);
+        Ok(attributes.into())
+    };
+    if node.format() == Format::V3 {
+        edit(store, &path.key(DOCUMENT), |mut document| {
+            document["attributes"] = update(Node::from_json(&document)?.attributes().clone())?;
+            Ok(Some(document))
+        })?;
+        return Ok(changed);
+    }
+    // In v2 consolidated metadata also names the attributes of the group that it is in.
+    drop_consolidated(store, &path, Format::V2)?;
+    edit(store, &path.key(v2::ATTRIBUTES), |document| match document {
+        Value::Null => update(Map::new()).map(Some),
+        other => update(v2::attributes_from_json(other)?).map(Some),
+    })?;
+    Ok(changed)
+}
+
+/// Drops the consolidated metadata of all groups above a node that is about to change.
+pub(crate) fn forget(store: &dyn Store, path: &NodePath) -> Result<()> {
+    let mut parent = path.parent();
+    while let Some(folder) = parent {
+        if let Some(Node::Group(group)) = read_node(store, folder.as_str())? {
+            drop_consolidated(store, &folder, group.format)?;
+        }
+        parent = folder.parent();
+    }
+    Ok(())
+}
+
+/// Deletes the node at `path` and everything below that prefix, nodes or not.
+///
+/// The documents of all nodes go first, those deepest down before those of the groups they are in, and
+/// the chunks only after the last: after a kill, what still opens is whole and can be reached, and
+/// deleting again takes up the rest. Links to other places are deleted, not followed.
+///
+/// # Errors
+/// `NotFound` if there is no node; `Io`.
+pub fn delete_node(store: &dyn Store, path: &str) -> Result<()> {
+    let path = NodePath::parse(path)?;
+    if document_at(store, path.as_str())?.is_none() {
+        return Err(no_node(&path));
+    }
+    forget(store, &path)?;
+    for node in own_nodes(store, &path)?.iter().rev() {
+        // The document of v3, which hides the others, goes last.
+        for name in [v2::ARRAY, v2::GROUP, DOCUMENT] {
+            let key = node.key(name);
+            if store.open(&key).now()?.is_some() {
+                store.delete(&key, Precondition::None).now()?;
+            }
+        }
+    }
+    store.delete_all(path.as_str()).now()
+}
+
+/// The nodes from `path` down, groups before their members, without those that are reached by a link:
+/// they are somewhere else.
+fn own_nodes(store: &dyn Store, path: &NodePath) -> Result<Vec<NodePath>> {
+    if is_link(store, path)? {
+        return Ok(Vec::new());
+    }
+    let mut nodes = vec![path.clone()];
+    let mut link: Option<NodePath> = None;
+    for step in Walk::new(store, path, DEEPEST)? {
+        let node = step?.path;
+        if link.as_ref().is_some_and(|link| node.as_str().starts_with(&link.prefix())) {
+            continue;
+        }
+        if is_link(store, &node)? {
+            link = Some(node);
+        } else {
+            nodes.push(node);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Whether `path`, where something is, is a link to another place: then there is nothing that could be
+/// moved. Moving it to where it is changes nothing either way.
+fn is_link(store: &dyn Store, path: &NodePath) -> Result<bool> {
+    if path.is_root() {
+        return Ok(false);
+    }
+    match store.rename_all(path.as_str(), path.as_str()).now() {
+        Ok(()) => Ok(false),
+        Err(error) => match error.kind() {
+            Kind::NotFound => Ok(true),
+            Kind::AlreadyExists | Kind::Unsupported => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Moves the node at `from`, with everything below it, to `to`, at which there must be nothing; groups
+/// above are made where there are none. The move itself is one step: a kill leaves the node in one
+/// place or the other, whole.
+///
+/// # Errors
+/// `NotFound` if there is no node; `AlreadyExists` if something is at `to`; `InvalidArgument` for the
+/// root, for a place inside the node itself, and as for [`create_node`](super::create_node);
+/// `Unsupported` for stores that cannot move; `Io`.
+pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
+    let (from, to) = (NodePath::parse(from)?, NodePath::parse(to)?);
+    let node = read_node(store, from.as_str())?.ok_or_else(|| no_node(&from))?;
+    if from.is_root() || to.is_root() {
+        return Err(Error::invalid_argument("the root of a store cannot be moved or replaced"));
+    }
+    if to == from || to.as_str().starts_with(&from.prefix()) {
+        return Err(Error::invalid_argument("a node cannot be moved into itself")
+            .with("path", format!("/{}", from.as_str()))
+            .with("to", format!("/{}", to.as_str())));
+    }
+    if let Some(key) = document_at(store, to.as_str())? {
+        return Err(already_there(&key));
+    }
+    let above = place(store, &to, node.format())?;
+    forget(store, &from)?;
+    create_groups(store, above, node.format())?;
+    store.rename_all(from.as_str(), to.as_str()).now()
+}
+
+#[cold]
+fn no_node(path: &NodePath) -> Error {
+    Error::not_found("there is no node").with("path", format!("/{}", path.as_str()))
+}

@@ -1,0 +1,169 @@
+//! The documents that make a node, as they are stored.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Kind, Result, ResultExt as _};
+use crate::metadata::json::{self, MAX_DOCUMENT_SIZE};
+use crate::metadata::{Format, Node, NodePath};
+use crate::store::{Precondition, Span, Store, Version, put_bytes};
+use crate::v2;
+
+/// The name of a node's document in Zarr v3.
+pub const DOCUMENT: &str = "zarr.json";
+
+/// The documents that make a node, in the order in which they count.
+const NODES: [&str; 3] = [DOCUMENT, v2::ARRAY, v2::GROUP];
+
+/// The name of the document that makes `node` one.
+#[must_use]
+pub fn document_name(node: &Node) -> &'static str {
+    match (node.format(), node) {
+        (Format::V3, _) => DOCUMENT,
+        (Format::V2, Node::Array(_)) => v2::ARRAY,
+        (Format::V2, Node::Group(_)) => v2::GROUP,
+    }
+}
+
+/// The key of the document that makes a node of `path`, be it sound or not; `None` if there is none.
+///
+/// # Errors
+/// `InvalidArgument` for an impossible path; `Io`.
+pub fn document_at(store: &dyn Store, path: &str) -> Result<Option<String>> {
+    let path = NodePath::parse(path)?;
+    for name in NODES {
+        let key = path.key(name);
+        if store.open(&key).now()?.is_some() {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
+/// The documents of a new node with their names, the one that makes it a node last: until that is
+/// there, so is nothing else to be seen.
+pub(super) fn documents(node: &Node) -> Vec<(&'static str, Vec<u8>)> {
+    let main = match node {
+        _ if node.format() == Format::V3 => return vec![(DOCUMENT, node.to_bytes())],
+        Node::Array(array) => v2::array_to_json(array),
+        Node::Group(group) => Some(v2::group_to_json(group)),
+    };
+    let attributes = Value::Object(node.attributes().clone());
+    let documents = [(v2::ATTRIBUTES, Some(attributes)), (document_name(node), main)];
+    let text = |(name, document): (_, Option<Value>)| Some((name, json::to_vec(&document?)));
+    documents.into_iter().filter_map(text).collect()
+}
+
+/// A document that was read.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) value: Value,
+    pub(super) version: Option<Version>,
+}
+
+/// The document at `key`; `None` if there is none.
+pub(super) fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
+    let read = || {
+        let Some(object) = store.open(key).now()? else { return Ok(None) };
+        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
+        let Some(piece) = piece else { return Ok(None) };
+        let value = json::parse(piece.bytes.as_slice())?;
+        Ok(Some(Document { value, version: object.version() }))
+    };
+    read().context("key", || key)
+}
+
+/// How often a document that keeps changing is read anew before giving up.
+const ATTEMPTS: usize = 100;
+
+/// Changes the document at `key`. `change` is given what is stored, null if nothing is, and gives what
+/// to store instead, or `None` to leave it. If somebody else changes the document meanwhile, it is
+/// asked again, so that no change is lost.
+///
+/// # Errors
+/// Those of `change`; `InvalidMetadata` if what is stored is no JSON; `Conflict` if it never stops
+/// changing; `Io`.
+pub(crate) fn edit(
+    store: &dyn Store,
+    key: &str,
+    mut change: impl FnMut(Value) -> Result<Option<Value>>,
+) -> Result<()> {
+    let mut attempt = || -> Result<()> {
+        let (value, precondition) = match read(store, key)? {
+            Some(Document { value, version }) => {
+                (value, version.map_or(Precondition::None, Precondition::Unchanged))
+            }
+            None => (Value::Null, Precondition::Absent),
+        };
+        match change(value)? {
+            Some(changed) => put_bytes(store, key, &json::to_vec(&changed), precondition),
+            None => Ok(()),
+        }
+    };
+    let mut outcome = attempt();
+    for _ in 1..ATTEMPTS {
+        match &outcome {
+            Err(error) if error.kind() == Kind::Conflict => outcome = attempt(),
+            _ => break,
+        }
+    }
+    outcome.context("key", || key)
+}
+
+/// The documents of a node as they are stored.
+#[derive(Debug)]
+pub(super) enum Stored {
+    V3(Document),
+    V2 { name: &'static str, document: Document, attributes: Option<Value> },
+}
+
+impl Stored {
+    /// What is stored of the node at `path`; `None` if nothing makes it one. Where there are
+    /// documents of both formats, those of v3 count.
+    pub(super) fn read(store: &dyn Store, path: &NodePath) -> Result<Option<Self>> {
+        if let Some(document) = read(store, &path.key(DOCUMENT))? {
+            return Ok(Some(Self::V3(document)));
+        }
+        for name in [v2::ARRAY, v2::GROUP] {
+            if let Some(document) = read(store, &path.key(name))? {
+                let attributes = read(store, &path.key(v2::ATTRIBUTES))?;
+                let attributes = attributes.map(|attributes| attributes.value);
+                return Ok(Some(Self::V2 { name, document, attributes }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The node at `path` that the documents describe.
+    pub(super) fn node(&self, path: &NodePath) -> Result<Node> {
+        let (name, document, attributes) = match self {
+            Self::V3(document) => {
+                return Node::from_json(&document.value).context("key", || path.key(DOCUMENT));
+            }
+            Self::V2 { name, document, attributes } => (*name, &document.value, attributes),
+        };
+        let attributes = match attributes {
+            None => Map::new(),
+            Some(document) => v2::attributes_from_json(document.clone())
+                .context("key", || path.key(v2::ATTRIBUTES))?,
+        };
+        let node = if name == v2::ARRAY {
+            v2::array_from_json(document, attributes).map(|array| Node::Array(Box::new(array)))
+        } else {
+            v2::group_from_json(document, attributes).map(Node::Group)
+        };
+        node.context("key", || path.key(name))
+    }
+
+    /// What tells the version of the document that makes the node one.
+    pub(super) fn version(&self) -> Option<&Version> {
+        match self {
+            Self::V3(document) | Self::V2 { document, .. } => document.version.as_ref(),
+        }
+    }
+}
+
+/// The error of a node that is there already.
+#[cold]
+pub(super) fn already_there(key: &str) -> Error {
+    Error::already_exists("there is a node already").with("key", key)
+}

@@ -1,0 +1,182 @@
+//! Nodes in a store: found, read, created, changed, moved and deleted; groups walked.
+//!
+//! Implements "Hierarchy" of the Zarr v3 core specification: a node is where a `zarr.json` is, or in
+//! Zarr v2 a `.zarray` or `.zgroup`, and nothing is a group without one.
+
+mod change;
+mod consolidated;
+mod document;
+mod traverse;
+
+pub(crate) use change::forget;
+pub use change::{delete_node, rename_node, update_attributes};
+pub use consolidated::{consolidate, read_consolidated};
+pub(crate) use document::edit;
+pub use document::{DOCUMENT, document_at, document_name};
+pub use traverse::{DEEPEST, Traverse, Visit, traverse};
+
+use self::consolidated::drop_consolidated;
+use self::document::{Stored, already_there, documents};
+use crate::error::{Error, Kind, Result};
+use crate::metadata::{Format, GroupMetadata, Node, NodePath};
+use crate::store::{Precondition, Store, join, put_bytes};
+use crate::v2;
+
+/// Reads the node at `path`; `None` if there is none. Where documents of both formats are, that of v3
+/// counts.
+///
+/// # Errors
+/// `InvalidMetadata` with the document's key; `InvalidArgument` for an impossible path; `Io`.
+pub fn read_node(store: &dyn Store, path: &str) -> Result<Option<Node>> {
+    let path = NodePath::parse(path)?;
+    let stored = Stored::read(store, &path)?;
+    stored.map(|stored| stored.node(&path)).transpose()
+}
+
+/// The format of the group that a node at `path` would be in: of the nearest one above; `None` if
+/// there is none.
+///
+/// # Errors
+/// As [`check_place`].
+pub fn format_above(store: &dyn Store, path: &str) -> Result<Option<Format>> {
+    let above = nodes_above(store, &NodePath::parse(path)?)?;
+    Ok(above.into_iter().rev().find_map(|(_, group)| group).map(|group| group.format))
+}
+
+/// Checks that a node of `format` may be created at `path`: that its name is one, that no array is
+/// above, and that the groups above are of the same format, or no program would find it.
+///
+/// # Errors
+/// `InvalidArgument` if not; `InvalidMetadata` for a broken document above; `Io`.
+pub fn check_place(store: &dyn Store, path: &str, format: Format) -> Result<()> {
+    place(store, &NodePath::parse(path)?, format).map(drop)
+}
+
+/// A place above a node, and the group that is there.
+type Above = (NodePath, Option<GroupMetadata>);
+
+/// What is above a node to be created, the root first; never an array.
+fn nodes_above(store: &dyn Store, path: &NodePath) -> Result<Vec<Above>> {
+    path.check_creatable()?;
+    let mut above = Vec::new();
+    let mut parent = path.parent();
+    while let Some(folder) = parent {
+        parent = folder.parent();
+        let group = match read_node(store, folder.as_str())? {
+            Some(Node::Array(_)) => {
+                return Err(Error::invalid_argument("a node cannot be inside an array")
+                    .with("array", format!("/{}", folder.as_str())));
+            }
+            Some(Node::Group(group)) => Some(group),
+            None => None,
+        };
+        above.push((folder, group));
+    }
+    above.reverse();
+    Ok(above)
+}
+
+fn place(store: &dyn Store, path: &NodePath, format: Format) -> Result<Vec<Above>> {
+    let above = nodes_above(store, path)?;
+    for (folder, group) in &above {
+        if let Some(group) = group.as_ref().filter(|group| group.format != format) {
+            return Err(Error::invalid_argument(format!(
+                "a node of {format} cannot be inside a group of {}",
+                group.format
+            ))
+            .with("group", format!("/{}", folder.as_str())));
+        }
+    }
+    Ok(above)
+}
+
+/// Writes the documents of a new node at `path`, and groups above it where there are none.
+/// Consolidated metadata of the groups above, which the new node makes stale, is dropped before.
+///
+/// # Errors
+/// `AlreadyExists` if there is a node already, `InvalidArgument` for a path that no node may have
+/// or one below an array or a group of another format, `Io`.
+pub fn create_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
+    let path = NodePath::parse(path)?;
+    create_groups(store, place(store, &path, node.format())?, node.format())?;
+    put_node(store, &path, node)
+}
+
+/// Prepares the groups above a node that is about to appear: drops their consolidated metadata, and
+/// makes those that are missing.
+fn create_groups(store: &dyn Store, above: Vec<Above>, format: Format) -> Result<()> {
+    // The root first: whatever happens on the way, every group can be reached.
+    for (folder, group) in above {
+        if let Some(group) = group {
+            drop_consolidated(store, &folder, group.format)?;
+            continue;
+        }
+        let group = Node::Group(GroupMetadata { format, ..GroupMetadata::default() });
+        match put_node(store, &folder, &group) {
+            // Another writer was quicker.
+            Err(error) if error.kind() == Kind::AlreadyExists => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes the documents of a node that is not there yet; nothing above it is looked at.
+pub(crate) fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
+    if let Some(key) = document_at(store, path.as_str())? {
+        return Err(already_there(&key));
+    }
+    if let (Node::Group(_), Format::V2) = (node, node.format()) {
+        // Left over from a group that is no more.
+        drop_consolidated(store, path, Format::V2)?;
+    }
+    for (name, document) in documents(node) {
+        let key = path.key(name);
+        // Attributes left over from a node that is no more give way to those of the new one.
+        let precondition =
+            if name == v2::ATTRIBUTES { Precondition::None } else { Precondition::Absent };
+        put_bytes(store, &key, &document, precondition).map_err(|error| {
+            if error.kind() == Kind::Conflict { already_there(&key) } else { error }
+        })?;
+    }
+    Ok(())
+}
+
+/// A child of a group, or what is wrong with it.
+pub type Child = (String, Result<Node>);
+
+/// The nodes directly below `path`, sorted by name. Folders without a document are no members; a
+/// broken document is given as its error. Consolidated metadata plays no part.
+///
+/// # Errors
+/// `Io` if the store cannot be listed.
+pub fn children(store: &dyn Store, path: &str) -> Result<Vec<Child>> {
+    let path = NodePath::parse(path)?;
+    let members = members(store, &path)?.into_iter();
+    let child = |(path, stored): Member| {
+        let node = stored.and_then(|stored| stored.node(&path));
+        (path.name().to_owned(), node)
+    };
+    Ok(members.map(child).collect())
+}
+
+/// A child of a group by its path, and what is stored of it.
+type Member = (NodePath, Result<Stored>);
+
+/// What is stored of the nodes directly below `path`.
+fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for name in store.list(path.as_str()).now()?.prefixes {
+        let Ok(path) = NodePath::parse(&join(path.as_str(), &name)) else { continue };
+        let stored = Stored::read(store, &path);
+        // Names with two underscores in front are reserved in v3.
+        let reserved = name.starts_with("__");
+        match stored {
+            Ok(None) => {}
+            Ok(Some(Stored::V3(_))) | Err(_) if reserved => {}
+            Ok(Some(stored)) => members.push((path, Ok(stored))),
+            Err(error) => members.push((path, Err(error))),
+        }
+    }
+    Ok(members)
+}

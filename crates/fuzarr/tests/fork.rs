@@ -1,0 +1,179 @@
+//! A process that forks in the middle of a write: the child keeps no lock of its parent alive, and
+//! leaves the parent's write alone. A binary of its own, as it forks.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    unsafe_code,
+    reason = "a test may panic, and this one forks"
+)]
+
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use fuzarr::store::{Content, LocalStore, Part, Precondition, Span, Store, Upload, put_bytes};
+
+const ORDERS: &str = "FUZARR_FORK_ORDERS";
+
+/// Runs `child` in a forked process, which ends with its answer; gives the process.
+fn fork(child: impl FnOnce() -> bool) -> libc::pid_t {
+    // SAFETY: the child runs nothing but `child` and ends without cleaning up after its parent.
+    match unsafe { libc::fork() } {
+        0 => {
+            let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: ends the process at once.
+            unsafe { libc::_exit(i32::from(!is_good.unwrap_or(false))) }
+        }
+        process => process,
+    }
+}
+
+/// Waits for a forked process; whether it ended well.
+fn ended_well(process: libc::pid_t) -> bool {
+    let mut status = 0;
+    // SAFETY: a child of this process, and a place for its status.
+    let waited = unsafe { libc::waitpid(process, &raw mut status, 0) };
+    waited == process && status == 0
+}
+
+fn get(store: &dyn Store, key: &str) -> Vec<u8> {
+    let object = store.open(key).now().unwrap().unwrap();
+    let piece = object.read(Span::Whole(1 << 20), Vec::new()).now().unwrap().unwrap();
+    piece.bytes.as_slice().to_vec()
+}
+
+fn write(upload: &dyn Upload, offset: u64, bytes: &[u8]) -> fuzarr::Result<()> {
+    upload.write(offset, Content { parts: &[Part::Bytes(bytes)], base: None }).now()
+}
+
+/// Does what the orders say; in the tests' own process there are none.
+#[test]
+fn helper_process() {
+    let Ok(folder) = std::env::var(ORDERS) else { return };
+    let store = LocalStore::open(folder).unwrap();
+    let upload = store.begin("k").now().unwrap();
+    write(&*upload, 0, b"half").unwrap();
+    // The child lives until the test closes its standard input, long after its parent.
+    fork(|| {
+        println!("forked");
+        std::io::stdin().read_to_string(&mut String::new()).is_ok()
+    });
+    // SAFETY: kills this very process.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+#[test]
+fn a_child_keeps_no_lock_of_a_parent_that_died() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    put_bytes(&store, "k", b"old", Precondition::None).unwrap();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["helper_process", "--exact", "--nocapture", "--test-threads=1"])
+        .env(ORDERS, folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let child_input = parent.stdin.take();
+    let mut out = parent.stdout.take().unwrap();
+    let mut told = Vec::new();
+    while !told.ends_with(b"forked\n") {
+        let mut byte = [0];
+        out.read_exact(&mut byte).unwrap();
+        told.extend(byte);
+    }
+    assert_eq!(parent.wait().unwrap().signal(), Some(libc::SIGKILL));
+    assert!(folder.path().join("k.__lock").exists());
+    let (sender, written) = mpsc::channel();
+    let path = folder.path().to_owned();
+    std::thread::spawn(move || {
+        let store = LocalStore::open(path).unwrap();
+        sender.send(put_bytes(&store, "k", b"new", Precondition::None)).unwrap();
+    });
+    let outcome = written.recv_timeout(Duration::from_secs(20));
+    // Only now may the child end.
+    drop(child_input);
+    outcome.expect("the child keeps its parent's lock").unwrap();
+    assert_eq!(get(&store, "k"), b"new");
+    assert!(!folder.path().join("k.__lock").exists());
+}
+
+#[test]
+fn a_child_leaves_its_parents_write_alone_and_makes_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    put_bytes(&store, "k", b"old", Precondition::None).unwrap();
+    let upload = store.begin("k").now().unwrap();
+    let spare = store.begin("spare").now().unwrap();
+    write(&*upload, 0, b"par").unwrap();
+    let mut uploads = Some((upload, spare));
+    let child = fork(|| {
+        let (upload, spare) = uploads.take().unwrap();
+        // A file that takes the number of one that was closed is not closed in its place.
+        let mine = std::fs::read_dir(folder.path()).unwrap();
+        let fails = write(&*upload, 3, b"CHILD").is_err()
+            && upload.finish(Precondition::None).now().is_err();
+        drop(spare);
+        let names = mine.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        put_bytes(&store, "other", b"child's", Precondition::None).unwrap();
+        fails && names.len() == 3
+    });
+    assert!(ended_well(child));
+    let (upload, spare) = uploads.unwrap();
+    assert_eq!(get(&store, "k"), b"old");
+    write(&*upload, 3, b"ent").unwrap();
+    upload.finish(Precondition::None).now().unwrap();
+    write(&*spare, 0, b"spare").unwrap();
+    spare.finish(Precondition::Absent).now().unwrap();
+    assert_eq!(get(&store, "k"), b"parent");
+    assert_eq!(get(&store, "spare"), b"spare");
+    assert_eq!(get(&store, "other"), b"child's");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn children_forked_while_others_write_can_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    let done = AtomicBool::new(false);
+    let put = |store: &LocalStore, key: &str| {
+        put_bytes(store, key, &[7; 3000], Precondition::None).unwrap();
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (store, done) = (&store, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    put(store, &format!("t/{thread}"));
+                    put(store, "shared");
+                }
+            });
+        }
+        let all_good = (0..200).all(|_| {
+            let child = fork(|| {
+                put(&store, "child");
+                put(&store, "shared");
+                open_lock_files(folder.path()) == 0
+            });
+            ended_well(child)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(all_good);
+    });
+    for key in ["t/0", "t/1", "t/2", "child", "shared"] {
+        assert_eq!(get(&store, key), [7; 3000]);
+    }
+}
+
+/// How many files below a folder this process has open.
+fn open_lock_files(folder: &Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let paths = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    paths.filter(|path| path.starts_with(folder) && path.to_str().unwrap().contains("lock")).count()
+}

@@ -1,0 +1,184 @@
+//! Nodes on local files: links, deletion, moves.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+
+use fuzarr::metadata::{Format, GroupMetadata, Node};
+use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr::store::{LocalStore, MemoryStore, Store, WholeObjects};
+use fuzarr::{Array, Group, Kind, Selection, hierarchy, v2};
+use serde_json::json;
+
+fn node(format: Format) -> Node {
+    let document = json!({
+        "zarr_format": 3, "node_type": "array", "shape": [4], "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}},
+        "chunk_key_encoding": {"name": "v2"}, "fill_value": 0, "codecs": ["bytes"],
+    });
+    let Node::Array(array) = Node::from_json(&document).unwrap() else { panic!() };
+    match format {
+        Format::V2 => Node::Array(Box::new(v2::describe(&array).unwrap())),
+        Format::V3 => Node::Array(array),
+    }
+}
+
+/// Arrays `a/x` and `b/y`, each holding ones.
+fn fill(store: &Arc<dyn Store>, format: Format) {
+    for path in ["a/x", "b/y"] {
+        hierarchy::create_node(&**store, path, &node(format)).unwrap();
+        let array = Array::open(Arc::clone(store), path).unwrap();
+        array.write_bytes(&Selection::all(), &[1; 4], &WriteOptions::default()).unwrap();
+    }
+}
+
+fn local(format: Format) -> (tempfile::TempDir, Arc<dyn Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+    fill(&store, format);
+    (folder, store)
+}
+
+fn paths(store: &dyn Store) -> Vec<String> {
+    let visits = hierarchy::traverse(store, "", hierarchy::DEEPEST).unwrap();
+    visits.map(|visit| visit.unwrap()).map(|visit| visit.path).collect()
+}
+
+fn ones(store: &Arc<dyn Store>, path: &str) -> bool {
+    let array = Array::open(Arc::clone(store), path).unwrap();
+    array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes == [1; 4]
+}
+
+#[test]
+fn a_link_to_a_group_above_ends_a_traversal() {
+    for format in [Format::V2, Format::V3] {
+        let (folder, store) = local(format);
+        symlink("../../b", folder.path().join("a/x/aside")).unwrap();
+        symlink("..", folder.path().join("a/up")).unwrap();
+        symlink("../a", folder.path().join("b/over")).unwrap();
+        let visits: Vec<_> = hierarchy::traverse(&*store, "", hierarchy::DEEPEST)
+            .unwrap()
+            .take(100)
+            .map(Result::unwrap)
+            .collect();
+        assert!(visits.len() < 20, "{visits:?}");
+        let broken = visits.iter().find(|visit| visit.path == "a/up").unwrap();
+        let error = broken.node.as_ref().unwrap_err();
+        assert!(error.message().contains("link"), "{error}");
+        assert_eq!(hierarchy::consolidate(&*store, "").unwrap_err().kind(), error.kind());
+    }
+}
+
+#[test]
+fn equal_documents_in_one_file_are_no_link() {
+    let (folder, store) = local(Format::V3);
+    let document = |path: &str| folder.path().join(path).join("zarr.json");
+    std::fs::remove_file(document("a")).unwrap();
+    std::fs::hard_link(document(""), document("a")).unwrap();
+    assert_eq!(paths(&*store), ["a", "a/x", "b", "b/y"]);
+}
+
+#[test]
+fn deleting_does_not_follow_links() {
+    for format in [Format::V2, Format::V3] {
+        let (folder, store) = local(format);
+        symlink("../b", folder.path().join("a/aside")).unwrap();
+        assert_eq!(paths(&*store), ["a", "a/aside", "a/aside/y", "a/x", "b", "b/y"]);
+        hierarchy::delete_node(&*store, "a").unwrap();
+        assert_eq!(paths(&*store), ["b", "b/y"]);
+        assert!(ones(&store, "b/y"));
+        symlink("b", folder.path().join("link")).unwrap();
+        hierarchy::delete_node(&*store, "link").unwrap();
+        assert!(ones(&store, "b/y") && !folder.path().join("link").exists());
+        hierarchy::delete_node(&*store, "").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+fn moves(store: &Arc<dyn Store>, format: Format) {
+    let root = GroupMetadata { format, ..GroupMetadata::default() };
+    hierarchy::consolidate(&**store, "").unwrap();
+    hierarchy::rename_node(&**store, "a", "c/d/a").unwrap();
+    assert_eq!(paths(&**store), ["b", "b/y", "c", "c/d", "c/d/a", "c/d/a/x"]);
+    assert!(ones(store, "c/d/a/x"));
+    assert!(!Group::open(Arc::clone(store), "").unwrap().is_consolidated());
+    Group::create(Arc::clone(store), "e", root).unwrap();
+    for (from, to, kind) in [
+        ("a", "f", Kind::NotFound),
+        ("b", "e", Kind::AlreadyExists),
+        ("b", "b", Kind::InvalidArgument),
+        ("b", "b/y/z", Kind::InvalidArgument),
+        ("", "f", Kind::InvalidArgument),
+        ("b", "", Kind::InvalidArgument),
+        ("b", "c/d/a/x/b", Kind::InvalidArgument),
+        ("b", "__b", Kind::InvalidArgument),
+    ] {
+        let error = hierarchy::rename_node(&**store, from, to).unwrap_err();
+        assert_eq!(error.kind(), kind, "{from} to {to}: {error}");
+    }
+    assert!(ones(store, "b/y"));
+}
+
+#[test]
+fn nodes_move_with_all_that_is_in_them() {
+    for format in [Format::V2, Format::V3] {
+        let (_folder, store) = local(format);
+        moves(&store, format);
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        fill(&memory, format);
+        moves(&memory, format);
+        let wrapped: Arc<dyn Store> = Arc::new(WholeObjects(MemoryStore::new()));
+        fill(&wrapped, format);
+        moves(&wrapped, format);
+    }
+}
+
+#[test]
+fn a_folder_without_documents_is_in_the_way() {
+    let (folder, store) = local(Format::V3);
+    std::fs::create_dir_all(folder.path().join("c")).unwrap();
+    std::fs::write(Path::new(folder.path()).join("c/notes.txt"), "mine").unwrap();
+    let error = hierarchy::rename_node(&*store, "a", "c").unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+    assert!(ones(&store, "a/x"));
+}
+
+/// Runs `change` eight times at once, with numbers 0 to 7.
+fn at_once(change: impl Fn(u8) + Sync) {
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let change = &change;
+            scope.spawn(move || change(number));
+        }
+    });
+}
+
+#[test]
+fn changes_at_the_same_time_are_all_kept() {
+    for format in [Format::V2, Format::V3] {
+        let (_folder, local) = local(format);
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        fill(&memory, format);
+        for store in [local, memory] {
+            at_once(|number| {
+                hierarchy::update_attributes(&*store, "a/x", |attributes| {
+                    attributes.insert(number.to_string(), number.into());
+                    Ok(())
+                })
+                .unwrap();
+            });
+            at_once(|number| {
+                let mut array = Array::open(Arc::clone(&store), "a/x").unwrap();
+                array.append(&[number + 2], 0).unwrap();
+            });
+            let array = Array::open(Arc::clone(&store), "a/x").unwrap();
+            assert_eq!(array.metadata().attributes.len(), 8);
+            let mut values =
+                array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes;
+            values.sort_unstable();
+            assert_eq!(values, [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        }
+    }
+}
