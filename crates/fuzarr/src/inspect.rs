@@ -1,5 +1,7 @@
 //! What is stored of an array, and whether it is sound.
 
+use std::sync::Arc;
+
 use crate::array::Array;
 use crate::buffer::{Output, zeroed};
 use crate::dtype::DataType;
@@ -165,7 +167,7 @@ impl Array {
         });
         let shape = padded.collect::<Result<Vec<_>>>()?;
         let resolved = block(chunk)?.resolve(&shape, extents)?;
-        let layout = Layout { shape, ..self.layout().clone() };
+        let layout = Arc::new(Layout { shape, ..(**self.layout()).clone() });
         ReadPlan::new(layout, resolved, ReadOptions::default())
     }
 

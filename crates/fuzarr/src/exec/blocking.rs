@@ -195,6 +195,9 @@ impl<'a> Job<'a> {
     /// Runs the units of a machine's work, on this thread and those that join.
     fn units(&self, machine: &dyn Machine, units: usize, scratch: &mut Scratch) -> Result<()> {
         let helpers = self.helpers(units, machine.estimate());
+        if units == 1 && !self.failures.go_on() {
+            return self.limits.check().and_then(|()| machine.run(0, scratch));
+        }
         let failures = self.failures.inner();
         let cursor = AtomicUsize::new(0);
         let grain = self.grain(units, helpers);
@@ -340,7 +343,7 @@ impl Life<'_, '_> {
         } else {
             self.machine.without_targets();
         }
-        let mut pieces = Vec::with_capacity(self.machine.spans().len());
+        scratch.pieces.clear();
         for span in self.machine.spans() {
             let read = object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now();
             let codec = self.machine.codec();
@@ -351,9 +354,9 @@ impl Life<'_, '_> {
             })? {
                 Some(piece) => {
                     // What many small ranges cost is a version check, not a page each.
-                    let more = if pieces.is_empty() { 1 } else { PAGE };
+                    let more = if scratch.pieces.is_empty() { 1 } else { PAGE };
                     self.read += piece.bytes.as_slice().len() as u64 + more;
-                    pieces.push(piece);
+                    scratch.pieces.push(piece);
                 }
                 None => {
                     self.machine.supply(None, Precondition::Absent);
@@ -362,7 +365,7 @@ impl Life<'_, '_> {
             }
         }
         let precondition = object.version().map_or(Precondition::None, Precondition::Unchanged);
-        self.machine.supply(Some(pieces), precondition);
+        self.machine.supply(Some(&mut scratch.pieces), precondition);
         Ok(())
     }
 

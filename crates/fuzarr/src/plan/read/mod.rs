@@ -64,7 +64,7 @@ impl Default for ReadOptions {
 /// What a read has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct ReadPlan {
-    layout: Layout,
+    layout: Arc<Layout>,
     resolved: Arc<Resolved>,
     tiling: Tiling,
     options: Arc<ReadOptions>,
@@ -75,7 +75,7 @@ impl ReadPlan {
     ///
     /// # Errors
     /// `Limit` if the selection touches more objects than one request may.
-    pub fn new(layout: Layout, resolved: Resolved, options: ReadOptions) -> Result<Self> {
+    pub fn new(layout: Arc<Layout>, resolved: Resolved, options: ReadOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         let options = Arc::new(options);
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options })

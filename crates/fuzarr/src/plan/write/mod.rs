@@ -104,7 +104,7 @@ impl Memo {
 /// What a write has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct WritePlan {
-    layout: Layout,
+    layout: Arc<Layout>,
     resolved: Arc<Resolved>,
     tiling: Tiling,
     options: Arc<WriteOptions>,
@@ -115,7 +115,7 @@ impl WritePlan {
     ///
     /// # Errors
     /// `Limit` if the selection touches more objects than one request may.
-    pub fn new(layout: Layout, resolved: Resolved, options: WriteOptions) -> Result<Self> {
+    pub fn new(layout: Arc<Layout>, resolved: Resolved, options: WriteOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options: Arc::new(options) })
     }
