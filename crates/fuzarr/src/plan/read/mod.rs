@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 pub use machine::ReadMachine;
 
-use super::Layout;
 use super::pieces::Coalescing;
+use super::{Counters, Layout};
 use crate::buffer::Output;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -109,5 +109,11 @@ impl ReadPlan {
     #[must_use]
     pub fn options(&self) -> &ReadOptions {
         &self.options
+    }
+
+    /// What counts the fast paths that the array's requests take.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.layout.counters
     }
 }
