@@ -168,7 +168,9 @@ impl Array {
         let shape = padded.collect::<Result<Vec<_>>>()?;
         let resolved = block(chunk)?.resolve(&shape, extents)?;
         let layout = Arc::new(Layout { shape, ..(**self.layout()).clone() });
-        ReadPlan::new(layout, resolved, ReadOptions::default())
+        // Indexes are read anew: what a disk damages gets no new version.
+        let options = ReadOptions { index_cache: false, ..ReadOptions::default() };
+        ReadPlan::new(layout, resolved, options)
     }
 
     /// Reads every stored object: every index entry, checksum and size is checked, every chunk

@@ -292,6 +292,9 @@ impl Machine for ReadMachine<'_> {
     }
 
     fn without_targets(&mut self) {
+        if self.targets.is_empty() {
+            return;
+        }
         self.targets.clear();
         let State::Data(batch) = self.state else { return };
         let batch = self.batch(batch);

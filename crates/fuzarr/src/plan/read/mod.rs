@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 pub use machine::ReadMachine;
 
-use super::Layout;
 use super::budget::{self, Need};
 use super::pieces::Coalescing;
+use super::{Counters, Layout};
 use crate::buffer::Output;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -138,5 +138,11 @@ impl ReadPlan {
     #[must_use]
     pub fn options(&self) -> &ReadOptions {
         &self.options
+    }
+
+    /// What counts the fast paths that the array's requests take.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.layout.counters
     }
 }

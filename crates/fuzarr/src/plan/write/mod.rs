@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub use machine::WriteMachine;
 
 use super::budget::{self, Need};
-use super::{Layout, variable};
+use super::{Counters, Layout, variable};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::selection::{Resolved, Tiling};
@@ -161,6 +161,12 @@ impl WritePlan {
     #[must_use]
     pub fn options(&self) -> &WriteOptions {
         &self.options
+    }
+
+    /// What counts the fast paths that the array's requests take.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.layout.counters
     }
 
     /// The values to write: one element for all, or as many as the selection has. Elements of
