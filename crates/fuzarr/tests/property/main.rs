@@ -51,7 +51,8 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         streamed: [32 << 20, 0][choices.below(2)],
         group: [16 << 20, 20][choices.below(2)],
     };
-    let limits = Limits { workers: 1 + choices.below(3), tuning, ..Limits::default() };
+    let memory = [None, Some(64 << 20)][choices.below(2)];
+    let limits = Limits { workers: 1 + choices.below(3), memory, tuning, ..Limits::default() };
     let read = ReadOptions {
         coalesce_gap: [1 << 20, 0, 7][choices.below(3)],
         coalesce_span: [16 << 20, 40][choices.below(2)],
@@ -83,6 +84,7 @@ fn plain(read: &ReadOptions, write: &WriteOptions) -> (ReadOptions, WriteOptions
         coalesce_gap: 0,
         coalesce_span: 0,
         partial_reads: false,
+        one_round_trip: false,
         bulk_decode: false,
         direct_decode: false,
         direct_reads: false,
