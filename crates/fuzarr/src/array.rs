@@ -21,7 +21,7 @@ pub struct Array {
     path: String,
     metadata: Arc<ArrayMetadata>,
     data_type: DataType,
-    layout: Layout,
+    layout: Arc<Layout>,
     /// Codecs that metadata allows to be ignored, and that fuzarr ignores: readable, not writable.
     skipped: Vec<String>,
 }
@@ -81,14 +81,14 @@ impl Array {
             let resolved = registry.chain(&metadata.codecs)?;
             let spec = ChunkSpec { shape: grid.chunk_shape, data_type, fill };
             let chain = Arc::new(Prepared::new(&resolved.codecs, spec)?);
-            let layout = Layout {
+            let layout = Arc::new(Layout {
                 prefix: node.prefix(),
                 shape: metadata.shape.clone(),
                 keys,
                 chain,
                 counters: Arc::default(),
                 indexes: Arc::default(),
-            };
+            });
             Ok((data_type, layout, resolved.skipped))
         };
         let (data_type, layout, skipped) = bind().context("array", || format!("/{path}"))?;
@@ -123,7 +123,7 @@ impl Array {
 
     /// Takes on metadata that differs in its shape or attributes.
     pub(crate) fn set_metadata(&mut self, metadata: ArrayMetadata) {
-        self.layout.shape.clone_from(&metadata.shape);
+        Arc::make_mut(&mut self.layout).shape.clone_from(&metadata.shape);
         self.metadata = Arc::new(metadata);
     }
 
@@ -169,7 +169,7 @@ impl Array {
 
     /// What plans need to know of the array.
     #[must_use]
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
@@ -232,7 +232,7 @@ impl Array {
         output: &mut [u8],
         options: &ReadOptions,
     ) -> Result<Vec<u8>> {
-        let mut plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = ReadPlan::new(Arc::clone(&self.layout), resolved, options.clone())?;
         plan.fit(self.store.capabilities().ranges, exec::threads(&options.limits))?;
         let target = Arc::new(Output::borrowed(output));
         exec::read(&plan, &*self.store, &target)?;
@@ -299,7 +299,7 @@ impl Array {
         if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
-        let mut plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = WritePlan::new(Arc::clone(&self.layout), resolved, options.clone())?;
         plan.fit(self.store.capabilities(), exec::threads(&options.limits))?;
         let values = plan.values(values, heap)?;
         exec::write(&plan, &*self.store, values)

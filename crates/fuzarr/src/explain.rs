@@ -1,5 +1,7 @@
 //! What a read will cost, before it is made.
 
+use std::sync::Arc;
+
 use crate::array::Array;
 use crate::error::Result;
 use crate::exec;
@@ -60,7 +62,7 @@ impl Array {
         exact: bool,
     ) -> Result<Explanation> {
         let resolved = self.resolve(selection)?;
-        let mut plan = ReadPlan::new(self.layout().clone(), resolved, options.clone())?;
+        let mut plan = ReadPlan::new(Arc::clone(self.layout()), resolved, options.clone())?;
         plan.fit(self.store().capabilities().ranges, exec::threads(&options.limits))?;
         exec::explain(&plan, &**self.store(), exact)
     }

@@ -1,5 +1,7 @@
 //! What is stored of an array, and whether it is sound.
 
+use std::sync::Arc;
+
 use crate::array::Array;
 use crate::buffer::{Output, zeroed};
 use crate::dtype::DataType;
@@ -165,8 +167,10 @@ impl Array {
         });
         let shape = padded.collect::<Result<Vec<_>>>()?;
         let resolved = block(chunk)?.resolve(&shape, extents)?;
-        let layout = Layout { shape, ..self.layout().clone() };
-        ReadPlan::new(layout, resolved, ReadOptions::from_environment()?)
+        let layout = Arc::new(Layout { shape, ..(**self.layout()).clone() });
+        // Indexes are read anew: what a disk damages gets no new version.
+        let options = ReadOptions { index_cache: false, ..ReadOptions::from_environment()? };
+        ReadPlan::new(layout, resolved, options)
     }
 
     /// Reads every stored object: every index entry, checksum and size is checked, every chunk

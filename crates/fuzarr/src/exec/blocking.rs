@@ -11,7 +11,8 @@ use crate::buffer::Output;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::limits::Limits;
 use crate::plan::{
-    Commit, Machine, ReadMachine, ReadPlan, Scratch, Step, Values, WriteMachine, WritePlan,
+    Commit, Counters, FastPath, Machine, ReadMachine, ReadPlan, Scratch, Step, Values,
+    WriteMachine, WritePlan,
 };
 use crate::store::{Content, Object, Precondition, Store, Upload};
 
@@ -63,7 +64,7 @@ pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Erro
 fn read_all(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>, failures: &Failures<'_>) {
     let options = plan.options();
     let ranges = store.capabilities().ranges;
-    let job = Job::new(store, &options.limits, failures);
+    let job = Job::new(store, &options.limits, plan.counters(), failures);
     job.objects(plan.objects(), plan.estimate(), |claims| {
         let mut machine = ReadMachine::new(plan, Arc::clone(output), ranges);
         with_scratch(|scratch| {
@@ -88,7 +89,7 @@ fn read_all(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>, failur
 pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
     let failures = Failures::first();
     let values = Arc::new(values);
-    let job = Job::new(store, &plan.options().limits, &failures);
+    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
     let capabilities = store.capabilities();
     job.objects(plan.objects(), plan.estimate(), |claims| {
         let mut machine = WriteMachine::new(plan, Arc::clone(&values), capabilities);
@@ -111,7 +112,7 @@ pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
     let failures = Failures::first();
     let counted = AtomicU64::new(0);
     let output = Arc::new(Output::owned(Vec::new()));
-    let job = Job::new(store, &plan.options().limits, &failures);
+    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
     let ranges = store.capabilities().ranges;
     job.objects(plan.objects(), plan.estimate(), |claims| {
         let mut machine = ReadMachine::new(plan, Arc::clone(&output), ranges);
@@ -132,6 +133,7 @@ pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
 pub(super) struct Job<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
+    counters: &'a Counters,
     crew: Arc<Crew>,
     failures: &'a Failures<'a>,
 }
@@ -170,9 +172,10 @@ impl<'a> Job<'a> {
     pub(super) fn new(
         store: &'a dyn Store,
         limits: &'a Limits,
+        counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
-        Self { store, limits, crew: Crew::new(threads(limits)), failures }
+        Self { store, limits, counters, crew: Crew::new(threads(limits)), failures }
     }
 
     /// How many threads to invite for `count` parts that take `estimate` nanoseconds together.
@@ -193,12 +196,16 @@ impl<'a> Job<'a> {
         let Self { limits, failures, .. } = *self;
         let grain = self.grain(count, helpers);
         let claims = Claims { cursor: &cursor, count, grain, limits, failures };
+        self.counters.add(FastPath::Shared, u64::from(helpers > 0));
         self.crew.share(helpers, false, &|| work(&claims));
     }
 
     /// Runs the units of a machine's work, on this thread and those that join.
     fn units(&self, machine: &dyn Machine, units: usize, scratch: &mut Scratch) -> Result<()> {
         let helpers = self.helpers(units, machine.estimate());
+        if units == 1 && !self.failures.go_on() {
+            return self.limits.check().and_then(|()| machine.run(0, scratch));
+        }
         let failures = self.failures.inner();
         let cursor = AtomicUsize::new(0);
         let grain = self.grain(units, helpers);
@@ -214,6 +221,7 @@ impl<'a> Job<'a> {
         } else {
             // The first to come works with this thread's scratch, the others with their own.
             let lent = Mutex::new(Some(scratch));
+            self.counters.add(FastPath::Shared, 1);
             self.crew.share(helpers, true, &|| {
                 let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let run = |scratch: &mut Scratch| {
@@ -242,7 +250,10 @@ impl<'a> Job<'a> {
         if !fill(0)? {
             return Ok(false);
         }
-        (1..targets).try_for_each(|target| fill(target).map(drop))?;
+        (1..targets).try_for_each(|target| {
+            self.limits.check()?;
+            fill(target).map(drop)
+        })?;
         Ok(true)
     }
 
@@ -262,7 +273,8 @@ struct Life<'a, 'm> {
     upload: Option<Box<dyn Upload>>,
     /// Held until the end, so that the version cannot be mistaken for another.
     object: Option<Box<dyn Object>>,
-    /// Bytes read of it, and one more for each read.
+    /// Bytes read of it, and one more; a page more for each read that follows another, since two
+    /// reads may be of two versions however small they are.
     read: u64,
 }
 
@@ -278,7 +290,13 @@ impl Life<'_, '_> {
                 Err(error) if error.kind() == Kind::Corrupt => !self.is_unchanged()?,
                 Err(error) => error.kind() == Kind::Conflict,
             };
-            if restart && restarts < ATTEMPTS {
+            if restart {
+                if restarts == ATTEMPTS {
+                    return Err(step
+                        .err()
+                        .filter(|error| error.kind() == Kind::Conflict)
+                        .unwrap_or_else(|| Error::conflict("the object never stops changing")));
+                }
                 restarts += 1;
                 (self.object, self.upload, self.read) = (None, None, 0);
                 self.machine.restart();
@@ -321,6 +339,8 @@ impl Life<'_, '_> {
     /// Pins the object.
     fn open(&mut self) -> Result<()> {
         self.object = self.job.store.open(self.machine.key()).now()?;
+        // What is known of this version from before counts as read.
+        self.read = 1;
         match &self.object {
             Some(object) => self.machine.opened(object.version(), object.size()),
             None => self.machine.supply(None, Precondition::Absent),
@@ -344,7 +364,7 @@ impl Life<'_, '_> {
         } else {
             self.machine.without_targets();
         }
-        let mut pieces = Vec::with_capacity(self.machine.spans().len());
+        scratch.pieces.clear();
         for span in self.machine.spans() {
             let read = object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now();
             let codec = self.machine.codec();
@@ -354,10 +374,9 @@ impl Life<'_, '_> {
                 _ => error,
             })? {
                 Some(piece) => {
-                    // What many small ranges cost is a version check, not a page each.
-                    let more = if pieces.is_empty() { 1 } else { PAGE };
+                    let more = if self.read == 0 { 1 } else { PAGE + 1 };
                     self.read += piece.bytes.as_slice().len() as u64 + more;
-                    pieces.push(piece);
+                    scratch.pieces.push(piece);
                 }
                 None => {
                     self.machine.supply(None, Precondition::Absent);
@@ -366,7 +385,7 @@ impl Life<'_, '_> {
             }
         }
         let precondition = object.version().map_or(Precondition::None, Precondition::Unchanged);
-        self.machine.supply(Some(pieces), precondition);
+        self.machine.supply(Some(&mut scratch.pieces), precondition);
         Ok(())
     }
 

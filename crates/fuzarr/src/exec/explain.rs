@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use super::blocking::{Job, with_scratch};
 use super::failures::Failures;
 use crate::error::{Result, ResultExt};
-use crate::plan::{Bounds, Explanation, Machine as _, ReadMachine, ReadPlan, Scratch, Step};
+use crate::plan::{
+    Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Scratch, Step,
+};
 use crate::store::{Object, Precondition, Span, Store};
 
 /// What reading `plan` takes. With `exact`, indexes are read and objects opened; without, nothing is
@@ -16,7 +18,9 @@ use crate::store::{Object, Precondition, Span, Store};
 pub fn explain(plan: &ReadPlan, store: &dyn Store, exact: bool) -> Result<Explanation> {
     let failures = Failures::first();
     let total = Mutex::new(plan.outline()?);
-    let job = Job::new(store, &plan.options().limits, &failures);
+    // No read's: what is explained is not counted.
+    let counters = Counters::default();
+    let job = Job::new(store, &plan.options().limits, &counters, &failures);
     let ranges = store.capabilities().ranges;
     plan.explainer(ranges)?;
     job.objects(plan.objects(), plan.estimate(), |claims| {
@@ -137,7 +141,7 @@ fn fetch(
     }
     match size.or_else(|| pieces.first().map(|piece| piece.object_size)) {
         Some(size) if !is_index => return machine.skip(size),
-        _ => machine.supply(Some(pieces), Precondition::None),
+        _ => machine.supply(Some(&mut pieces), Precondition::None),
     }
     Ok(())
 }

@@ -32,6 +32,11 @@ impl<'a> Failures<'a> {
         Self { all: self.all, outer: Some(self), ..Self::first() }
     }
 
+    /// Whether the request goes on after a failure.
+    pub(super) fn go_on(&self) -> bool {
+        self.all
+    }
+
     /// Whether the rest of the request is called off.
     pub(super) fn end(&self) -> bool {
         self.ended.load(Ordering::Relaxed) || self.outer.is_some_and(Failures::end)
@@ -52,9 +57,11 @@ impl<'a> Failures<'a> {
         found.into_iter().map(|(_, error)| error).collect()
     }
 
-    /// The failure of the foremost part.
+    /// The failure of the foremost part. One that was only called off does not hide why.
     pub(super) fn into_result(self) -> Result<()> {
-        self.into_vec().into_iter().next().map_or(Ok(()), Err)
+        let mut found = self.into_vec();
+        let cause = found.iter().position(|error| error.kind() != Kind::Cancelled).unwrap_or(0);
+        if found.is_empty() { Ok(()) } else { Err(found.swap_remove(cause)) }
     }
 
     /// Takes over the failures of the units of object `key`: the first is the object's, or all are

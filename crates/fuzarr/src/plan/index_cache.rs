@@ -1,12 +1,16 @@
 //! Shard indexes that earlier requests have decoded.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use crate::store::Version;
 
 /// Bytes of decoded indexes that one array keeps.
 const CAPACITY: usize = 64 << 20;
+
+/// How often a lock that is held is tried again. It is held for a moment only, unless a process was
+/// forked while another thread held it: then nobody will ever let go of it.
+const TRIES: usize = 10_000;
 
 /// Decoded indexes by key. An index is given only for the version of the object that it was read
 /// from, so it is never stale.
@@ -30,8 +34,20 @@ struct Entry {
 }
 
 impl IndexCache {
+    /// The state, if its lock is to be had; the cache can be done without.
+    fn lock(&self) -> Option<MutexGuard<'_, State>> {
+        for _ in 0..TRIES {
+            match self.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+
     pub(super) fn get(&self, key: &str, version: &Version) -> Option<Arc<Vec<u64>>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock()?;
         state.clock += 1;
         let clock = state.clock;
         let entry = state.entries.get_mut(key).filter(|entry| entry.version == *version)?;
@@ -39,9 +55,9 @@ impl IndexCache {
         Some(Arc::clone(&entry.pairs))
     }
 
-    /// Whether an index of the object is known, of whatever version.
+    /// Whether an index of the object may be known, of whatever version.
     pub(super) fn knows(&self, key: &str) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).entries.contains_key(key)
+        self.lock().is_none_or(|state| state.entries.contains_key(key))
     }
 
     pub(super) fn insert(&self, key: &str, version: Version, pairs: &Arc<Vec<u64>>) {
@@ -49,7 +65,7 @@ impl IndexCache {
         if size > CAPACITY / 4 {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut state) = self.lock() else { return };
         state.clock += 1;
         let entry = Entry { version, pairs: Arc::clone(pairs), used: state.clock };
         state.bytes += size;
@@ -69,6 +85,18 @@ impl IndexCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_never_let_go_of_leaves_a_cache_that_knows_nothing() {
+        let cache = IndexCache::default();
+        let version = Version([0; 5]);
+        cache.insert("k", version.clone(), &Arc::new(vec![1, 2]));
+        let held = cache.state.lock().unwrap();
+        assert!(cache.get("k", &version).is_none());
+        cache.insert("k", version.clone(), &Arc::new(vec![3, 4]));
+        drop(held);
+        assert_eq!(cache.get("k", &version).unwrap()[..], [1, 2]);
+    }
 
     #[test]
     fn an_index_is_given_for_its_version_only_and_the_oldest_goes_first() {

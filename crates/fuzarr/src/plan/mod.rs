@@ -59,11 +59,12 @@ impl Layout {
     }
 
     /// The shape of the object's valid part: what lies inside the array, of a chunk at `chunk`.
-    fn valid(&self, chunk: &[u64]) -> Vec<u64> {
+    fn valid(&self, chunk: &[u64], valid: &mut Vec<u64>) {
         let extents = &self.chain.spec.shape;
         let inside = |((&at, &extent), &array): ((&u64, &u64), &u64)| {
             extent.min(array.saturating_sub(at.saturating_mul(extent)))
         };
-        chunk.iter().zip(extents).zip(&self.shape).map(inside).collect()
+        valid.clear();
+        valid.extend(chunk.iter().zip(extents).zip(&self.shape).map(inside));
     }
 }

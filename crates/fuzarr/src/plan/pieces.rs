@@ -51,11 +51,11 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn add(&mut self, pieces: Vec<Piece>) {
+    pub(super) fn add(&mut self, pieces: &mut Vec<Piece>) {
         if let Some(piece) = pieces.first() {
             self.object_size = piece.object_size;
         }
-        self.pieces.extend(pieces);
+        self.pieces.append(pieces);
         self.pieces.sort_by_key(|piece| piece.start);
     }
 

@@ -2,7 +2,7 @@
 //! and point into the heap of where they are.
 
 use super::transfer;
-use crate::buffer::{Output, reuse};
+use crate::buffer::{Output, addressable, reuse, zeroed};
 use crate::codec::{Elements, Prepared, in_heap, slot, slots};
 use crate::copy;
 use crate::dtype::VARIABLE_SLOT;
@@ -30,10 +30,10 @@ pub(super) fn mark_values(values: &[u8], heap: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Copies `region` of a decoded chunk to its places in the output, and what the elements consist
-/// of to the output's heap.
+/// of to the output's heap. A list may pick an element more often than once.
 ///
 /// # Errors
-/// `Corrupt` if a slot points outside the chunk's heap.
+/// `Corrupt` if a slot points outside the chunk's heap; `Limit` if there is no memory.
 pub(super) fn scatter(
     chain: &Prepared,
     resolved: &Resolved,
@@ -41,9 +41,13 @@ pub(super) fn scatter(
     chunk: &Elements,
     output: &Output<'_>,
 ) -> Result<()> {
-    let mut dense = vec![0; chain.length.min(region.count() * VARIABLE_SLOT)];
+    let mut dense = zeroed((region.count() as u64).saturating_mul(VARIABLE_SLOT as u64))?;
     transfer::pack(chain, resolved, region, &chunk.slots, &mut dense)?;
     let mut picked = Elements::default();
+    let length = slots(&dense).fold(0_u64, |sum, (_, length)| sum.saturating_add(length));
+    picked.heap.try_reserve_exact(addressable(length)?).map_err(|error| {
+        Error::limit(format!("no memory for {length} bytes of elements")).with_source(error)
+    })?;
     for place in slots(&dense) {
         picked.push_variable(in_heap(&chunk.heap, place)?);
     }

@@ -3,6 +3,8 @@
 use fuzarr::{Selection, Term};
 use serde_json::{Value, json};
 
+use super::model::Dictionary;
+
 /// A source of decisions; 0 when it runs out, which is always the simplest choice.
 pub(crate) struct Choices<'a> {
     numbers: std::slice::Iter<'a, u32>,
@@ -17,6 +19,10 @@ impl<'a> Choices<'a> {
         *self.numbers.next().unwrap_or(&0) as usize % bound.max(1)
     }
 
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+
     fn number(&mut self, low: i64, high: i64) -> i64 {
         low + self.below((high - low + 1) as usize) as i64
     }
@@ -28,12 +34,59 @@ pub(crate) struct Case {
     pub(crate) document: Value,
     pub(crate) shape: Vec<u64>,
     pub(crate) chunk_shape: Vec<u64>,
-    element: usize,
-    is_bool: bool,
+    pub(crate) values: Values,
 }
 
-/// Types with bytes of an element and fill values to choose from.
-fn types() -> Vec<(Value, usize, Vec<Value>)> {
+/// Which values elements may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Values {
+    /// Any of so many bytes.
+    Any(usize),
+    Bool,
+    /// Small whole numbers as native `f64`.
+    Whole,
+    Text,
+    /// Any number of bytes.
+    Bytes,
+}
+
+impl Values {
+    /// Bytes of an element, if all have as many.
+    pub(crate) fn size(self) -> Option<usize> {
+        match self {
+            Self::Any(size) => Some(size),
+            Self::Bool => Some(1),
+            Self::Whole => Some(8),
+            Self::Text | Self::Bytes => None,
+        }
+    }
+
+    pub(crate) fn is_variable(self) -> bool {
+        self.size().is_none()
+    }
+
+    fn choose(self, choices: &mut Choices<'_>) -> Vec<u8> {
+        let byte = |choices: &mut Choices<'_>| choices.below(256) as u8;
+        match self {
+            Self::Any(size) => (0..size).map(|_| byte(choices)).collect(),
+            Self::Bool => vec![choices.below(2) as u8],
+            Self::Whole => f64::from(byte(choices)).to_ne_bytes().to_vec(),
+            Self::Text => {
+                let length = choices.pick(&[0, 1, 3, 20]);
+                let letter =
+                    |choices: &mut Choices<'_>| choices.pick(&["a", "\u{e9}", "\u{1f600}", "\0"]);
+                (0..length).flat_map(|_| letter(choices).bytes()).collect()
+            }
+            Self::Bytes => {
+                let length = choices.pick(&[0, 1, 2, 30]);
+                (0..length).map(|_| byte(choices)).collect()
+            }
+        }
+    }
+}
+
+/// Types with their values and fill values to choose from.
+fn types() -> Vec<(Value, Values, Vec<Value>)> {
     let ints = vec![json!(0), json!(7)];
     let floats = vec![json!(0.0), json!("NaN"), json!(-0.0), json!(1.5), json!("-Infinity")];
     let plain = vec![
@@ -67,21 +120,30 @@ fn types() -> Vec<(Value, usize, Vec<Value>)> {
         ),
         (with("raw_bytes", json!({"length_bytes": 3})), 3, vec![json!("AAAA"), json!("AQID")]),
     ];
-    plain
+    let texts = vec![json!(""), json!("f\u{fc}ll")];
+    let variable = [
+        (json!("string"), Values::Text, texts),
+        (json!("bytes"), Values::Bytes, vec![json!(""), json!("AQID")]),
+    ];
+    let fixed = plain
         .into_iter()
         .map(|(name, size, fills)| (json!(name), size, fills))
         .chain(configured)
-        .collect()
+        .map(|(name, size, fills)| match name == "bool" {
+            true => (name, Values::Bool, fills),
+            false => (name, Values::Any(size), fills),
+        });
+    // As often as each of them deserves.
+    fixed.chain(variable.clone()).chain(variable.clone()).chain(variable).collect()
 }
 
 impl Case {
     pub(crate) fn new(choices: &mut Choices<'_>) -> Self {
-        let rank = [1, 2, 3, 0, 4][choices.below(5)];
-        let mut types = types();
-        let (data_type, element, mut fills) = types.swap_remove(choices.below(types.len()));
-        let fill = fills.swap_remove(choices.below(fills.len()));
-        let depth = [0, 1, 2, 1][choices.below(4)];
-        let most = [9, 5, 3][depth];
+        let depth = choices.pick(&[0, 1, 2, 1, 3]);
+        let rank = if depth == 3 { choices.pick(&[1, 2]) } else { choices.pick(&[1, 2, 3, 0, 4]) };
+        let (data_type, values, fills) = choices.pick(&types());
+        let fill = choices.pick(&fills);
+        let most = [9, 5, 3, 2][depth];
         let mut levels: Vec<Vec<u64>> = Vec::new();
         for level in 0..=depth {
             let below = levels.last().cloned();
@@ -92,8 +154,7 @@ impl Case {
             levels.push((0..rank).map(|dimension| extent(dimension, choices)).collect());
         }
         let chunk_shape = levels.last().cloned().unwrap_or_default();
-        let shape = chunk_shape.iter().map(|&chunk| choices.below(3 * chunk as usize + 1) as u64);
-        let shape: Vec<u64> = shape.collect();
+        let shape = small_shape(choices, &chunk_shape);
         let name = data_type.as_str().unwrap_or_default();
         let codecs = chain(choices, name, &levels, (0..rank).collect());
         let separator = ["/", "."][choices.below(2)];
@@ -108,8 +169,7 @@ impl Case {
             "fill_value": fill,
             "codecs": codecs,
         });
-        let is_bool = document["data_type"] == "bool";
-        Self { document, shape, chunk_shape, element, is_bool }
+        Self { document, shape, chunk_shape, values }
     }
 
     /// A selection of any kind.
@@ -181,21 +241,31 @@ impl Case {
     }
 
     /// Values for `count` elements: one for all, all fill value, or random from a few.
-    pub(crate) fn values(&self, choices: &mut Choices<'_>, count: usize, fill: &[u8]) -> Vec<u8> {
-        let value = |choices: &mut Choices<'_>| -> Vec<u8> {
-            if choices.below(3) == 0 {
-                return fill.to_vec();
-            }
-            let byte =
-                |choices: &mut Choices<'_>| choices.below(if self.is_bool { 2 } else { 256 }) as u8;
-            (0..self.element).map(|_| byte(choices)).collect()
+    pub(crate) fn values(
+        &self,
+        choices: &mut Choices<'_>,
+        count: usize,
+        dictionary: &mut Dictionary,
+    ) -> Vec<u32> {
+        let mut value = |choices: &mut Choices<'_>| {
+            if choices.below(3) == 0 { 0 } else { dictionary.number(&self.values.choose(choices)) }
         };
         match choices.below(3) {
-            0 => value(choices),
-            1 => fill.repeat(count),
-            _ => (0..count).flat_map(|_| value(choices)).collect(),
+            0 => vec![value(choices)],
+            1 => vec![0; count],
+            _ => (0..count).map(|_| value(choices)).collect(),
         }
     }
+}
+
+/// Up to three chunks along each dimension, and not too many elements.
+pub(crate) fn small_shape(choices: &mut Choices<'_>, chunk_shape: &[u64]) -> Vec<u64> {
+    let mut shape: Vec<u64> =
+        chunk_shape.iter().map(|&chunk| choices.below(3 * chunk as usize + 1) as u64).collect();
+    while shape.iter().product::<u64>() > 20_000 {
+        shape.iter_mut().filter(|extent| **extent > 8).for_each(|extent| *extent = *extent * 2 / 3);
+    }
+    shape
 }
 
 fn slice(choices: &mut Choices<'_>, extent: i64, step: i64) -> Term {
@@ -246,6 +316,8 @@ fn chain(
                 return codecs;
             }
         }
+        _ if data_type == "string" => codecs.push(json!("vlen-utf8")),
+        _ if data_type == "bytes" => codecs.push(json!("vlen-bytes")),
         _ => codecs.push(bytes(choices)),
     }
     for _ in 0..choices.below(3) {

@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fuzarr::metadata::Node;
 use fuzarr::plan::{FastPath, ReadOptions};
 use fuzarr::store::{Counts, LocalStore, MemoryStore, Metered, Store, WholeObjects};
 use fuzarr::{Array, Selection};
 use proptest::prelude::*;
 
 use super::choices::{Case, Choices};
-use super::model::Model;
-use super::{open, options};
+use super::model::{Dictionary, Model};
+use super::{Subject, metadata_of, options};
 
 /// What a store was asked for: objects opened, reads, bytes read.
 fn counted(counts: &Counts) -> [u64; 3] {
@@ -60,27 +59,28 @@ fn judge(array: &Array, counts: &Counts, selection: &Selection, options: &ReadOp
 }
 
 fn check(store: Arc<dyn Store>, counts: &Counts, case: &Case, choices: &mut Choices<'_>) {
-    let node = Node::from_bytes(&serde_json::to_vec(&case.document).unwrap()).unwrap();
-    let Node::Array(metadata) = node else { panic!("no array") };
-    let mut array = open(store, &metadata);
-    let model = Model::new(&case.shape, &array.layout().chain.spec.fill);
+    let metadata = metadata_of(case);
+    let mut subject = Subject::new(case, &metadata, store);
+    let dictionary = &mut Dictionary::new(&subject.array.layout().chain.spec.fill);
+    let model = Model::new(&case.shape);
     let mut is_compact = true;
     for _ in 0..choices.below(4) {
         let (_, write) = options(choices);
         is_compact &= !write.write_empty_chunks;
         let selection = case.selection(choices);
         let count = model.positions(&selection, &case.chunk_shape).len();
-        let values = case.values(choices, count, &model.fill);
-        array.write_bytes(&selection, &values, &write).unwrap();
+        let values = case.values(choices, count, dictionary);
+        subject.write(dictionary, &selection, &values, &write);
     }
     for _ in 0..3 {
         if choices.below(3) == 0 {
             // Without the indexes that earlier reads have left.
-            array = open(Arc::clone(array.store()), &metadata);
+            subject.reopen();
         }
         let (read, _) = options(choices);
-        judge(&array, counts, &case.selection(choices), &read);
+        judge(&subject.array, counts, &case.selection(choices), &read);
     }
+    let array = &subject.array;
     let all = array.explain_exactly(&Selection::all(), &ReadOptions::default()).unwrap();
     let storage = array.storage(true).unwrap();
     let stored = storage.inner_chunks.unwrap_or(storage.objects);
@@ -93,7 +93,8 @@ fn check(store: Arc<dyn Store>, counts: &Counts, case: &Case, choices: &mut Choi
 
 fn run(entropy: &[u32]) {
     let mut choices = Choices::new(entropy);
-    let case = Case::new(&mut choices);
+    let is_v2 = choices.below(4) == 3;
+    let case = if is_v2 { super::v2::case(&mut choices) } else { Case::new(&mut choices) };
     match choices.below(4) {
         0 => {
             let store = Arc::new(Metered::new(MemoryStore::new()));

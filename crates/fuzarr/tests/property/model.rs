@@ -1,18 +1,45 @@
 //! An array as a list of elements: slow and obviously right.
 
+use std::collections::HashMap;
+
 use fuzarr::{Selection, Term};
+
+/// A number for each distinct element, of fixed or of variable size; 0 is the fill value.
+pub(crate) struct Dictionary {
+    numbers: HashMap<Vec<u8>, u32>,
+    elements: Vec<Vec<u8>>,
+}
+
+impl Dictionary {
+    pub(crate) fn new(fill: &[u8]) -> Self {
+        let mut dictionary = Self { numbers: HashMap::new(), elements: Vec::new() };
+        dictionary.number(fill);
+        dictionary
+    }
+
+    pub(crate) fn number(&mut self, element: &[u8]) -> u32 {
+        let next = self.elements.len() as u32;
+        let number = *self.numbers.entry(element.to_vec()).or_insert(next);
+        if number == next {
+            self.elements.push(element.to_vec());
+        }
+        number
+    }
+
+    pub(crate) fn element(&self, number: u32) -> &[u8] {
+        &self.elements[number as usize]
+    }
+}
 
 pub(crate) struct Model {
     shape: Vec<u64>,
-    pub(crate) fill: Vec<u8>,
-    pub(crate) elements: Vec<u8>,
+    pub(crate) elements: Vec<u32>,
 }
 
 impl Model {
-    pub(crate) fn new(shape: &[u64], fill: &[u8]) -> Self {
+    pub(crate) fn new(shape: &[u64]) -> Self {
         let count: u64 = shape.iter().product();
-        let elements = fill.repeat(count as usize);
-        Self { shape: shape.to_vec(), fill: fill.to_vec(), elements }
+        Self { shape: shape.to_vec(), elements: vec![0; count as usize] }
     }
 
     /// The positions that a term picks, and whether the dimension stays.
@@ -99,31 +126,22 @@ impl Model {
         picked.iter().filter(|(_, stays)| *stays).map(|(along, _)| along.len() as u64).collect()
     }
 
-    pub(crate) fn read(&self, selection: &Selection, chunks: &[u64]) -> Vec<u8> {
-        let size = self.fill.len();
-        let positions = self.positions(selection, chunks);
-        positions
-            .iter()
-            .flat_map(|at| &self.elements[at * size..(at + 1) * size])
-            .copied()
-            .collect()
+    pub(crate) fn read(&self, selection: &Selection, chunks: &[u64]) -> Vec<u32> {
+        self.positions(selection, chunks).into_iter().map(|at| self.elements[at]).collect()
     }
 
-    /// Writes in order, so that the last value for an element wins.
-    pub(crate) fn write(&mut self, selection: &Selection, chunks: &[u64], values: &[u8]) {
-        let size = self.fill.len();
+    /// Writes in order, so that the last value for an element wins. One value is for all.
+    pub(crate) fn write(&mut self, selection: &Selection, chunks: &[u64], values: &[u32]) {
         for (number, at) in self.positions(selection, chunks).into_iter().enumerate() {
-            let from = if values.len() == size { 0 } else { number * size };
-            self.elements[at * size..(at + 1) * size].copy_from_slice(&values[from..from + size]);
+            self.elements[at] = values[if values.len() == 1 { 0 } else { number }];
         }
     }
 
     /// The chunks that hold anything but fill value, in C order.
     pub(crate) fn chunks_with_data(&self, chunks: &[u64]) -> Vec<Vec<u64>> {
-        let size = self.fill.len();
         let mut found = std::collections::BTreeSet::new();
-        for (number, element) in self.elements.chunks(size).enumerate() {
-            if element == self.fill {
+        for (number, &element) in self.elements.iter().enumerate() {
+            if element == 0 {
                 continue;
             }
             let mut rest = number as u64;

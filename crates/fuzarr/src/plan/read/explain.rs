@@ -15,6 +15,7 @@ use super::{ReadPlan, Tiling};
 use crate::buffer::{Output, addressable};
 use crate::codec::{Prepared, Size};
 use crate::error::{Error, Result, ResultExt};
+use crate::plan::Layout;
 use crate::plan::machine::{Purpose, Step};
 use crate::selection::Region;
 use crate::store::Span;
@@ -154,7 +155,8 @@ impl ReadPlan {
     pub(crate) fn explainer(&self, ranges: bool) -> Result<ReadMachine<'static>> {
         let mut machine = ReadMachine::new(self, Arc::new(Output::owned(Vec::new())), ranges);
         machine.room = addressable(self.outline_bytes())?;
-        machine.shared.counters = Arc::default();
+        let layout = Layout { counters: Arc::default(), ..(*self.layout).clone() };
+        machine.shared.layout = Arc::new(layout);
         machine.explained = Some(Explained::default());
         Ok(machine)
     }
@@ -287,7 +289,7 @@ impl ReadMachine<'_> {
         loop {
             match self.next()? {
                 Step::Open => {
-                    known = self.shared.indexes.knows(&self.key);
+                    known = self.shared.layout.indexes.knows(&self.key);
                     self.opened(None, None);
                 }
                 Step::Fetch(Purpose::Index) => return self.foresee_parts(known),

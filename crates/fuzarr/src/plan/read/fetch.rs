@@ -48,7 +48,7 @@ impl ReadMachine<'_> {
             IndexLocation::Start => Span::Prefix(length),
             IndexLocation::End => Span::Suffix(length),
         });
-        self.shared.counters.add(FastPath::PartialRead, 1);
+        self.shared.layout.counters.add(FastPath::PartialRead, 1);
         self.state = State::Index(0..1);
         Step::Fetch(Purpose::Index)
     }
@@ -137,7 +137,7 @@ impl ReadMachine<'_> {
         let limits = Coalescing { gap: options.coalesce_gap, span: options.coalesce_span };
         let count = ranges.len();
         let spans = coalesce(ranges, limits);
-        self.shared.counters.add(FastPath::Coalesced, (count - spans.len()) as u64);
+        self.shared.layout.counters.add(FastPath::Coalesced, (count - spans.len()) as u64);
         spans
     }
 
@@ -172,7 +172,10 @@ impl ReadMachine<'_> {
         self.spans = self.missing(self.batch(number));
         if self.spans.is_empty() && self.targets.is_empty() {
             let stored = self.leaves[self.batch(number)].iter().any(|leaf| leaf.range().is_some());
-            self.shared.counters.add(FastPath::OneRoundTrip, u64::from(number == 0 && stored));
+            self.shared
+                .layout
+                .counters
+                .add(FastPath::OneRoundTrip, u64::from(number == 0 && stored));
             return self.work(Job::Leaves(number));
         }
         self.state = State::Data(number);
@@ -237,7 +240,7 @@ impl ReadMachine<'_> {
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
         if let (0, Some(version)) = (number, self.version.take()) {
-            self.shared.indexes.insert(&self.key, version, pairs);
+            self.shared.layout.indexes.insert(&self.key, version, pairs);
         }
         let most = inner.stored_limit();
         let mut nested = Vec::new();

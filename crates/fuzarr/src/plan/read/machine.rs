@@ -12,7 +12,7 @@ use crate::codec::Prepared;
 use crate::error::{Error, Result};
 use crate::plan::machine::{Machine, Scratch, Step};
 use crate::plan::pieces::Pieces;
-use crate::plan::{Counters, FastPath, IndexCache, transfer};
+use crate::plan::{FastPath, Layout, transfer};
 use crate::selection::{Region, Resolved};
 use crate::store::{Piece, Precondition, Span, Version};
 
@@ -64,8 +64,7 @@ pub struct ReadMachine<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) options: Arc<ReadOptions>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) indexes: Arc<IndexCache>,
+    pub(super) layout: Arc<Layout>,
 }
 
 /// Bytes of the object that go to the output as they are.
@@ -121,11 +120,8 @@ impl<'a> ReadMachine<'a> {
     /// A machine for the objects of `plan`, filling `output`. Each object is begun by one machine
     /// only, so that no two write the same elements.
     pub(crate) fn new(plan: &ReadPlan, output: Arc<Output<'a>>, ranges: bool) -> Self {
-        let shared = Shared {
-            options: Arc::clone(&plan.options),
-            counters: Arc::clone(&plan.layout.counters),
-            indexes: Arc::clone(&plan.layout.indexes),
-        };
+        let shared =
+            Shared { options: Arc::clone(&plan.options), layout: Arc::clone(&plan.layout) };
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
         Self::build(chain, Arc::clone(&plan.resolved), output, (shared, ranges), region)
@@ -168,7 +164,7 @@ impl<'a> ReadMachine<'a> {
     pub(crate) fn begin(&mut self, plan: &ReadPlan, number: usize) {
         let tile = plan.tiling.tile(number);
         plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
-        self.valid = plan.layout.valid(&tile.chunk);
+        plan.layout.valid(&tile.chunk, &mut self.valid);
         self.region = tile.region;
         self.restart();
     }
@@ -265,11 +261,11 @@ impl Machine for ReadMachine<'_> {
     fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
         self.state = State::Opened;
         let (Some(version), Some(size)) = (version, size) else { return };
-        if let Some(pairs) = self.shared.indexes.get(&self.key, &version)
+        if let Some(pairs) = self.shared.layout.indexes.get(&self.key, &version)
             && let Some(root) = self.nodes.first()
             && root.index.set(pairs).is_ok()
         {
-            self.shared.counters.add(FastPath::CachedIndex, 1);
+            self.shared.layout.counters.add(FastPath::CachedIndex, 1);
             self.pieces.set_object_size(size);
             self.state = State::Work(Job::Indexes(0..1));
         } else if !self.is_explained() {
@@ -296,7 +292,7 @@ impl Machine for ReadMachine<'_> {
 
     fn placed(&mut self) {
         let placed = self.targets.len() as u64;
-        self.shared.counters.add(FastPath::DirectRead, placed);
+        self.shared.layout.counters.add(FastPath::DirectRead, placed);
         self.targets.clear();
         if self.state == State::Whole {
             self.explain_chunk(&self.chain, &self.region, self.chain.length as u64);
@@ -305,6 +301,9 @@ impl Machine for ReadMachine<'_> {
     }
 
     fn without_targets(&mut self) {
+        if self.targets.is_empty() {
+            return;
+        }
         self.targets.clear();
         let State::Data(batch) = self.state else { return };
         let batch = self.batch(batch);
@@ -324,7 +323,7 @@ impl Machine for ReadMachine<'_> {
         self.pieces.clear()
     }
 
-    fn supply(&mut self, pieces: Option<Vec<Piece>>, _precondition: Precondition) {
+    fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, _precondition: Precondition) {
         let Some(pieces) = pieces else {
             self.state = State::Ready(Job::Fill);
             return;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 pub use explain::{Bounds, Explanation};
 pub use machine::ReadMachine;
 
-use super::Layout;
 use super::budget::{self, Need};
 use super::pieces::Coalescing;
+use super::{Counters, Layout};
 use crate::buffer::Output;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -66,7 +66,7 @@ impl Default for ReadOptions {
 /// What a read has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct ReadPlan {
-    layout: Layout,
+    layout: Arc<Layout>,
     resolved: Arc<Resolved>,
     tiling: Tiling,
     options: Arc<ReadOptions>,
@@ -77,7 +77,7 @@ impl ReadPlan {
     ///
     /// # Errors
     /// `Limit` if the selection touches more objects than one request may.
-    pub fn new(layout: Layout, resolved: Resolved, options: ReadOptions) -> Result<Self> {
+    pub fn new(layout: Arc<Layout>, resolved: Resolved, options: ReadOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         let options = Arc::new(options);
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options })
@@ -140,5 +140,11 @@ impl ReadPlan {
     #[must_use]
     pub fn options(&self) -> &ReadOptions {
         &self.options
+    }
+
+    /// What counts the fast paths that the array's requests take.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.layout.counters
     }
 }

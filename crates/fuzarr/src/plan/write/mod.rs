@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub use machine::WriteMachine;
 
 use super::budget::{self, Need};
-use super::{Layout, variable};
+use super::{Counters, Layout, variable};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::selection::{Resolved, Tiling};
@@ -104,7 +104,7 @@ impl Memo {
 /// What a write has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct WritePlan {
-    layout: Layout,
+    layout: Arc<Layout>,
     resolved: Arc<Resolved>,
     tiling: Tiling,
     options: Arc<WriteOptions>,
@@ -115,7 +115,7 @@ impl WritePlan {
     ///
     /// # Errors
     /// `Limit` if the selection touches more objects than one request may.
-    pub fn new(layout: Layout, resolved: Resolved, options: WriteOptions) -> Result<Self> {
+    pub fn new(layout: Arc<Layout>, resolved: Resolved, options: WriteOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options: Arc::new(options) })
     }
@@ -161,6 +161,12 @@ impl WritePlan {
     #[must_use]
     pub fn options(&self) -> &WriteOptions {
         &self.options
+    }
+
+    /// What counts the fast paths that the array's requests take.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.layout.counters
     }
 
     /// The values to write: one element for all, or as many as the selection has. Elements of
