@@ -144,7 +144,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 #[test]
 fn changing_in_place() {
-    // Seen to fail when places that overlap were changed each by itself.
+    // Seen to fail when every change was made where the first inner chunk is.
     let flat = document(&[32], &[32], &sharding(&[4], &raw(), "end"));
     let on = WriteOptions { in_place: true, ..writing() };
     let mut fills = vec![(flat.clone(), "5", 1), (flat.clone(), "3:9", 3)];
@@ -167,6 +167,7 @@ fn changing_in_place() {
 
 #[test]
 fn what_cannot_be_changed_in_place_is_written_anew() {
+    // Seen to fail when places that overlap were changed each by itself.
     let on = WriteOptions { in_place: true, ..writing() };
     let expect = |array: &Array, text: &str, value: &[u8], on: &WriteOptions| {
         let before = array.read(&Selection::all()).unwrap().bytes;
