@@ -24,6 +24,9 @@ use measure::{Budget, Times};
 use report::{Action, Row};
 use workload::{CODECS, Codec, LAYOUTS, Layout};
 
+/// Where files are in memory, on Linux: without the disk's time, that of the engines shows.
+const FAST: &str = "/dev/shm";
+
 /// What the command line asks for.
 struct Options {
     quick: bool,
@@ -102,18 +105,21 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let folder = tempfile::tempdir()?;
+    let disk = tempfile::tempdir()?;
+    let fast = tempfile::tempdir_in(FAST).or_else(|_| tempfile::tempdir())?;
     let mut rows = Vec::new();
     report::print_head();
     for layout in LAYOUTS {
         let values = data::values(layout.shape);
         for &codec in CODECS {
-            time_reads(options, (layout, codec), &values, folder.path(), &mut rows)?;
-            time_writes(options, (layout, codec), &values, folder.path(), &mut rows)?;
+            time_reads(options, (layout, codec), &values, disk.path(), &mut rows)?;
+            let folders = [fast.path(), disk.path()];
+            time_writes(options, (layout, codec), &values, folders, &mut rows)?;
         }
     }
     if let Some(results) = options.results() {
-        report::write(&rows, options.quick, folder.path(), &results)?;
+        let folders = [fast.path(), disk.path()];
+        report::write(&rows, options.quick, folders, &results)?;
     }
     Ok(())
 }
@@ -142,7 +148,7 @@ fn time_reads(
         for request in requests {
             let expected = data::expected(layout, values, request);
             let times = measure::reads(&engines, request, &expected, options.budget);
-            rows.push(finish(row(request), times)?);
+            finish(row(request), times, rows)?;
         }
     }
     if folder.exists() {
@@ -151,20 +157,21 @@ fn time_reads(
     Ok(())
 }
 
-/// Times every change of arrays of one kind, of which each engine has its own.
+/// Times every change of arrays of one kind, of which each engine has its own. Those that the disk
+/// has to answer for are in the second folder.
 fn time_writes(
     options: &Options,
     (layout, codec): (&'static Layout, Codec),
     values: &[u8],
-    folder: &Path,
+    [fast, disk]: [&Path; 2],
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    let folder = folder.join("written");
     let mut others = Vec::new();
     for &place in options.places(Action::Write) {
+        let synced = matches!(place, Place::AsTheyCome | Place::Synced);
+        let folder = if synced { disk } else { fast }.join("written");
         for &change in layout.changes {
             let row = Row::write(layout, codec, change, place);
-            let synced = matches!(place, Place::AsTheyCome | Place::Synced);
             if !layout.measures(codec, change, synced) || !options.wants(&row) {
                 continue;
             }
@@ -175,7 +182,7 @@ fn time_writes(
             writers.retain(|writer| writer.name().to_string().contains(&options.engine));
             let contents = [values, &others];
             let times = measure::writes(layout, &writers, change, contents, options.budget);
-            rows.push(finish(row, times)?);
+            finish(row, times, rows)?;
             drop(writers);
             if folder.exists() {
                 std::fs::remove_dir_all(&folder)?;
@@ -185,8 +192,12 @@ fn time_writes(
     Ok(())
 }
 
-fn finish(mut row: Row, times: Result<Vec<Times>>) -> Result<Row> {
+/// Shows and keeps a row, unless no engine was asked for that has it.
+fn finish(mut row: Row, times: Result<Vec<Times>>, rows: &mut Vec<Row>) -> Result<()> {
     row.times = times.map_err(|error| format!("{}: {error}", row.name()))?;
-    report::print_row(&row);
-    Ok(row)
+    if !row.times.is_empty() {
+        report::print_row(&row);
+        rows.push(row);
+    }
+    Ok(())
 }

@@ -136,6 +136,9 @@ pub(crate) fn writes(
 
 fn take_turns(runners: &[Runner], budget: Budget) -> Result<Vec<Times>> {
     let mut longest = Duration::ZERO;
+    if runners.is_empty() {
+        return Ok(Vec::new());
+    }
     for runner in runners {
         let mut time = (runner.sample)(1)?;
         if time < SLOW {

@@ -18,7 +18,8 @@ below 1 fuzarr leads.
 - The *floor* knows where every chunk is, moves the bytes and runs the bare codec, on one thread or
   on all cores, whichever is faster; writes go to a temporary file that is renamed, or to new memory.
 - Writes to *local*: both engines write temporary files and rename them, neither syncs (zarrs by a
-  store of this benchmark). *local, as they come*: fuzarr does the same; zarrs writes in place, and
+  store of this benchmark); the files are in memory where the machine has such a folder, so that
+  the disk's time does not hide the engines'. The others are on the disk. *local, as they come*: fuzarr does the same; zarrs writes in place, and
   syncs each file. *local, synced*: both write temporary files, sync and rename them (zarrs by its
   `AtomicWriteStorageAdapter`); fuzarr syncs the folder too.
 - *In place* are options that neither readers nor crashes are safe from, of fuzarr (`in_place`) and
@@ -30,7 +31,7 @@ below 1 fuzarr leads.
 /// Writes all rows, grouped by array, after what the run was `about`.
 pub(super) fn write(about: &Value, rows: &[Row], path: &Path) -> Result<()> {
     let mut text = format!("# fuzarr beside zarrs {}\n\n", plain(&about["zarrs"]));
-    let words = ["date", "machine", "cores", "file_system", "commit"];
+    let words = ["date", "machine", "cores", "files_of_unsynced_writes", "other_files", "commit"];
     let words = words.map(|word| format!("{}: {}", word.replace('_', " "), plain(&about[word])));
     writeln!(text, "{}\n\n{ABOUT}", words.join(" · "))?;
     for (action, title) in [(Action::Read, "Reads"), (Action::Write, "Writes")] {

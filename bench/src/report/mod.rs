@@ -40,13 +40,14 @@ pub(crate) fn print_row(row: &Row) {
 }
 
 /// Writes `latest.json`, `latest.md`, `latest-reads.svg` and `latest-writes.svg` to `results`.
-pub(crate) fn write(rows: &[Row], quick: bool, measured_in: &Path, results: &Path) -> Result<()> {
+pub(crate) fn write(rows: &[Row], quick: bool, folders: [&Path; 2], results: &Path) -> Result<()> {
     let about = json!({
         "date": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         "commit": commit(),
         "machine": machine(),
         "cores": std::thread::available_parallelism()?.get(),
-        "file_system": file_system(measured_in),
+        "files_of_unsynced_writes": file_system(folders[0]),
+        "other_files": file_system(folders[1]),
         "zarrs": zarrs::version::version_str(),
         "quick": quick,
     });

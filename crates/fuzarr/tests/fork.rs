@@ -14,10 +14,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use fuzarr::metadata::Node;
+use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{Content, LocalStore, Part, Precondition, Span, Store, Upload, put_bytes};
+use fuzarr::{Array, Limits, Selection, Tuning};
 
 const ORDERS: &str = "FUZARR_FORK_ORDERS";
 
@@ -169,6 +172,57 @@ fn children_forked_while_others_write_can_write() {
     for key in ["t/0", "t/1", "t/2", "child", "shared"] {
         assert_eq!(get(&store, key), [7; 3000]);
     }
+}
+
+/// Threads of the parent, which the child does not have, are neither waited for nor are their locks.
+#[test]
+fn children_forked_while_others_read_can_read_with_several_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+    let document = serde_json::json!({
+        "zarr_format": 3, "node_type": "array", "shape": [4096], "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [512]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0,
+        "codecs": [{"name": "sharding_indexed", "configuration": {
+            "chunk_shape": [8], "codecs": ["bytes", "crc32c"],
+            "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, "crc32c"],
+        }}],
+    });
+    let Node::Array(metadata) = Node::from_json(&document).unwrap() else { panic!() };
+    let array = Array::create(store, "a", *metadata).unwrap();
+    let values: Vec<u8> = (0..4096_u32).map(|at| (at % 251) as u8).collect();
+    array.write_bytes(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    let tuning = Tuning { helper: 1, ..Tuning::default() };
+    let limits = Limits { workers: 3, tuning, ..Limits::default() };
+    let options = ReadOptions { limits: limits.clone(), ..ReadOptions::default() };
+    let is_right = || {
+        let some = array.read_bytes(&Selection::parse("::17").unwrap(), &options);
+        let all = array.read_bytes(&Selection::all(), &options);
+        all.is_ok_and(|all| all.bytes == values)
+            && some.is_ok_and(|some| some.bytes.iter().eq(values.iter().step_by(17)))
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(is_right());
+                }
+            });
+        }
+        let all_good = (0..200).all(|_| {
+            let child = fork(|| {
+                // SAFETY: a child that hangs is ended.
+                unsafe { libc::alarm(20) };
+                let one = Selection::parse("5").unwrap();
+                let options = WriteOptions { limits: limits.clone(), ..WriteOptions::default() };
+                is_right() && is_right() && array.write_bytes(&one, &[5], &options).is_ok()
+            });
+            ended_well(child)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(all_good);
+    });
 }
 
 /// How many files below a folder this process has open.

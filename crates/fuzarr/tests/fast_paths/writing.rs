@@ -149,7 +149,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 #[test]
 fn changing_in_place() {
-    // Seen to fail when places that overlap were changed each by itself.
+    // Seen to fail when every change was made where the first inner chunk is.
     let flat = document(&[32], &[32], &sharding(&[4], &raw(), "end"));
     let on = WriteOptions { in_place: true, ..writing() };
     let mut fills = vec![(flat.clone(), "5", 1), (flat.clone(), "3:9", 3)];
@@ -172,6 +172,7 @@ fn changing_in_place() {
 
 #[test]
 fn what_cannot_be_changed_in_place_is_written_anew() {
+    // Seen to fail when places that overlap were changed each by itself.
     let on = WriteOptions { in_place: true, ..writing() };
     let expect = |array: &Array, text: &str, value: &[u8], on: &WriteOptions| {
         let before = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes;
@@ -180,7 +181,7 @@ fn what_cannot_be_changed_in_place_is_written_anew() {
             let (_, plain) = filled(&positions);
             plain.write_bytes(&Selection::all(), &before, &WriteOptions::default()).unwrap();
             plain.write_bytes(&select(text), value, &WriteOptions::default()).unwrap();
-            plain.read(&Selection::all()).unwrap().bytes
+            plain.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes
         };
         let (count, ()) =
             taken(array, FastPath::Patch, || array.write_bytes(&select(text), value, on).unwrap());
@@ -271,7 +272,7 @@ fn stream_both(document: &Value, (on, off): (&WriteOptions, &WriteOptions)) {
             });
             assert_eq!(count, 6);
             let (count, ()) = taken(&slow, FastPath::Streaming, || {
-                slow.write(&Selection::all(), elements, &with(off)).unwrap();
+                slow.write_bytes(&Selection::all(), elements, &with(off)).unwrap();
             });
             assert_eq!(count, 0);
             assert!(stored(&array) == stored(&slow), "{document} {on:?}");
