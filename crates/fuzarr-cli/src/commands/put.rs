@@ -3,7 +3,8 @@
 use super::Outcome;
 use crate::arguments::{Order, Put};
 use crate::{npy, value};
-use fuzarr::dtype::fill_from_json;
+use fuzarr::codec::Elements;
+use fuzarr::dtype::{ElementLayout, fill_from_json};
 use fuzarr::plan::WriteOptions;
 use fuzarr::shard::WriteOrder;
 use fuzarr::{Array, Error, Result, Selection};
@@ -19,7 +20,13 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
         from_file(&array, &shape, source)?
     } else {
         let value = value::parse(&arguments.source, array.data_type())?;
-        fill_from_json(array.data_type(), &value)?
+        let bytes = fill_from_json(array.data_type(), &value)?;
+        let mut one = Elements::default();
+        match array.data_type().layout() {
+            ElementLayout::Variable => one.push_variable(&bytes),
+            ElementLayout::Fixed(_) => one.slots = bytes,
+        }
+        one
     };
     let order = match arguments.order {
         Order::Morton => WriteOrder::Morton,
@@ -32,12 +39,12 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
         order,
         ..WriteOptions::from_environment()?
     };
-    array.write_bytes(&selection, &values, &options)?;
+    array.write_elements(&selection, &values, &options)?;
     Ok(Outcome::Fine)
 }
 
 /// The elements of a `.npy` file for a selection of `shape`; a single one stands for all.
-fn from_file(array: &Array, shape: &[u64], file: &Path) -> Result<Vec<u8>> {
+fn from_file(array: &Array, shape: &[u64], file: &Path) -> Result<Elements> {
     let npy = npy::read(file)?;
     let (theirs, ours) = (npy.data_type, array.data_type());
     if theirs != ours {
@@ -55,5 +62,5 @@ fn from_file(array: &Array, shape: &[u64], file: &Path) -> Result<Vec<u8>> {
         ))
         .with("file", file.display()));
     }
-    Ok(npy.bytes)
+    Ok(Elements { slots: npy.bytes, heap: Vec::new() })
 }
