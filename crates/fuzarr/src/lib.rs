@@ -21,7 +21,7 @@
 //! let Node::Array(metadata) = Node::from_bytes(document)? else { unreachable!() };
 //! let array = Array::create(Arc::new(MemoryStore::new()), "grids/small", *metadata)?;
 //!
-//! array.write(&Selection::parse("1, ::2")?, &[1, 2, 3], WriteOptions::default())?;
+//! array.write(&Selection::parse("1, ::2")?, &[1, 2, 3], &WriteOptions::default())?;
 //! let read = array.read(&Selection::parse("1:3, -2:")?)?;
 //! assert_eq!(read.shape, [2, 2]);
 //! assert_eq!(read.bytes, [3, 9, 9, 9]);

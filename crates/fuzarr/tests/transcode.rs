@@ -13,6 +13,10 @@
 #[allow(dead_code, reason = "shared with the property test of the engine, which uses more")]
 mod choices;
 
+#[path = "property/model.rs"]
+#[allow(dead_code, reason = "shared with the property test of the engine, which uses more")]
+mod model;
+
 /// The shared cases may hold a codec that only the engine's test registers; not here.
 mod widen {
     pub(crate) fn wider(_name: &str) -> Option<&'static str> {
@@ -34,6 +38,7 @@ use fuzarr::store::{
 };
 use fuzarr::transcode::{self, Difference, Options, Relayout, Shards, Transcode};
 use fuzarr::{Array, Error, Kind, Selection, hierarchy};
+use model::Dictionary;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -112,14 +117,15 @@ fn needed(error: &Error) -> u64 {
 fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Choices<'_>) {
     let document = metadata(&case.document);
     let source = Array::create(Arc::clone(&from), "deep/source", document.clone()).unwrap();
+    let mut dictionary = Dictionary::new(&source.layout().chain.spec.fill);
     for _ in 0..choices.below(4) {
         let selection = case.selection(choices);
         let count = source.resolve(&selection).unwrap().elements() as usize;
-        let fill = source.layout().chain.spec.fill.clone();
-        let values = case.values(choices, count, &fill);
+        let values = case.values(choices, count, &mut dictionary);
+        let values = case.elements(&dictionary, &values);
         let empty =
             WriteOptions { write_empty_chunks: choices.below(4) == 3, ..Default::default() };
-        source.write(&selection, &values, &empty).unwrap();
+        source.write_elements(&selection, &values, &empty).unwrap();
     }
     let relayout = relayout(choices, case.shape.len());
     let (from, to) = (place(&from, "deep/source"), place(&to, "made/here"));
@@ -155,7 +161,7 @@ fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Ch
 
 fn run(entropy: &[u32]) {
     let mut choices = Choices::new(entropy);
-    let case = Case::new(&mut choices);
+    let case = Case::new(&mut choices, |values| !values.is_variable());
     match choices.below(4) {
         0 | 1 => check(memory(), memory(), &case, &mut choices),
         2 => {

@@ -10,7 +10,7 @@ const CAPACITY: usize = 64 << 20;
 
 /// How often a lock that is held is tried again. It is held for a moment only, unless a process was
 /// forked while another thread held it: then nobody will ever let go of it.
-const TRIES: usize = 1000;
+const TRIES: usize = 10_000;
 
 /// Decoded indexes by key. An index is given only for the version of the object that it was read
 /// from, so it is never stale.
@@ -40,7 +40,7 @@ impl IndexCache {
             match self.state.try_lock() {
                 Ok(state) => return Some(state),
                 Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
-                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
             }
         }
         None
