@@ -15,11 +15,12 @@ FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-demo: release $(VENV) ## Store real MRI volumes, look at them, read slices, verify
+demo: release $(VENV) ## Store real MRI volumes, read slices, change a part, copy, verify
 	.venv/bin/python demo/demo.py --fuzarr $(FUZARR)
 
 test: $(VENV) ## Run every test: Rust, then interop with zarr-python, zarrs and tensorstore
 	$(CARGO) test
+	$(CARGO) test --package fuzarr --features faults --test safety
 	@$(MAKE) --no-print-directory release
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
 	.venv/bin/python -m pytest tests $(PYTEST_ARGS)
@@ -27,7 +28,7 @@ test: $(VENV) ## Run every test: Rust, then interop with zarr-python, zarrs and 
 check: $(VENV) ## Formatting, layers, lints, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) test --quiet --package fuzarr --test layers
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features fuzarr/faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	.venv/bin/ruff check --quiet tests demo crates
 	.venv/bin/ruff format --check --quiet tests demo crates

@@ -1,7 +1,7 @@
 //! The values of the arrays, and what each request should give of them.
 
 use crate::plane::{Extent, Tile};
-use crate::workload::{Layout, Request, bytes_of};
+use crate::workload::{ELEMENT, Layout, Request, bytes_of};
 
 /// Values that compress to about half, as measurements do: a level that changes slowly, and noise.
 pub(crate) fn values(shape: &[u64]) -> Vec<u8> {
@@ -22,6 +22,12 @@ pub(crate) fn values(shape: &[u64]) -> Vec<u8> {
     values
 }
 
+/// Other values that compress as well: each element differs.
+pub(crate) fn other(values: &[u8]) -> Vec<u8> {
+    let (elements, _) = values.as_chunks::<ELEMENT>();
+    elements.iter().flat_map(|[low, high]| [low ^ 0x15, *high]).collect()
+}
+
 /// What `request` should give of `values`.
 pub(crate) fn expected(layout: &Layout, values: &[u8], request: Request) -> Vec<u8> {
     let plane = Extent::of(layout.shape);
@@ -30,9 +36,12 @@ pub(crate) fn expected(layout: &Layout, values: &[u8], request: Request) -> Vec<
     match request {
         Request::Whole => result.copy_from_slice(values),
         Request::Strided => {
-            Tile { row: 0, column: 0, extent: plane }.put_strided(values, &mut result, plane);
+            let tile = Tile { row: 0, column: 0, extent: plane };
+            tile.put_strided(values, &mut result, plane, 0);
         }
-        Request::OneChunk => Tile::at(&layout.middle(), chunk).take(values, plane, &mut result),
+        Request::OneChunk | Request::OneChunkAnew => {
+            Tile::at(&layout.middle(), chunk).take(values, plane, &mut result)
+        }
         Request::EachChunk => {
             let targets = result.chunks_exact_mut(layout.chunk_bytes());
             for (at, target) in layout.chunks().iter().zip(targets) {

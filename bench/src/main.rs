@@ -1,9 +1,11 @@
-//! Times fuzarr beside the crate `zarrs`, in one process, taking turns, on the same stored bytes.
+//! Times fuzarr beside the crate `zarrs`, in one process, taking turns: reads of the same stored
+//! bytes, and writes of the same values.
 //!
-//! `--quick` measures the local store only and each row briefly; `--only TEXT` measures rows whose
-//! name (`raw 1 MB in 1 kB chunks whole local`) contains it; `--engine TEXT` runs engines whose
-//! name contains it, for a profiler; `--seconds N` measures each row for so long. Only a run of all
-//! rows and engines is written to `results/latest.json`.
+//! `--rows reads` or `--rows writes` measures only those; `--only TEXT` measures rows whose name
+//! (`read raw 1 MB in 1 kB chunks whole local`) contains it; `--engine TEXT` runs engines whose name
+//! contains it, for a profiler; `--quick` measures the local store only and each row briefly;
+//! `--seconds N` measures each row for so long; `--results FOLDER` is where results are written.
+//! Without that, only a run of all rows and engines is written, to `bench/results`.
 
 mod codec;
 mod data;
@@ -13,27 +15,38 @@ mod plane;
 mod report;
 mod workload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use engine::{Place, Result};
-use measure::Budget;
-use report::Row;
+use measure::{Budget, Times};
+use report::{Action, Row};
 use workload::{CODECS, Codec, LAYOUTS, Layout};
+
+/// Where files are in memory, on Linux: without the disk's time, that of the engines shows.
+const FAST: &str = "/dev/shm";
 
 /// What the command line asks for.
 struct Options {
     quick: bool,
+    rows: Option<Action>,
     only: String,
     engine: String,
     budget: Budget,
+    results: Option<PathBuf>,
 }
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let budget = Budget { time: Duration::from_millis(1500), samples: 101 };
-        let mut options = Self { quick: false, only: String::new(), engine: String::new(), budget };
+        let mut options = Self {
+            quick: false,
+            rows: None,
+            only: String::new(),
+            engine: String::new(),
+            budget: Budget { time: Duration::from_millis(1500), samples: 101 },
+            results: None,
+        };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
@@ -41,8 +54,16 @@ impl Options {
                     options.quick = true;
                     options.budget.time = Duration::from_millis(150);
                 }
+                "--rows" => {
+                    options.rows = Some(match value()?.as_str() {
+                        "reads" => Action::Read,
+                        "writes" => Action::Write,
+                        other => return Err(format!("no such rows: {other}").into()),
+                    });
+                }
                 "--only" => options.only = value()?,
                 "--engine" => options.engine = value()?,
+                "--results" => options.results = Some(value()?.into()),
                 "--seconds" => {
                     let time = Duration::try_from_secs_f64(value()?.parse()?)?;
                     options.budget = Budget { time, samples: usize::MAX };
@@ -53,12 +74,23 @@ impl Options {
         Ok(options)
     }
 
-    fn is_complete(&self) -> bool {
-        self.only.is_empty() && self.engine.is_empty()
+    /// Where results are written, if they are.
+    fn results(&self) -> Option<PathBuf> {
+        let complete = self.only.is_empty() && self.engine.is_empty() && self.rows.is_none();
+        let usual = complete.then(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("results"));
+        self.results.clone().or(usual)
     }
 
-    fn places(&self) -> &'static [Place] {
-        if self.quick { &Place::ALL[..1] } else { &Place::ALL }
+    fn places(&self, action: Action) -> &'static [Place] {
+        let places: &[Place] = match action {
+            Action::Read => &Place::READS,
+            Action::Write => &Place::WRITES,
+        };
+        if self.quick { &places[..1] } else { places }
+    }
+
+    fn wants(&self, row: &Row) -> bool {
+        self.rows.is_none_or(|rows| rows == row.action) && row.name().contains(&self.only)
     }
 }
 
@@ -73,68 +105,99 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let folder = tempfile::tempdir()?;
+    let disk = tempfile::tempdir()?;
+    let fast = tempfile::tempdir_in(FAST).or_else(|_| tempfile::tempdir())?;
     let mut rows = Vec::new();
+    report::print_head();
     for layout in LAYOUTS {
         let values = data::values(layout.shape);
         for &codec in CODECS {
-            let path = folder.path().join("array");
-            let names = options.places().iter().flat_map(|place| {
-                layout.requests.iter().map(move |request| row_name(codec, layout, *request, *place))
-            });
-            if !names.into_iter().any(|name| name.contains(&options.only)) {
-                continue;
-            }
-            engine::write(layout, codec, &values, &path)?;
-            time_array(options, (layout, codec), &values, &path, &mut rows)?;
-            std::fs::remove_dir_all(&path)?;
+            time_reads(options, (layout, codec), &values, disk.path(), &mut rows)?;
+            let folders = [fast.path(), disk.path()];
+            time_writes(options, (layout, codec), &values, folders, &mut rows)?;
         }
     }
-    if options.is_complete() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/latest.json");
-        report::write(&rows, options.quick, &path)?;
+    if let Some(results) = options.results() {
+        let folders = [fast.path(), disk.path()];
+        report::write(&rows, options.quick, folders, &results)?;
     }
     Ok(())
 }
 
 /// Times every request on one stored array.
-fn time_array(
+fn time_reads(
     options: &Options,
     (layout, codec): (&'static Layout, Codec),
     values: &[u8],
     folder: &Path,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    for &place in options.places() {
-        let mut engines = engine::open(layout, codec, place, folder)?;
-        engines.retain(|engine| engine.name().contains(&options.engine));
-        for &request in layout.requests {
-            let name = row_name(codec, layout, request, place);
-            if !name.contains(&options.only) {
+    let folder = folder.join("array");
+    for &place in options.places(Action::Read) {
+        let row = |request| Row::read(layout, codec, request, place);
+        let requests = layout.requests.iter().copied();
+        let requests: Vec<_> = requests.filter(|request| options.wants(&row(*request))).collect();
+        if requests.is_empty() {
+            continue;
+        }
+        if !folder.exists() {
+            engine::store_array(layout, codec, values, &folder)?;
+        }
+        let mut engines = engine::open(layout, codec, place, &folder)?;
+        engines.retain(|engine| engine.name().to_string().contains(&options.engine));
+        for request in requests {
+            let expected = data::expected(layout, values, request);
+            let times = measure::reads(&engines, request, &expected, options.budget);
+            finish(row(request), times, rows)?;
+        }
+    }
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(())
+}
+
+/// Times every change of arrays of one kind, of which each engine has its own. Those that the disk
+/// has to answer for are in the second folder.
+fn time_writes(
+    options: &Options,
+    (layout, codec): (&'static Layout, Codec),
+    values: &[u8],
+    [fast, disk]: [&Path; 2],
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    let mut others = Vec::new();
+    for &place in options.places(Action::Write) {
+        let synced = matches!(place, Place::AsTheyCome | Place::Synced);
+        let folder = if synced { disk } else { fast }.join("written");
+        for &change in layout.changes {
+            let row = Row::write(layout, codec, change, place);
+            if !layout.measures(codec, change, synced) || !options.wants(&row) {
                 continue;
             }
-            let expected = data::expected(layout, values, request);
-            let times = measure::measure(&engines, request, &expected, options.budget)
-                .map_err(|error| format!("{name}: {error}"))?;
-            let row = Row {
-                codec: codec.name(),
-                layout: layout.name,
-                request: request.name(),
-                store: place.name(),
-                times,
-            };
-            if rows.is_empty() {
-                let names: Vec<String> =
-                    row.times.iter().map(|times| times.engine.clone()).collect();
-                report::print_head(&names);
+            if others.is_empty() {
+                others = data::other(values);
             }
-            report::print_row(&row);
-            rows.push(row);
+            let mut writers = engine::create((layout, codec), change, place, &folder)?;
+            writers.retain(|writer| writer.name().to_string().contains(&options.engine));
+            let contents = [values, &others];
+            let times = measure::writes(layout, &writers, change, contents, options.budget);
+            finish(row, times, rows)?;
+            drop(writers);
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder)?;
+            }
         }
     }
     Ok(())
 }
 
-fn row_name(codec: Codec, layout: &Layout, request: workload::Request, place: Place) -> String {
-    format!("{} {} {} {}", codec.name(), layout.name, request.name(), place.name())
+/// Shows and keeps a row, unless no engine was asked for that has it.
+fn finish(mut row: Row, times: Result<Vec<Times>>, rows: &mut Vec<Row>) -> Result<()> {
+    row.times = times.map_err(|error| format!("{}: {error}", row.name()))?;
+    if !row.times.is_empty() {
+        report::print_row(&row);
+        rows.push(row);
+    }
+    Ok(())
 }

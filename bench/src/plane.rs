@@ -59,16 +59,23 @@ impl Tile {
         }
     }
 
-    /// Copies the tile's elements into `target`, a whole plane.
-    pub(crate) fn put(self, source: &[u8], target: &mut [u8], plane: Extent) {
+    /// Copies the tile's elements into `target`, a plane but for its first `skipped` bytes.
+    pub(crate) fn put(self, source: &[u8], target: &mut [u8], plane: Extent, skipped: usize) {
         let sources = source.chunks_exact(self.extent.columns * ELEMENT);
         for (row, source) in self.rows(plane).zip(sources) {
-            target[row].copy_from_slice(source);
+            target[row.start - skipped..row.end - skipped].copy_from_slice(source);
         }
     }
 
-    /// Copies those of the tile's elements that a strided read wants into its result, `target`.
-    pub(crate) fn put_strided(self, source: &[u8], target: &mut [u8], plane: Extent) {
+    /// Copies those of the tile's elements that a strided read wants into its result: `target`, but
+    /// for its first `skipped` bytes.
+    pub(crate) fn put_strided(
+        self,
+        source: &[u8],
+        target: &mut [u8],
+        plane: Extent,
+        skipped: usize,
+    ) {
         let stride = usize_of(STRIDE);
         let result = plane.strided();
         let first_row = self.row.next_multiple_of(stride);
@@ -77,7 +84,7 @@ impl Tile {
             let start = (row - self.row) * self.extent.columns + first_column - self.column;
             let end = (row - self.row + 1) * self.extent.columns;
             let (wanted, _) = source[start * ELEMENT..end * ELEMENT].as_chunks::<ELEMENT>();
-            let at = (row / stride * result.columns + first_column / stride) * ELEMENT;
+            let at = (row / stride * result.columns + first_column / stride) * ELEMENT - skipped;
             let (targets, _) = target[at..].as_chunks_mut::<ELEMENT>();
             for (target, element) in targets.iter_mut().zip(wanted.iter().step_by(stride)) {
                 *target = *element;
@@ -105,8 +112,10 @@ mod tests {
                 let tile = Tile::at(&[row, column], extent);
                 let mut taken = vec![0; 2 * 3 * ELEMENT];
                 tile.take(&source, plane, &mut taken);
-                tile.put(&taken, &mut copy, plane);
-                tile.put_strided(&taken, &mut strided, plane);
+                let skipped = if row < 2 { 0 } else { 4 * 12 * ELEMENT };
+                tile.put(&taken, &mut copy[skipped..], plane, skipped);
+                let skipped = if row < 2 { 0 } else { 3 * ELEMENT };
+                tile.put_strided(&taken, &mut strided[skipped..], plane, skipped);
             }
         }
         assert_eq!(copy, source);

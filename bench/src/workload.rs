@@ -1,4 +1,6 @@
-//! What is timed, as tables: arrays, and what is read of them.
+//! What is timed, as tables: arrays, and what is read and written of them.
+
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -7,6 +9,16 @@ pub(crate) const ELEMENT: usize = 2;
 
 /// The distance between elements of a strided read.
 pub(crate) const STRIDE: u64 = 4;
+
+pub(crate) const ZSTD_LEVEL: i32 = 3;
+pub(crate) const GZIP_LEVEL: i32 = 5;
+pub(crate) const BLOSC_LEVEL: i32 = 5;
+
+/// Inner chunks that [`Change::Run`] writes.
+const RUN: u64 = 32;
+
+/// Chunks of at most this many bytes are tiny: their decoding is little beside everything else.
+const TINY: usize = 1000;
 
 /// The codecs that follow `bytes`.
 pub(crate) const CODECS: &[Codec] = &[Codec::Raw, Codec::Zstd, Codec::Gzip, Codec::Blosc];
@@ -19,6 +31,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
         chunk: &[50_000],
         sharded: false,
         requests: &[Request::Whole, Request::EachChunk, Request::Strided],
+        changes: &[Change::Whole],
     },
     Layout {
         name: "32 MB shard of 100 kB chunks",
@@ -26,6 +39,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
         chunk: &[50_000],
         sharded: true,
         requests: &[Request::Whole, Request::EachChunk, Request::Strided],
+        changes: &[Change::Whole, Change::Run, Change::OneChunk, Change::OneElement],
     },
     Layout {
         name: "32 MB plane in 100 kB tiles",
@@ -33,6 +47,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
         chunk: &[250, 200],
         sharded: false,
         requests: &[Request::Whole, Request::EachChunk, Request::Strided],
+        changes: &[Change::Whole],
     },
     Layout {
         name: "1 MB in 1 kB chunks",
@@ -40,13 +55,15 @@ pub(crate) const LAYOUTS: &[Layout] = &[
         chunk: &[500],
         sharded: false,
         requests: &[Request::Whole, Request::EachChunk],
+        changes: &[Change::Whole],
     },
     Layout {
         name: "1 MB shard of 100 B chunks",
         shape: &[500_000],
         chunk: &[50],
         sharded: true,
-        requests: &[Request::Whole, Request::OneChunk],
+        requests: &[Request::Whole, Request::OneChunk, Request::OneChunkAnew],
+        changes: &[Change::Whole, Change::OneChunk, Change::OneElement],
     },
 ];
 
@@ -71,6 +88,7 @@ pub(crate) struct Layout {
     /// Whether one shard holds the whole array.
     pub(crate) sharded: bool,
     pub(crate) requests: &'static [Request],
+    pub(crate) changes: &'static [Change],
 }
 
 /// What is read.
@@ -82,6 +100,8 @@ pub(crate) enum Request {
     EachChunk,
     /// The chunk or inner chunk in the middle.
     OneChunk,
+    /// The same, without what an engine may know of the shard from earlier requests.
+    OneChunkAnew,
     /// Every fourth element along each dimension, by one call.
     Strided,
 }
@@ -100,10 +120,10 @@ impl Codec {
         let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
         let configuration = match self {
             Self::Raw => return json!([bytes]),
-            Self::Zstd => json!({"level": 3, "checksum": false}),
-            Self::Gzip => json!({"level": 5}),
+            Self::Zstd => json!({"level": ZSTD_LEVEL, "checksum": false}),
+            Self::Gzip => json!({"level": GZIP_LEVEL}),
             Self::Blosc => json!({
-                "cname": "lz4", "clevel": 5, "shuffle": "shuffle",
+                "cname": "lz4", "clevel": BLOSC_LEVEL, "shuffle": "shuffle",
                 "typesize": ELEMENT, "blocksize": 0,
             }),
         };
@@ -117,7 +137,32 @@ impl Request {
             Self::Whole => "whole",
             Self::EachChunk => "chunk by chunk",
             Self::OneChunk => "one chunk",
+            Self::OneChunkAnew => "one chunk, anew",
             Self::Strided => "every 4th",
+        }
+    }
+}
+
+/// What is written, by one call, where something is already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// All.
+    Whole,
+    /// Inner chunks from the one in the middle on.
+    Run,
+    /// The inner chunk in the middle.
+    OneChunk,
+    /// An element of that.
+    OneElement,
+}
+
+impl Change {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Run => "32 chunks",
+            Self::OneChunk => "one chunk",
+            Self::OneElement => "one element",
         }
     }
 }
@@ -179,11 +224,41 @@ impl Layout {
         bytes_of(self.chunk)
     }
 
+    /// Whether chunks are so small that it is not the codec that takes the time.
+    pub(crate) fn is_tiny(&self) -> bool {
+        self.chunk_bytes() <= TINY
+    }
+
+    /// Whether `change` is measured, to keep the whole run short: where every file is synced the disk
+    /// takes the time, and `gzip` takes long everywhere.
+    pub(crate) fn measures(&self, codec: Codec, change: Change, synced: bool) -> bool {
+        match codec {
+            Codec::Raw => true,
+            Codec::Zstd => !synced || change != Change::Whole,
+            Codec::Blosc => !synced,
+            Codec::Gzip if synced => false,
+            Codec::Gzip if change == Change::Whole => !self.sharded && self.shape.len() == 1,
+            Codec::Gzip => change == Change::OneChunk,
+        }
+    }
+
+    /// Elements that `change` replaces, in C order.
+    pub(crate) fn changed(&self, change: Change) -> Range<u64> {
+        let chunk: u64 = self.chunk.iter().product();
+        let start = self.middle().iter().product::<u64>() * chunk;
+        match change {
+            Change::Whole => 0..self.shape.iter().product(),
+            Change::Run => start..start + RUN * chunk,
+            Change::OneChunk => start..start + chunk,
+            Change::OneElement => start + chunk / 2..start + chunk / 2 + 1,
+        }
+    }
+
     /// Bytes that `request` gives.
     pub(crate) fn result_bytes(&self, request: Request) -> usize {
         match request {
             Request::Whole | Request::EachChunk => bytes_of(self.shape),
-            Request::OneChunk => self.chunk_bytes(),
+            Request::OneChunk | Request::OneChunkAnew => self.chunk_bytes(),
             Request::Strided => {
                 let extents: Vec<u64> =
                     self.shape.iter().map(|extent| extent.div_ceil(STRIDE)).collect();

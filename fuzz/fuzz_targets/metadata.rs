@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fuzarr::codec::Registry;
 use fuzarr::metadata::Node;
+use fuzarr::plan::ReadOptions;
 use fuzarr::store::MemoryStore;
 use fuzarr::{Array, Selection, Term};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +22,7 @@ fuzz_target!(|document: &[u8]| {
     let corner = Selection::Orthogonal(vec![Term::Index(0); rank]);
     // An element of up to half a GiB is legal; the fuzzer need not allocate it.
     if array.element_size() < 1 << 16
-        && let Ok(read) = array.read(&corner)
+        && let Ok(read) = array.read_bytes(&corner, &ReadOptions::default())
     {
         assert_eq!(read.bytes.len(), array.element_size());
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fuzarr::codec::Registry;
 use fuzarr::metadata::Node;
+use fuzarr::plan::ReadOptions;
 use fuzarr::store::{MemoryStore, Precondition, put_bytes};
 use fuzarr::{Array, Kind, Selection};
 use libfuzzer_sys::fuzz_target;
@@ -47,7 +48,12 @@ fuzz_target!(|data: &[u8]| {
     let store = Arc::new(MemoryStore::new());
     put_bytes(&store, "c/0", shard, Precondition::None).expect("a valid key");
     let array = Array::new(store, "", *metadata, &Registry::default()).expect("a valid array");
-    let read = |text: &str| array.read(&Selection::parse(text).expect("a valid selection"));
+    let read = |text: &str| {
+        array.read_bytes(
+            &Selection::parse(text).expect("a valid selection"),
+            &ReadOptions::default(),
+        )
+    };
     let whole = read("");
     for (at, text) in ["0", "1", "2", "3", "4", "5", "6", "7"].into_iter().enumerate() {
         match (&whole, read(text)) {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
+use fuzarr::limits::parse_size;
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub enum Command {
     Tree(Tree),
     /// Print a part of an array, or save it as a NumPy file.
     Get(Get),
+    /// Tell what reading a part of an array takes: files, requests, bytes.
+    Explain(Explain),
     /// Write a number or a NumPy file into a part of an array.
     Put(Put),
     /// Create an array, empty but for its fill value, or a group.
@@ -116,6 +119,31 @@ pub struct Get {
     /// Save the part in this NumPy file, in the byte order of this machine; `-` is standard output.
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
+}
+
+/// `fuzarr explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --exact no file is looked at: every chunk is taken to exist, and what only the indexes of
+shards or the sizes of files tell is given between bounds. The switches of the environment, such as
+FUZARR_PARTIAL_READS=0, count here as they do for `fuzarr get`.
+
+Examples:
+  fuzarr explain ocean.zarr/temperature '3:31:2, 5:'
+  fuzarr explain ocean.zarr/temperature '0' --exact")]
+pub struct Explain {
+    /// Folder of the store, and the path in it.
+    #[arg(value_name = "STORE[/path]")]
+    pub location: PathBuf,
+    /// The part, as for `fuzarr get`; everything if left out.
+    #[arg(value_name = "SELECTION", default_value = "...", allow_negative_numbers = true)]
+    pub selection: String,
+    /// Open the files and read the indexes of shards, so that numbers are exact.
+    #[arg(long)]
+    pub exact: bool,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fuzarr put`.
@@ -434,24 +462,9 @@ fn shards(text: &str) -> Result<Shards, String> {
     if text.trim() == "none" { Ok(Shards::None) } else { lengths(text).map(Shards::Shape) }
 }
 
-/// Parses a number of bytes with a unit: decimal (`kB`, `MB`, …), binary (`KiB`, `MiB`, …, the same
-/// as `K`, `M`, …) or none.
+/// Parses a number of bytes with a unit.
 fn size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let wrong = || format!("`{text}` is not a size; write it as in 512MiB");
-    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit = unit.trim().to_ascii_lowercase();
-    let (letter, base) = match unit.as_bytes() {
-        [] | [b'b'] => return Ok(number),
-        [letter] | [letter, b'i', b'b'] => (letter, 1024_u64),
-        [letter, b'b'] => (letter, 1000),
-        _ => return Err(wrong()),
-    };
-    let power = b"kmgt".iter().position(|known| known == letter).ok_or_else(wrong)?;
-    let factor = base.pow(u32::try_from(power).map_err(|_| wrong())? + 1);
-    number.checked_mul(factor).ok_or_else(wrong)
+    parse_size(text).ok_or_else(|| format!("`{text}` is not a size; write it as in 512MiB"))
 }
 
 /// Parses `NAME=JSON`.

@@ -2,11 +2,13 @@
 //! put into that format's terms later.
 
 use crate::arguments::{Create, IndexLocation, Lengths};
-use crate::{codecs, value};
-use fuzarr::dtype::{DataType, default_fill, fill_to_json, from_numpy};
+use crate::value;
+use fuzarr::codec;
+use fuzarr::dtype::{DataType, from_numpy};
+use fuzarr::grid::{ChunkKeyEncoding, Separator};
 use fuzarr::metadata::{Extension, Format};
-use fuzarr::{Error, Kind, Result};
-use serde_json::{Value, json};
+use fuzarr::{Array, Error, Kind, Result};
+use serde_json::{Map, Value, json};
 
 /// The type that `text` names in Zarr's spelling (`int16`, `r24`) or NumPy's (`<i2`, `V3`, `U7`,
 /// `M8[ns]`).
@@ -39,40 +41,27 @@ pub fn document(options: &Create, format: Format) -> Result<Value> {
     let Lengths(shape) = options.shape.as_ref().ok_or_else(|| missing("shape"))?;
     let Lengths(chunks) = options.chunks.as_ref().ok_or_else(|| missing("chunks"))?;
     let data_type = options.dtype.ok_or_else(|| missing("dtype"))?;
-    check_chunks("chunks", chunks, shape)?;
-    let mut codecs = codecs::parse(&options.codecs, data_type)?;
-    let mut grid = chunks;
+    let mut builder = Array::builder(shape.as_slice(), data_type)
+        .chunks(chunks.as_slice())
+        .codecs(options.codecs.as_str())
+        .index_location(match options.index_location {
+            IndexLocation::Start => codec::IndexLocation::Start,
+            IndexLocation::End => codec::IndexLocation::End,
+        })
+        .chunk_keys(chunk_keys(options.chunk_keys.as_deref(), format)?)
+        .attributes(attributes(options.attributes.as_deref())?);
     if let Some(Lengths(shards)) = &options.shards {
-        check_chunks("shards", shards, shape)?;
-        if shards.iter().zip(chunks).any(|(shard, chunk)| shard % chunk != 0) {
-            return Err(Error::invalid_argument(
-                "the shape of a shard must be a multiple of that of a chunk",
-            ));
-        }
-        codecs = vec![sharding(chunks, &codecs, options.index_location)];
-        grid = shards;
+        builder = builder.shards(shards.as_slice());
     }
-    let fill = match &options.fill {
-        Some(text) => {
-            value::parse(text, data_type).map_err(|error| error.with("option", "--fill"))?
-        }
-        None => fill_to_json(data_type, &default_fill(data_type))?,
-    };
-    let mut document = json!({
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": shape,
-        "data_type": data_type.to_extension().to_json_name_if_plain(),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": grid}},
-        "chunk_key_encoding": chunk_keys(options.chunk_keys.as_deref(), format)?,
-        "fill_value": fill,
-        "codecs": codecs,
-        "attributes": attributes(options.attributes.as_deref())?,
-    });
+    if let Some(text) = &options.fill {
+        let fill = value::parse(text, data_type);
+        builder = builder.fill_json(fill.map_err(|error| error.with("option", "--fill"))?);
+    }
     if let Some(names) = &options.dimension_names {
-        document["dimension_names"] = dimension_names(names, shape.len())?;
+        let names = names.split(',').map(str::trim);
+        builder = builder.dimension_names(names.map(|name| (!name.is_empty()).then_some(name)));
     }
-    Ok(document)
+    builder.metadata().map(|metadata| metadata.to_json())
 }
 
 /// The metadata document of a group.
@@ -84,33 +73,7 @@ pub fn group(options: &Create) -> Result<Value> {
     Ok(json!({"zarr_format": 3, "node_type": "group", "attributes": attributes}))
 }
 
-fn check_chunks(option: &'static str, chunks: &[u64], shape: &[u64]) -> Result<()> {
-    if chunks.len() != shape.len() {
-        return Err(Error::invalid_argument(format!(
-            "`--{option}` has {} axes, `--shape` has {}",
-            chunks.len(),
-            shape.len()
-        )));
-    }
-    if chunks.contains(&0) {
-        return Err(Error::invalid_argument(format!("`--{option}` must not be 0 along an axis")));
-    }
-    Ok(())
-}
-
-fn sharding(chunks: &[u64], codecs: &[Value], index: IndexLocation) -> Value {
-    json!({"name": "sharding_indexed", "configuration": {
-        "chunk_shape": chunks,
-        "codecs": codecs,
-        "index_codecs": [codecs::array_to_bytes(DataType::UInt64, "little"), {"name": "crc32c"}],
-        "index_location": match index {
-            IndexLocation::Start => "start",
-            IndexLocation::End => "end",
-        },
-    }})
-}
-
-fn chunk_keys(text: Option<&str>, format: Format) -> Result<Value> {
+fn chunk_keys(text: Option<&str>, format: Format) -> Result<ChunkKeyEncoding> {
     let text = match (text, format) {
         (Some(text), _) => text,
         (None, Format::V2) => "v2",
@@ -120,37 +83,30 @@ fn chunk_keys(text: Option<&str>, format: Format) -> Result<Value> {
         Some((name, separator)) => (name, separator),
         None => (text, if text == "v2" { "." } else { "/" }),
     };
-    if !["default", "v2"].contains(&name) || ![".", "/"].contains(&separator) {
-        return Err(Error::invalid_argument(format!(
+    let separator = match separator {
+        "/" => Some(Separator::Slash),
+        "." => Some(Separator::Dot),
+        _ => None,
+    };
+    match (name, separator) {
+        ("default", Some(_)) if format == Format::V2 => {
+            Err(Error::invalid_argument("Zarr v2 names chunks by `--chunk-keys v2` only"))
+        }
+        ("default", Some(separator)) => Ok(ChunkKeyEncoding::Default { separator }),
+        ("v2", Some(separator)) => Ok(ChunkKeyEncoding::V2 { separator }),
+        _ => Err(Error::invalid_argument(format!(
             "`--chunk-keys {text}`: `default` or `v2`, then perhaps `:.` or `:/`"
-        )));
+        ))),
     }
-    if (name, format) == ("default", Format::V2) {
-        return Err(Error::invalid_argument("Zarr v2 names chunks by `--chunk-keys v2` only"));
-    }
-    Ok(json!({"name": name, "configuration": {"separator": separator}}))
 }
 
-fn attributes(text: Option<&str>) -> Result<Value> {
+fn attributes(text: Option<&str>) -> Result<Map<String, Value>> {
     let wrong = || Error::invalid_argument("`--attributes` is not a JSON object");
     match serde_json::from_str(text.unwrap_or("{}")) {
-        Ok(Value::Object(attributes)) => Ok(Value::Object(attributes)),
+        Ok(Value::Object(attributes)) => Ok(attributes),
         Ok(_) => Err(wrong()),
         Err(error) => Err(wrong().with_source(error)),
     }
-}
-
-/// Names of axes; an empty one leaves that axis without.
-fn dimension_names(text: &str, axes: usize) -> Result<Value> {
-    let names: Vec<Option<&str>> =
-        text.split(',').map(str::trim).map(|name| (!name.is_empty()).then_some(name)).collect();
-    if names.len() != axes {
-        return Err(Error::invalid_argument(format!(
-            "`--dimension-names` has {} names for {axes} axes",
-            names.len()
-        )));
-    }
-    Ok(json!(names))
 }
 
 #[cfg(test)]
@@ -168,7 +124,7 @@ mod tests {
         }
     }
 
-    /// As `zarr.create_array` of zarr-python 3.4.2 writes it, but for `storage_transformers`.
+    /// As `zarr.create_array` of zarr-python 3.4.2 writes it.
     #[test]
     fn the_defaults_are_those_of_zarr_python() {
         let document = create("--shape 10,20 --dtype int16 --chunks 5,5 --shards 10,10").unwrap();
@@ -191,6 +147,7 @@ mod tests {
                 "index_location": "end",
             }}],
             "attributes": {},
+            "storage_transformers": [],
             "zarr_format": 3,
             "node_type": "array",
         });

@@ -1,7 +1,6 @@
 //! The `fuzarr` command as a library.
 
 pub mod arguments;
-pub mod codecs;
 pub mod commands;
 pub mod create;
 pub mod location;

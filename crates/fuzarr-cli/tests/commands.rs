@@ -16,8 +16,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 11] =
-    ["info", "tree", "get", "put", "create", "verify", "copy", "attrs", "rm", "mv", "consolidate"];
+const COMMANDS: [&str; 12] = [
+    "info",
+    "tree",
+    "get",
+    "explain",
+    "put",
+    "create",
+    "verify",
+    "copy",
+    "attrs",
+    "rm",
+    "mv",
+    "consolidate",
+];
 
 /// A folder to run the command in.
 struct Folder(TempDir);
@@ -526,5 +538,37 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         drop(reader);
         let run = folder.command(arguments).stdout(writer).output().unwrap();
         assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(0), &b""[..]));
+    }
+}
+
+#[test]
+fn reads_are_explained_and_bad_variables_named() {
+    let folder = Folder::with_array();
+    let estimate = folder.json(&["explain", "a.zarr/x/y", "0, :4"], 0);
+    assert_eq!((&estimate["objects"], &estimate["chunks"]), (&json!(1), &json!(2)));
+    assert_eq!(estimate["missing"], Value::Null);
+    assert!(estimate["requests"]["at_least"] == 1 && estimate["requests"]["at_most"] == 3);
+    let exact = folder.json(&["explain", "a.zarr/x/y", "0, :4", "--exact"], 0);
+    // Two chunks so near to the index that they come with it.
+    assert_eq!((&exact["requests"], &exact["round_trips"]), (&json!(1), &json!(1)));
+    assert_eq!((&exact["decoded"], &exact["missing"]), (&json!(2), &json!(0)));
+    let below = folder.json(&["explain", "a.zarr/x/y", "5", "--exact"], 0);
+    assert_eq!(
+        (&below["objects"], &below["missing"], &below["requests"]),
+        (&json!(2), &json!(2), &json!(0))
+    );
+    assert!(folder.fine(&["explain", "a.zarr/x/y"]).contains("Round trips"));
+
+    let output =
+        folder.command(&["get", "a.zarr/x/y"]).env("FUZARR_WORKERS", "all").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("FUZARR_WORKERS") && error.contains("all"), "{error}");
+    // The index, and the chunks joined; the whole object.
+    for (variable, requests) in [("FUZARR_ONE_ROUND_TRIP", 2), ("FUZARR_PARTIAL_READS", 1)] {
+        let mut command = folder.command(&["explain", "a.zarr/x/y", "0, :4", "--exact", "--json"]);
+        let output = command.env(variable, "off").output().unwrap();
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&shown["requests"], &shown["decoded"]), (&json!(requests), &json!(2)));
     }
 }

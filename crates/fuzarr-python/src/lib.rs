@@ -57,7 +57,7 @@ impl ReadPlan {
             let shape = resolved.shape().to_vec();
             let size = resolved.elements().checked_mul(array.element_size() as u64);
             let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
-            let layout = array.layout().clone();
+            let layout = Arc::clone(array.layout());
             let plan = fuzarr::plan::ReadPlan::new(layout, resolved, ReadOptions::default())?;
             let (machines, output) = plan.machines(Output::owned(zeroed(size)?), ranges);
             let machines = Mutex::new(machines.into_iter().map(Some).collect());
@@ -109,7 +109,7 @@ impl PyWritePlan {
         let build = || {
             let array = array(document)?;
             let resolved = array.resolve(&Selection::parse(selection)?)?;
-            let layout = array.layout().clone();
+            let layout = Arc::clone(array.layout());
             let plan = WritePlan::new(layout, resolved, WriteOptions::default())?;
             let values = Arc::new(plan.values(values, Vec::new())?);
             Ok(Self { plan, values })
@@ -231,9 +231,10 @@ impl ObjectMachine {
             let bytes = Buffer::Shared(Bytes::from_owner(bytes));
             Piece { start, object_size, bytes }
         };
-        let pieces = parts.map(|parts| parts.into_iter().map(piece).collect());
+        let mut pieces: Option<Vec<Piece>> =
+            parts.map(|parts| parts.into_iter().map(piece).collect());
         self.with(|machine| {
-            machine.supply(pieces, precondition);
+            machine.supply(pieces.as_mut(), precondition);
             Ok(())
         })
     }

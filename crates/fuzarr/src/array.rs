@@ -21,12 +21,12 @@ pub struct Array {
     path: String,
     metadata: Arc<ArrayMetadata>,
     data_type: DataType,
-    layout: Layout,
+    layout: Arc<Layout>,
     /// Codecs that metadata allows to be ignored, and that fuzarr ignores: readable, not writable.
     skipped: Vec<String>,
 }
 
-/// What a read gives: elements in native byte order, C order of `shape`.
+/// What [`Array::read_bytes`] gives: elements in native byte order, C order of `shape`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
     /// The shape of the result.
@@ -81,14 +81,14 @@ impl Array {
             let resolved = registry.chain(&metadata.codecs)?;
             let spec = ChunkSpec { shape: grid.chunk_shape, data_type, fill };
             let chain = Arc::new(Prepared::new(&resolved.codecs, spec)?);
-            let layout = Layout {
+            let layout = Arc::new(Layout {
                 prefix: node.prefix(),
                 shape: metadata.shape.clone(),
                 keys,
                 chain,
                 counters: Arc::default(),
                 indexes: Arc::default(),
-            };
+            });
             Ok((data_type, layout, resolved.skipped))
         };
         let (data_type, layout, skipped) = bind().context("array", || format!("/{path}"))?;
@@ -123,7 +123,7 @@ impl Array {
 
     /// Takes on metadata that differs in its shape or attributes.
     pub(crate) fn set_metadata(&mut self, metadata: ArrayMetadata) {
-        self.layout.shape.clone_from(&metadata.shape);
+        Arc::make_mut(&mut self.layout).shape.clone_from(&metadata.shape);
         self.metadata = Arc::new(metadata);
     }
 
@@ -169,32 +169,25 @@ impl Array {
 
     /// What plans need to know of the array.
     #[must_use]
-    pub fn layout(&self) -> &Layout {
+    pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// Reads `selection`. Missing chunks read as fill value.
+    /// Reads `selection` as bytes: for elements of which no Rust type is known beforehand. Missing
+    /// chunks read as fill value. [`read`](Self::read) gives elements of a type.
     ///
     /// Costs one request per touched object that is wanted whole or is no shard, and two or more
-    /// (index, joined ranges) per shard of which a part is wanted.
+    /// (index, joined ranges) per shard of which a part is wanted;
+    /// [`explain`](Self::explain) tells beforehand.
     ///
     /// # Errors
     /// `InvalidArgument` for a selection out of bounds, `Corrupt` for damaged chunks (naming key,
-    /// inner chunk and codec), `Limit` if the result cannot be allocated, `Io`.
-    pub fn read(&self, selection: &Selection) -> Result<Read> {
-        self.read_with(selection, &ReadOptions::default())
-    }
-
-    /// As [`read`](Self::read), with options.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn read_with(&self, selection: &Selection, options: &ReadOptions) -> Result<Read> {
+    /// inner chunk and codec), `Limit` if the result cannot be allocated, `NotFound` for a missing
+    /// chunk if the options make that an error, `Cancelled`, `Io`.
+    pub fn read_bytes(&self, selection: &Selection, options: &ReadOptions) -> Result<Read> {
         let resolved = self.resolve(selection)?;
-        let size = resolved.elements().checked_mul(self.element_size() as u64);
-        let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
         let shape = resolved.shape().to_vec();
-        let mut bytes = zeroed(size)?;
+        let mut bytes = zeroed(self.size_of(&resolved)?)?;
         let heap = self.execute_read(resolved, &mut bytes, options)?;
         Ok(Read { shape, bytes, heap })
     }
@@ -202,17 +195,16 @@ impl Array {
     /// Reads `selection` into `output`, native elements in C order of the result.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and `InvalidArgument` if `output` is not exactly as long as the
-    /// result. On error `output` is unspecified.
-    pub fn read_into(
+    /// As [`read_bytes`](Self::read_bytes), and `InvalidArgument` if `output` is not exactly as long
+    /// as the result, or elements are of variable size. On error `output` is unspecified.
+    pub fn read_bytes_into(
         &self,
         selection: &Selection,
         output: &mut [u8],
         options: &ReadOptions,
     ) -> Result<()> {
         let resolved = self.resolve(selection)?;
-        let size = resolved.elements().checked_mul(self.element_size() as u64);
-        if size != Some(output.len() as u64) {
+        if self.size_of(&resolved)? != output.len() as u64 {
             return Err(Error::invalid_argument(format!(
                 "an output of {} bytes for a result of shape {:?}",
                 output.len(),
@@ -221,19 +213,27 @@ impl Array {
         }
         if self.layout.chain.is_variable() {
             return Err(Error::invalid_argument(
-                "elements of variable size need more than the output: use `read`",
+                "elements of variable size need more than the output: use `read_bytes`",
             ));
         }
         self.execute_read(resolved, output, options).map(drop)
     }
 
-    fn execute_read(
+    /// Bytes of the result of a read.
+    fn size_of(&self, resolved: &Resolved) -> Result<u64> {
+        let size = resolved.elements().checked_mul(self.element_size() as u64);
+        size.ok_or_else(|| Error::limit("the result has too many bytes"))
+    }
+
+    /// Reads into `output`, which has the size of the result; what slots point into is given back.
+    pub(crate) fn execute_read(
         &self,
         resolved: Resolved,
         output: &mut [u8],
         options: &ReadOptions,
     ) -> Result<Vec<u8>> {
-        let plan = ReadPlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = ReadPlan::new(Arc::clone(&self.layout), resolved, options.clone())?;
+        plan.fit(self.store.capabilities().ranges, exec::threads(&options.limits))?;
         let target = Arc::new(Output::borrowed(output));
         exec::read(&plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
@@ -247,7 +247,7 @@ impl Array {
 
     /// Writes `values` to `selection`: native elements in C order of the selection's result, or a
     /// single element for all. Chunks left with fill value only are deleted, unless options ask
-    /// otherwise.
+    /// otherwise. [`write`](Self::write) takes elements of a type.
     ///
     /// Each stored object is replaced as a whole or not at all. A chunk of which a part is written
     /// is read, merged and written; inner chunks of a shard that are not touched keep their bytes.
@@ -255,9 +255,9 @@ impl Array {
     /// # Errors
     /// `InvalidArgument` for a selection out of bounds or values of another size, `Corrupt` if a
     /// chunk to be merged is damaged, `Conflict` if an object never stops changing, `Unsupported`
-    /// if metadata holds a codec fuzarr may skip for reading only, `Io`. Objects before the failed
-    /// one are written.
-    pub fn write(
+    /// if metadata holds a codec fuzarr may skip for reading only, `Cancelled`, `Io`. Objects before
+    /// the failed one are written.
+    pub fn write_bytes(
         &self,
         selection: &Selection,
         values: &[u8],
@@ -268,26 +268,26 @@ impl Array {
                 "elements of variable size are written by `write_elements`",
             ));
         }
-        self.execute_write(selection, (values, &[]), options)
+        self.execute_write(self.resolve(selection)?, (values, &[]), options)
     }
 
-    /// As [`write`](Self::write), with elements of fixed or of variable size.
+    /// As [`write_bytes`](Self::write_bytes), with elements of fixed or of variable size.
     ///
     /// # Errors
-    /// As [`write`](Self::write); also `InvalidArgument` for a slot that points outside the heap, or
-    /// an element that its type does not allow.
+    /// As [`write_bytes`](Self::write_bytes); also `InvalidArgument` for a slot that points outside
+    /// the heap, or an element that its type does not allow.
     pub fn write_elements(
         &self,
         selection: &Selection,
         values: &Elements,
         options: &WriteOptions,
     ) -> Result<()> {
-        self.execute_write(selection, (&values.slots, &values.heap), options)
+        self.execute_write(self.resolve(selection)?, (&values.slots, &values.heap), options)
     }
 
-    fn execute_write(
+    pub(crate) fn execute_write(
         &self,
-        selection: &Selection,
+        resolved: Resolved,
         (values, heap): (&[u8], &[u8]),
         options: &WriteOptions,
     ) -> Result<()> {
@@ -299,8 +299,8 @@ impl Array {
         if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
-        let resolved = self.resolve(selection)?;
-        let plan = WritePlan::new(self.layout.clone(), resolved, options.clone())?;
+        let mut plan = WritePlan::new(Arc::clone(&self.layout), resolved, options.clone())?;
+        plan.fit(self.store.capabilities(), exec::threads(&options.limits))?;
         let values = plan.values(values, heap)?;
         exec::write(&plan, &*self.store, values)
     }

@@ -1,5 +1,7 @@
 //! What is stored of an array, and whether it is sound.
 
+use std::sync::Arc;
+
 use crate::array::Array;
 use crate::buffer::{Output, zeroed};
 use crate::dtype::DataType;
@@ -165,9 +167,9 @@ impl Array {
         });
         let shape = padded.collect::<Result<Vec<_>>>()?;
         let resolved = block(chunk)?.resolve(&shape, extents)?;
-        let layout = Layout { shape, ..self.layout().clone() };
+        let layout = Arc::new(Layout { shape, ..(**self.layout()).clone() });
         // Indexes are read anew: what a disk damages gets no new version.
-        let options = ReadOptions { index_cache: false, ..ReadOptions::default() };
+        let options = ReadOptions { index_cache: false, ..ReadOptions::from_environment()? };
         ReadPlan::new(layout, resolved, options)
     }
 
@@ -193,7 +195,7 @@ impl Array {
             // What only a typed read finds: a bool that is none.
             if damage.is_empty()
                 && self.data_type() == DataType::Bool
-                && let Err(error) = self.read(&block(&object.chunk)?)
+                && let Err(error) = self.read_bytes(&block(&object.chunk)?, plan.options())
             {
                 damage.push(error.with("key", &object.key));
             }

@@ -6,39 +6,42 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use fuzarr::metadata::Node;
-//! use fuzarr::plan::WriteOptions;
+//! use fuzarr::dtype::DataType;
 //! use fuzarr::store::MemoryStore;
 //! use fuzarr::{Array, Selection};
 //!
 //! # fn main() -> fuzarr::Result<()> {
-//! let document = br#"{
-//!     "zarr_format": 3, "node_type": "array", "shape": [4, 6], "data_type": "uint8",
-//!     "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 3]}},
-//!     "chunk_key_encoding": {"name": "default"}, "fill_value": 9,
-//!     "codecs": [{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 3}}]
-//! }"#;
-//! let Node::Array(metadata) = Node::from_bytes(document)? else { unreachable!() };
-//! let array = Array::create(Arc::new(MemoryStore::new()), "grids/small", *metadata)?;
+//! let array = Array::builder([4, 6], DataType::UInt8)
+//!     .chunks([2, 3])
+//!     .codecs("zstd:3")
+//!     .fill(9_u8)
+//!     .create(Arc::new(MemoryStore::new()), "grids/small")?;
 //!
-//! array.write(&Selection::parse("1, ::2")?, &[1, 2, 3], &WriteOptions::default())?;
-//! let read = array.read(&Selection::parse("1:3, -2:")?)?;
-//! assert_eq!(read.shape, [2, 2]);
-//! assert_eq!(read.bytes, [3, 9, 9, 9]);
+//! array.write(&Selection::parse("1, ::2")?, &[1_u8, 2, 3])?;
+//! let read = array.read::<u8>(&Selection::parse("1:3, -2:")?)?;
+//! assert_eq!(read, ndarray::arr2(&[[3, 9], [9, 9]]).into_dyn());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`Element`] lists the Rust types of elements. Where none is known beforehand there are bytes:
+//! [`Array::read_bytes`], [`Array::write_bytes`]. Options can be given with each call
+//! ([`Array::read_with`]) or for all by the [`environment`].
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("fuzarr needs a 64-bit machine");
 
 pub mod array;
 pub mod buffer;
+pub mod builder;
 pub mod codec;
 mod copy;
 pub mod dtype;
+pub mod element;
+pub mod environment;
 pub mod error;
 pub mod exec;
+mod explain;
 pub mod grid;
 pub mod group;
 pub mod hierarchy;
@@ -52,10 +55,15 @@ pub mod selection;
 pub mod shard;
 pub mod store;
 pub mod transcode;
+mod typed;
 pub mod v2;
 
 pub use array::{Array, Read};
+pub use builder::ArrayBuilder;
+pub use element::Element;
 pub use error::{Error, Kind, Result};
 pub use group::Group;
 pub use limits::{Cancel, Limits, Tuning};
+pub use plan::{Bounds, Explanation};
 pub use selection::{Selection, Term};
+pub use typed::Input;

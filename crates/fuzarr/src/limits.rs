@@ -29,6 +29,8 @@ pub struct Tuning {
     pub helper: u64,
     /// Uncompressed chunks from this many bytes on are read in part, or straight into the output.
     pub large_chunk: u64,
+    /// Bytes beside a shard's index that are fetched with it.
+    pub beside_index: u64,
     /// Bytes of a shard that are fetched at once; more are fetched one batch after the other.
     pub fetched: u64,
     /// Objects of at most this many bytes are fetched and written whole when a part is changed.
@@ -44,6 +46,7 @@ impl Default for Tuning {
         Self {
             helper: 40_000,
             large_chunk: 64 << 10,
+            beside_index: 4 << 10,
             fetched: 256 << 20,
             small_object: 128 << 10,
             streamed: 32 << 20,
@@ -83,6 +86,25 @@ impl Limits {
     }
 }
 
+/// The number of bytes that `text` spells: with a unit that is decimal (`kB`, `MB`, …), binary
+/// (`KiB`, `MiB`, …, the same as `K`, `M`, …) or none. `None` if it is no such number.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number: u64 = number.parse().ok()?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let (letter, base) = match unit.as_bytes() {
+        [] | [b'b'] => return Some(number),
+        [letter] | [letter, b'i', b'b'] => (letter, 1024_u64),
+        [letter, b'b'] => (letter, 1000),
+        _ => return None,
+    };
+    let power = b"kmgt".iter().position(|known| known == letter)?;
+    number.checked_mul(base.pow(u32::try_from(power).ok()? + 1))
+}
+
 /// Ends requests early, from any thread. It is looked at between units of work, so a request ends
 /// within the time of one; what it has written by then stays written.
 #[derive(Debug, Clone, Default)]
@@ -114,3 +136,29 @@ impl PartialEq for Cancel {
 }
 
 impl Eq for Cancel {}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            (" 17 ", Some(17)),
+            ("17B", Some(17)),
+            ("1k", Some(1024)),
+            ("2 MiB", Some(2 << 20)),
+            ("3GB", Some(3_000_000_000)),
+            ("4tib", Some(4 << 40)),
+            ("", None),
+            ("-1", None),
+            ("1.5GiB", None),
+            ("1XB", None),
+            ("1kibi", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(parse_size(text), expected, "{text}");
+        }
+    }
+}

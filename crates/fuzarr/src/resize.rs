@@ -86,10 +86,10 @@ impl Array {
         let stop = self.shape().get(axis).copied().unwrap_or_default();
         let mut terms = vec![Term::ALL; axis];
         terms.push(Term::Slice { start: bound(start)?, stop: bound(stop)?, step: None });
-        self.up_to_whole_chunks(axis).write(
+        self.up_to_whole_chunks(axis).write_bytes(
             &Selection::Orthogonal(terms),
             values,
-            &WriteOptions::default(),
+            &WriteOptions::from_environment()?,
         )
     }
 

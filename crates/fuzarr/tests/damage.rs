@@ -80,9 +80,11 @@ fn every_flipped_bit_under_a_checksum_is_found() {
     // Seen to fail when the checksum of the index was not compared.
     for layout in checked() {
         let (store, array) = open(&layout);
-        array.write(&Selection::all(), &values(&array), &WriteOptions::default()).unwrap();
+        array.write_bytes(&Selection::all(), &values(&array), &WriteOptions::default()).unwrap();
         // One inner chunk is empty.
-        array.write(&Selection::parse("4:8").unwrap(), &[0], &WriteOptions::default()).unwrap();
+        array
+            .write_bytes(&Selection::parse("4:8").unwrap(), &[0], &WriteOptions::default())
+            .unwrap();
         assert!(array.verify(|_| {}).unwrap().damage.is_empty());
         for (key, bytes) in chunks(&store) {
             for bit in 0..bytes.len() * 8 {
@@ -131,7 +133,7 @@ fn a_damaged_shard_is_replaced_whole_and_left_alone_by_a_partial_write() {
     }
     for layout in cases {
         let (store, array) = open(&layout);
-        array.write(&Selection::all(), &values(&array), &WriteOptions::default()).unwrap();
+        array.write_bytes(&Selection::all(), &values(&array), &WriteOptions::default()).unwrap();
         let (key, bytes) = chunks(&store).swap_remove(0);
         let mut damaged: Vec<Vec<u8>> = (0..bytes.len()).map(|end| bytes[..end].to_vec()).collect();
         for bit in 0..bytes.len() * 8 {
@@ -144,7 +146,7 @@ fn a_damaged_shard_is_replaced_whole_and_left_alone_by_a_partial_write() {
                 put(&store, &key, &damaged);
                 for selection in ["5", "3:14"].map(|text| Selection::parse(text).unwrap()) {
                     let before = chunks(&store);
-                    match array.write(&selection, &[9], &options) {
+                    match array.write_bytes(&selection, &[9], &options) {
                         // What was not looked into is carried over as it is.
                         Ok(()) => {}
                         Err(error) => {
@@ -156,8 +158,8 @@ fn a_damaged_shard_is_replaced_whole_and_left_alone_by_a_partial_write() {
                     }
                 }
                 put(&store, &key, &damaged);
-                array.write(&Selection::parse(":16").unwrap(), &[3], &options).unwrap();
-                let read = array.read_with(&Selection::all(), &ReadOptions::default()).unwrap();
+                array.write_bytes(&Selection::parse(":16").unwrap(), &[3], &options).unwrap();
+                let read = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
                 let expected = [&[3; 16][..], &values(&array)[16..]].concat();
                 assert_eq!(read.bytes, expected, "{layout}, {number}");
                 assert!(array.verify(|_| {}).unwrap().damage.is_empty());
@@ -173,13 +175,14 @@ fn a_damaged_inner_chunk_is_kept_as_it_is_or_replaced_whole() {
     let layout = document(&[16], &[16], &codecs);
     for options in ways() {
         let (store, array) = open(&layout);
-        array.write(&Selection::all(), &values(&array), &WriteOptions::default()).unwrap();
+        array.write_bytes(&Selection::all(), &values(&array), &WriteOptions::default()).unwrap();
         let (key, bytes) = chunks(&store).swap_remove(0);
         // In Morton order the inner chunks of one dimension stand one after the other.
         let mut damaged = bytes.to_vec();
         damaged[9] ^= 1;
         put(&store, &key, &damaged);
-        let write = |text: &str| array.write(&Selection::parse(text).unwrap(), &[9], &options);
+        let write =
+            |text: &str| array.write_bytes(&Selection::parse(text).unwrap(), &[9], &options);
         for part in ["5", "2:6", "6:9"] {
             let error = write(part).unwrap_err();
             assert_eq!(error.kind(), Kind::Corrupt, "{part}");
@@ -193,7 +196,10 @@ fn a_damaged_inner_chunk_is_kept_as_it_is_or_replaced_whole() {
         let mut expected = values(&array);
         expected[4..8].fill(9);
         expected[9] = 9;
-        assert_eq!(array.read(&Selection::all()).unwrap().bytes, expected);
+        assert_eq!(
+            array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+            expected
+        );
         array.store().delete(&key, Precondition::None).now().unwrap();
     }
     // The same of a store without ranges.
@@ -202,9 +208,9 @@ fn a_damaged_inner_chunk_is_kept_as_it_is_or_replaced_whole() {
     let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
     put(&store.0, "a/c/0", b"too short for an index");
     let one = Selection::parse("5").unwrap();
-    let error = array.write(&one, &[1], &WriteOptions::default()).unwrap_err();
+    let error = array.write_bytes(&one, &[1], &WriteOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     assert_eq!(chunks(&store.0)[0].1, &b"too short for an index"[..]);
-    array.write(&Selection::all(), &[1], &WriteOptions::default()).unwrap();
-    assert_eq!(array.read(&one).unwrap().bytes, [1]);
+    array.write_bytes(&Selection::all(), &[1], &WriteOptions::default()).unwrap();
+    assert_eq!(array.read_bytes(&one, &ReadOptions::default()).unwrap().bytes, [1]);
 }

@@ -192,13 +192,13 @@ fn children_forked_while_others_read_can_read_with_several_workers() {
     let Node::Array(metadata) = Node::from_json(&document).unwrap() else { panic!() };
     let array = Array::create(store, "a", *metadata).unwrap();
     let values: Vec<u8> = (0..4096_u32).map(|at| (at % 251) as u8).collect();
-    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    array.write_bytes(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     let tuning = Tuning { helper: 1, ..Tuning::default() };
     let limits = Limits { workers: 3, tuning, ..Limits::default() };
     let options = ReadOptions { limits: limits.clone(), ..ReadOptions::default() };
     let is_right = || {
-        let some = array.read_with(&Selection::parse("::17").unwrap(), &options);
-        let all = array.read_with(&Selection::all(), &options);
+        let some = array.read_bytes(&Selection::parse("::17").unwrap(), &options);
+        let all = array.read_bytes(&Selection::all(), &options);
         all.is_ok_and(|all| all.bytes == values)
             && some.is_ok_and(|some| some.bytes.iter().eq(values.iter().step_by(17)))
     };
@@ -217,7 +217,7 @@ fn children_forked_while_others_read_can_read_with_several_workers() {
                 unsafe { libc::alarm(20) };
                 let one = Selection::parse("5").unwrap();
                 let options = WriteOptions { limits: limits.clone(), ..WriteOptions::default() };
-                is_right() && is_right() && array.write(&one, &[5], &options).is_ok()
+                is_right() && is_right() && array.write_bytes(&one, &[5], &options).is_ok()
             });
             ended_well(child)
         });

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use fuzarr::codec::Registry;
 use fuzarr::metadata::Node;
-use fuzarr::plan::WriteOptions;
+use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{MemoryStore, Precondition, Store as _, put_bytes};
 use fuzarr::{Array, Error, Kind, Selection};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn written(codecs: Value) -> (Arc<MemoryStore>, Array) {
     let Node::Array(metadata) = Node::from_bytes(text.as_bytes()).unwrap() else { panic!() };
     let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
     let values: Vec<u8> = (0..24_u16).flat_map(|value| (value * 3).to_ne_bytes()).collect();
-    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    array.write_bytes(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     (store, array)
 }
 
@@ -77,7 +77,8 @@ fn chains() -> Vec<Value> {
 /// Reads everything and parts; whatever comes must be data or a typed error that says where.
 fn provoke(array: &Array, what: &str) {
     for selection in ["", "3", "::5", "[1, 20], "] {
-        let outcome = array.read(&Selection::parse(selection).unwrap());
+        let outcome =
+            array.read_bytes(&Selection::parse(selection).unwrap(), &ReadOptions::default());
         if let Err(error) = outcome {
             assert_eq!(error.kind(), Kind::Corrupt, "{what}: {error}");
             assert_eq!(error.context("key").map(|key| &key[..2]), Some("a/"), "{what}: {error}");
@@ -120,7 +121,7 @@ fn a_flipped_bit_under_a_checksum_is_always_found() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         put(&store, &key, &flipped);
         assert!(!array.verify(|_| {}).unwrap().damage.is_empty(), "bit {bit}");
-        assert!(array.read(&Selection::all()).is_err(), "bit {bit}");
+        assert!(array.read_bytes(&Selection::all(), &ReadOptions::default()).is_err(), "bit {bit}");
     }
 }
 
@@ -130,7 +131,8 @@ fn every_truncation_and_every_flipped_bit_of_metadata() {
     let (key, bytes) = store.snapshot().into_iter().find(|(key, _)| key == "a/zarr.json").unwrap();
     let try_open = |what: String| {
         let opened = Array::open(Arc::clone(&store) as _, "a");
-        let read = opened.and_then(|array| array.read(&Selection::all()));
+        let read =
+            opened.and_then(|array| array.read_bytes(&Selection::all(), &ReadOptions::default()));
         if let Err(error) = read {
             let expected = [
                 Kind::InvalidMetadata,
@@ -169,7 +171,9 @@ fn with_index(pairs: [u64; 6]) -> (Array, Vec<u8>) {
 }
 
 fn read(array: &Array, selection: &str) -> Result<Vec<u8>, Error> {
-    array.read(&Selection::parse(selection).unwrap()).map(|read| read.bytes)
+    array
+        .read_bytes(&Selection::parse(selection).unwrap(), &ReadOptions::default())
+        .map(|read| read.bytes)
 }
 
 #[test]
@@ -226,7 +230,7 @@ fn entries_that_share_bytes_cannot_stand_for_endless_work() {
         assert_eq!(read(&array, selection).unwrap_err().kind(), Kind::Corrupt);
     }
     let one = Selection::parse("5").unwrap();
-    let write = array.write(&one, &1_u16.to_ne_bytes(), &WriteOptions::default());
+    let write = array.write_bytes(&one, &1_u16.to_ne_bytes(), &WriteOptions::default());
     assert_eq!(write.unwrap_err().kind(), Kind::Corrupt);
     // One empty inner shard of many slots, shared by every slot of the outer one.
     let mut nested = sharding(json!([little()]), "end");
@@ -253,7 +257,7 @@ fn a_partial_write_into_a_damaged_shard_is_refused_and_a_whole_one_replaces_it()
     let (array, before) = with_index([8, 8, 0, u64::MAX, 16, 8]);
     let write = |selection: &str| {
         let selection = Selection::parse(selection).unwrap();
-        array.write(&selection, &1_u16.to_ne_bytes(), &WriteOptions::default())
+        array.write_bytes(&selection, &1_u16.to_ne_bytes(), &WriteOptions::default())
     };
     assert_eq!(write("0").unwrap_err().kind(), Kind::Corrupt);
     let object = array.store().open("a/c/0").now().unwrap().unwrap();

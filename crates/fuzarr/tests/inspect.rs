@@ -48,7 +48,7 @@ fn array(store: Arc<dyn Store>, path: &str, codecs: &Value) -> Array {
 
 fn storage(array: &Array, selection: &str) -> Storage {
     let selection = Selection::parse(selection).unwrap();
-    array.write(&selection, &[1, 0], &WriteOptions::default()).unwrap();
+    array.write_bytes(&selection, &[1, 0], &WriteOptions::default()).unwrap();
     array.storage(true).unwrap()
 }
 

@@ -40,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("environment", &["error", "limits", "plan"]),
     ("exec", &["buffer", "error", "limits", "plan", "store"]),
     ("v2", &["dtype", "error", "metadata"]),
     ("hierarchy", &["error", "metadata", "store", "v2"]),
@@ -90,6 +91,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("element", &["buffer", "codec", "dtype", "error"]),
+    ("builder", &["array", "codec", "dtype", "element", "error", "grid", "metadata", "store"]),
+    ("explain", &["array", "error", "exec", "plan", "selection"]),
+    ("typed", &["array", "buffer", "element", "error", "plan", "selection"]),
     ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2"]),
     (
         "transcode",
@@ -103,6 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "grid",
             "hierarchy",
             "inspect",
+            "limits",
             "metadata",
             "plan",
             "removal",
@@ -139,7 +145,7 @@ const EFFECTS: &[(&str, &[&str])] = &[
     ("std::thread", &["exec/", "store/latency.rs"]),
     ("rayon::", &["exec/"]),
     ("tokio::", &["exec/"]),
-    ("std::env", &[]),
+    ("std::env", &["environment.rs"]),
 ];
 
 /// A source file: its path below `src`, and its text without tests and comments.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fuzarr::metadata::{Format, GroupMetadata, Node};
-use fuzarr::plan::WriteOptions;
+use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{LocalStore, MemoryStore, Store, WholeObjects};
 use fuzarr::{Array, Group, Kind, Selection, hierarchy, v2};
 use serde_json::json;
@@ -30,7 +30,7 @@ fn fill(store: &Arc<dyn Store>, format: Format) {
     for path in ["a/x", "b/y"] {
         hierarchy::create_node(&**store, path, &node(format)).unwrap();
         let array = Array::open(Arc::clone(store), path).unwrap();
-        array.write(&Selection::all(), &[1; 4], &WriteOptions::default()).unwrap();
+        array.write_bytes(&Selection::all(), &[1; 4], &WriteOptions::default()).unwrap();
     }
 }
 
@@ -48,7 +48,7 @@ fn paths(store: &dyn Store) -> Vec<String> {
 
 fn ones(store: &Arc<dyn Store>, path: &str) -> bool {
     let array = Array::open(Arc::clone(store), path).unwrap();
-    array.read(&Selection::all()).unwrap().bytes == [1; 4]
+    array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes == [1; 4]
 }
 
 #[test]
@@ -175,7 +175,8 @@ fn changes_at_the_same_time_are_all_kept() {
             });
             let array = Array::open(Arc::clone(&store), "a/x").unwrap();
             assert_eq!(array.metadata().attributes.len(), 8);
-            let mut values = array.read(&Selection::all()).unwrap().bytes;
+            let mut values =
+                array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes;
             values.sort_unstable();
             assert_eq!(values, [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         }

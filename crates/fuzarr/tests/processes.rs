@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuzarr::metadata::Node;
-use fuzarr::plan::WriteOptions;
+use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{Content, LocalStore, Part, Precondition, Span, Store, put_bytes};
 use fuzarr::{Array, Kind, Selection, Term};
 
@@ -217,7 +217,7 @@ fn write_elements(folder: &str, process: usize) {
         for element in (process..ELEMENTS).step_by(PROCESSES) {
             let place = Selection::Orthogonal(vec![Term::Index(element as i64)]);
             let value = (element as u32 + 100 * round).to_ne_bytes();
-            array.write(&place, &value, &WriteOptions::default()).unwrap();
+            array.write_bytes(&place, &value, &WriteOptions::default()).unwrap();
         }
         let count = u64::from(round) * 8 + process as u64;
         put_bytes(&*store, "other", &bytes(count), Precondition::None).unwrap();
@@ -260,7 +260,10 @@ fn processes_that_write_disjoint_elements_of_one_shard_lose_none() {
     }
     let expected: Vec<u8> =
         (0..ELEMENTS as u32).flat_map(|element| (element + 400).to_ne_bytes()).collect();
-    assert_eq!(array.read(&Selection::all()).unwrap().bytes, expected);
+    assert_eq!(
+        array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+        expected
+    );
     assert!(stored(&*store, "other").is_some());
     assert_eq!(lock_files(folder.path()), 0);
 }

@@ -308,14 +308,17 @@ fn a_meter_counts_what_is_written_and_what_is_kept() {
 fn faults_come_as_scripted_and_surface_with_their_key() {
     let store = Arc::new(Faulty::new(MemoryStore::new()));
     let array = array(Arc::<Faulty<MemoryStore>>::clone(&store), &[64], &[16], &[4]);
-    let write = || array.write(&Selection::all(), &[7; 256], &WriteOptions::default());
+    let write = || array.write_bytes(&Selection::all(), &[7; 256], &WriteOptions::default());
     write().unwrap();
     store.fail(Operation::Read, 1, Kind::Io);
-    let error = array.read(&Selection::all()).unwrap_err();
+    let error = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Io);
     assert!(error.context("key").is_some_and(|key| key.starts_with("c/")), "{error}");
     // The fault was that one operation's.
-    assert_eq!(array.read(&Selection::all()).unwrap().bytes, [7; 256]);
+    assert_eq!(
+        array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+        [7; 256]
+    );
     // A conflict is tried again, other errors are not.
     let puts = store.count(Operation::Put) + store.count(Operation::Finish);
     assert!(puts > 0);
@@ -340,7 +343,7 @@ fn reads_that_give_too_little_or_something_else_are_errors() {
         let inner = Arc::new(store);
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&inner);
         let sound = array(shared, &[64], &[16], &[4]);
-        sound.write(&Selection::all(), &[7; 256], &WriteOptions::default()).unwrap();
+        sound.write_bytes(&Selection::all(), &[7; 256], &WriteOptions::default()).unwrap();
         let tampered = MemoryStore::new();
         for (key, bytes) in inner.snapshot() {
             put(&tampered, &key, &[&bytes]);
@@ -355,7 +358,8 @@ fn reads_that_give_too_little_or_something_else_are_errors() {
         });
         let array = Array::open(Arc::new(store), "").unwrap();
         for selection in ["...", "17"] {
-            let read = array.read(&Selection::parse(selection).unwrap());
+            let read =
+                array.read_bytes(&Selection::parse(selection).unwrap(), &ReadOptions::default());
             // The store's fault where it gave fewer bytes than were asked for.
             assert!(matches!(kind(read.map(drop)), Kind::Corrupt | Kind::Io), "{selection}");
         }
@@ -395,13 +399,16 @@ fn threads_that_write_disjoint_elements_of_one_shard_lose_none() {
                     for element in (thread..64).step_by(8) {
                         let place = Selection::Orthogonal(vec![Term::Index(element)]);
                         let value = (element as u32 + 1).to_ne_bytes();
-                        array.write(&place, &value, &WriteOptions::default()).unwrap();
+                        array.write_bytes(&place, &value, &WriteOptions::default()).unwrap();
                     }
                 });
             }
         });
         let expected: Vec<u8> = (1..=64_u32).flat_map(u32::to_ne_bytes).collect();
-        assert_eq!(array.read(&Selection::all()).unwrap().bytes, expected);
+        assert_eq!(
+            array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+            expected
+        );
     }
     assert_eq!(names(&folder.path().join("c")), ["0"]);
 }
@@ -463,21 +470,22 @@ fn cost(selection: &str, options: &ReadOptions) -> (u64, u64, u64) {
     let store = Arc::new(Metered::new(MemoryStore::new()));
     let array = array(Arc::clone(&store) as _, &[512], &[256], &[16]);
     let values: Vec<u8> = (1..=512_u32).flat_map(u32::to_ne_bytes).collect();
-    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    array.write_bytes(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     let counts = || {
         let counts = store.counts();
         [&counts.opens, &counts.reads, &counts.bytes_read]
             .map(|count| count.load(Ordering::Relaxed))
     };
     let before = counts();
-    array.read_with(&Selection::parse(selection).unwrap(), options).unwrap();
+    array.read_bytes(&Selection::parse(selection).unwrap(), options).unwrap();
     let after = counts();
     (after[0] - before[0], after[1] - before[1], after[2] - before[2])
 }
 
 #[test]
 fn requests_are_as_few_as_the_selection_allows() {
-    let default = ReadOptions::default();
+    // The inner chunks would come with the index.
+    let default = ReadOptions { one_round_trip: false, ..ReadOptions::default() };
     let index = 16 * 16 + 4;
     let shard = 16 * 64 + index;
     // Everything, or something of every inner chunk: one request a shard.
@@ -494,4 +502,5 @@ fn requests_are_as_few_as_the_selection_allows() {
     // The option for whole objects.
     let whole = ReadOptions { partial_reads: false, ..default.clone() };
     assert_eq!(cost("17", &whole), (1, 1, shard));
+    assert_eq!(cost("17", &ReadOptions::default()), (1, 1, shard));
 }

@@ -2,10 +2,12 @@
 
 use super::Outcome;
 use crate::arguments::{Copy, Lengths, Shards};
+use crate::location;
 use crate::render::{bytes, count};
-use crate::{codecs, location};
+use fuzarr::codec::short;
 use fuzarr::dtype::DataType;
 use fuzarr::metadata::{ArrayMetadata, Extension};
+use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{LocalStore, MemoryStore, Store};
 use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
 use fuzarr::{Error, Result};
@@ -28,6 +30,8 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
             memory: arguments.memory,
             workers: arguments.workers,
             overwrite: arguments.overwrite,
+            read: ReadOptions::from_environment()?,
+            write: WriteOptions::from_environment()?,
             format: arguments.format.map(Into::into),
             ..Options::default()
         };
@@ -83,7 +87,7 @@ fn relayout(arguments: &Copy, array: &ArrayMetadata) -> Result<Relayout> {
     let codecs = match &arguments.codecs {
         None => None,
         Some(text) => {
-            let codecs = codecs::parse(text, DataType::from_extension(&array.data_type)?)?;
+            let codecs = short::parse(text, DataType::from_extension(&array.data_type)?)?;
             let parsed = codecs.iter().map(Extension::from_json).collect::<Result<_>>();
             Some(parsed.map_err(|error| Error::invalid_argument(error.to_string()))?)
         }

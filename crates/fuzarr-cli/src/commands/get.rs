@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::arguments::Get;
 use crate::{npy, print};
+use fuzarr::plan::ReadOptions;
 use fuzarr::{Array, Result, Selection};
 
 pub(super) fn run(arguments: &Get) -> Result<Outcome> {
@@ -10,7 +11,7 @@ pub(super) fn run(arguments: &Get) -> Result<Outcome> {
     let selection = Selection::parse(&arguments.selection)?;
     match &arguments.output {
         Some(file) => {
-            let read = array.read(&selection)?;
+            let read = array.read_bytes(&selection, &ReadOptions::from_environment()?)?;
             npy::write(file, &read.shape, array.data_type(), &read.bytes)?;
         }
         None => super::print(&format!("{}\n", text(&array, &selection)?))?,
@@ -23,11 +24,14 @@ fn text(array: &Array, selection: &Selection) -> Result<String> {
     let shape = array.resolve(selection)?.shape().to_vec();
     match print::corners(&shape)? {
         Some(corners) => {
-            let read = array.read(&selection.narrow(array.shape(), &corners)?)?;
+            let read = array.read_bytes(
+                &selection.narrow(array.shape(), &corners)?,
+                &ReadOptions::from_environment()?,
+            )?;
             print::shortened(&shape, array.data_type(), print::Elements::Fixed(&read.bytes))
         }
         None => {
-            let read = array.read(selection)?;
+            let read = array.read_bytes(selection, &ReadOptions::from_environment()?)?;
             print::array(&shape, array.data_type(), print::Elements::Fixed(&read.bytes))
         }
     }

@@ -4,6 +4,7 @@ mod attrs;
 mod consolidate;
 mod copy;
 mod create;
+mod explain;
 mod get;
 mod info;
 mod mv;
@@ -41,6 +42,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Info(info) => (info::run(info), &info.location),
         Command::Tree(tree) => (tree::run(tree), &tree.location),
         Command::Get(get) => (get::run(get), &get.location),
+        Command::Explain(explain) => (explain::run(explain), &explain.location),
         Command::Put(put) => (put::run(put), &put.location),
         Command::Create(create) => (create::run(create), &create.location),
         Command::Verify(verify) => (verify::run(verify), &verify.location),

@@ -30,9 +30,9 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
     let options = WriteOptions {
         write_empty_chunks: arguments.write_empty_chunks,
         order,
-        ..WriteOptions::default()
+        ..WriteOptions::from_environment()?
     };
-    array.write(&selection, &values, &options)?;
+    array.write_bytes(&selection, &values, &options)?;
     Ok(Outcome::Fine)
 }
 

@@ -2,7 +2,7 @@
 
 use super::quantity::{bytes, count, ratio, shape};
 use super::{table, visible};
-use crate::codecs;
+use fuzarr::codec::short;
 use owo_colors::OwoColorize as _;
 use serde_json::{Map, Value, json};
 
@@ -227,7 +227,7 @@ fn codec_chain(chain: &Value, depth: usize) -> String {
     let show = |codec: &Value| {
         let configuration = &codec["configuration"];
         if codec["name"] != "sharding_indexed" {
-            return visible(&codecs::short(codec));
+            return visible(&short::short(codec));
         }
         if depth == DEEPEST {
             return "sharding_indexed(…)".into();

@@ -3,11 +3,13 @@
 //! Text always carries its colours; the stream it is written to drops them where they do not
 //! belong. Whatever came from a store is shown with its control characters escaped.
 
+mod explain;
 mod info;
 mod quantity;
 mod tree;
 mod verify;
 
+pub use explain::explanation;
 pub use info::{ArrayInfo, GroupInfo, Storage};
 pub use quantity::{bytes, count, shape};
 pub use tree::{Content, Node};

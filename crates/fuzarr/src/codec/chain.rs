@@ -366,6 +366,11 @@ impl Prepared {
         }
     }
 
+    /// The chain of the smallest piece that is encoded by itself.
+    pub(crate) fn leaf(&self) -> &Self {
+        self.any_shard().map_or(self, |shard| shard.inner.leaf())
+    }
+
     /// Undoes the bytes codecs.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod number;
 mod numcodecs;
 mod quantize;
 mod registry;
+pub mod short;
 mod shuffle;
 mod stream;
 mod transpose;

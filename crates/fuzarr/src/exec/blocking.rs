@@ -28,12 +28,18 @@ thread_local! {
 }
 
 /// Calls `act` with the thread's scratch.
-fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
+pub(super) fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.take();
     let outcome = act(&mut scratch);
     scratch.shrink();
     SCRATCH.set(scratch);
     outcome
+}
+
+/// How many threads work on a request of these limits, on this machine.
+#[must_use]
+pub fn threads(limits: &Limits) -> usize {
+    limits.threads(cores())
 }
 
 /// Reads all objects of `plan` into `output`.
@@ -124,7 +130,7 @@ pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
 }
 
 /// One request being executed.
-struct Job<'a> {
+pub(super) struct Job<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     counters: &'a Counters,
@@ -133,7 +139,7 @@ struct Job<'a> {
 }
 
 /// Parts of a job that threads take from a cursor.
-struct Claims<'a> {
+pub(super) struct Claims<'a> {
     cursor: &'a AtomicUsize,
     count: usize,
     /// How many are taken at once.
@@ -144,7 +150,7 @@ struct Claims<'a> {
 
 impl Claims<'_> {
     /// Calls `act` with parts until there are none, or the request has ended.
-    fn each(&self, act: &mut dyn FnMut(usize) -> Result<()>) {
+    pub(super) fn each(&self, act: &mut dyn FnMut(usize) -> Result<()>) {
         loop {
             let start = self.cursor.fetch_add(self.grain, Ordering::Relaxed);
             if start >= self.count {
@@ -163,13 +169,13 @@ impl Claims<'_> {
 }
 
 impl<'a> Job<'a> {
-    fn new(
+    pub(super) fn new(
         store: &'a dyn Store,
         limits: &'a Limits,
         counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
-        Self { store, limits, counters, crew: Crew::new(limits.threads(cores())), failures }
+        Self { store, limits, counters, crew: Crew::new(threads(limits)), failures }
     }
 
     /// How many threads to invite for `count` parts that take `estimate` nanoseconds together.
@@ -184,7 +190,7 @@ impl<'a> Job<'a> {
     }
 
     /// Has every object claimed and driven, by this thread and those that join.
-    fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
+    pub(super) fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
         let helpers = self.helpers(count, estimate);
         let cursor = AtomicUsize::new(0);
         let Self { limits, failures, .. } = *self;
@@ -197,6 +203,9 @@ impl<'a> Job<'a> {
     /// Runs the units of a machine's work, on this thread and those that join.
     fn units(&self, machine: &dyn Machine, units: usize, scratch: &mut Scratch) -> Result<()> {
         let helpers = self.helpers(units, machine.estimate());
+        if units == 1 && !self.failures.go_on() {
+            return self.limits.check().and_then(|()| machine.run(0, scratch));
+        }
         let failures = self.failures.inner();
         let cursor = AtomicUsize::new(0);
         let grain = self.grain(units, helpers);
@@ -355,7 +364,7 @@ impl Life<'_, '_> {
         } else {
             self.machine.without_targets();
         }
-        let mut pieces = Vec::with_capacity(self.machine.spans().len());
+        scratch.pieces.clear();
         for span in self.machine.spans() {
             let read = object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now();
             let codec = self.machine.codec();
@@ -367,7 +376,7 @@ impl Life<'_, '_> {
                 Some(piece) => {
                     let more = if self.read == 0 { 1 } else { PAGE + 1 };
                     self.read += piece.bytes.as_slice().len() as u64 + more;
-                    pieces.push(piece);
+                    scratch.pieces.push(piece);
                 }
                 None => {
                     self.machine.supply(None, Precondition::Absent);
@@ -376,7 +385,7 @@ impl Life<'_, '_> {
             }
         }
         let precondition = object.version().map_or(Precondition::None, Precondition::Unchanged);
-        self.machine.supply(Some(pieces), precondition);
+        self.machine.supply(Some(&mut scratch.pieces), precondition);
         Ok(())
     }
 

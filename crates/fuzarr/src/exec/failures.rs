@@ -32,6 +32,11 @@ impl<'a> Failures<'a> {
         Self { all: self.all, outer: Some(self), ..Self::first() }
     }
 
+    /// Whether the request goes on after a failure.
+    pub(super) fn go_on(&self) -> bool {
+        self.all
+    }
+
     /// Whether the rest of the request is called off.
     pub(super) fn end(&self) -> bool {
         self.ended.load(Ordering::Relaxed) || self.outer.is_some_and(Failures::end)

@@ -4,7 +4,9 @@
 //! nowhere else.
 
 mod blocking;
+mod explain;
 mod failures;
 mod pool;
 
-pub use blocking::{check, read, survey, write};
+pub use blocking::{check, read, survey, threads, write};
+pub use explain::explain;

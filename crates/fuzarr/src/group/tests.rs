@@ -182,7 +182,7 @@ fn deleted_nodes_leave_nothing() {
         let store = hierarchy_of(format);
         let x = Array::open(shared(&store), "a/b/x").unwrap();
         let all = crate::selection::Selection::all();
-        x.write(&all, &[1], &crate::plan::WriteOptions::default()).unwrap();
+        x.write_bytes(&all, &[1], &crate::plan::WriteOptions::default()).unwrap();
         hierarchy::delete_node(&*store, "a").unwrap();
         assert_eq!(paths(&Group::open(shared(&store), "").unwrap(), 9), ["y"]);
         assert!(store.snapshot().iter().all(|(key, _)| !key.starts_with("a/")));

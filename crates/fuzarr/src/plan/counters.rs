@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum FastPath {
     /// A shard of which only the wanted inner chunks were fetched (`partial_reads`).
     PartialRead,
+    /// Shards of which everything wanted came with the index (`one_round_trip`).
+    OneRoundTrip,
     /// Ranges that were fetched together with another (`coalesce_gap`).
     Coalesced,
     /// Uncompressed inner chunks copied in a run, without a look at each (`bulk_decode`).

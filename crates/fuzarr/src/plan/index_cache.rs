@@ -55,6 +55,11 @@ impl IndexCache {
         Some(Arc::clone(&entry.pairs))
     }
 
+    /// Whether an index of the object may be known, of whatever version.
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.lock().is_none_or(|state| state.entries.contains_key(key))
+    }
+
     pub(super) fn insert(&self, key: &str, version: Version, pairs: &Arc<Vec<u64>>) {
         let size = pairs.len() * size_of::<u64>();
         if size > CAPACITY / 4 {

@@ -103,9 +103,9 @@ pub trait Machine: Sync {
     /// Takes note that targets will not be filled: spans cover everything.
     fn without_targets(&mut self) {}
 
-    /// Takes the fetched pieces, one a span in order, or `None` for a missing object, and what
+    /// Takes the fetched pieces out of their list, one a span in order, or `None` for a missing object, and what
     /// must hold for a later commit to replace just what was read.
-    fn supply(&mut self, pieces: Option<Vec<Piece>>, precondition: Precondition);
+    fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, precondition: Precondition);
 
     /// Runs unit `unit` of the last [`Step::Work`].
     ///
@@ -154,6 +154,8 @@ pub struct Scratch {
     pub(crate) offsets: Vec<u64>,
     /// What the next fetch may read into.
     pub(crate) fetch: Vec<u8>,
+    /// What was fetched, on its way to the machine.
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// Buffers of more bytes than this do not outlive a call.

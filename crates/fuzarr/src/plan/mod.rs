@@ -3,6 +3,7 @@
 //! A plan does no I/O, starts no thread and never blocks. One stored object (an unsharded chunk or
 //! a shard) is one [`Machine`]; an executor drives it, see [`crate::exec`].
 
+pub(crate) mod budget;
 mod counters;
 mod index_cache;
 mod machine;
@@ -15,7 +16,7 @@ mod write;
 pub use counters::{Counters, FastPath};
 pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
-pub use read::{ReadMachine, ReadOptions, ReadPlan};
+pub use read::{Bounds, Explanation, ReadMachine, ReadOptions, ReadPlan};
 pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 
 use std::sync::Arc;
@@ -58,11 +59,12 @@ impl Layout {
     }
 
     /// The shape of the object's valid part: what lies inside the array, of a chunk at `chunk`.
-    fn valid(&self, chunk: &[u64]) -> Vec<u64> {
+    fn valid(&self, chunk: &[u64], valid: &mut Vec<u64>) {
         let extents = &self.chain.spec.shape;
         let inside = |((&at, &extent), &array): ((&u64, &u64), &u64)| {
             extent.min(array.saturating_sub(at.saturating_mul(extent)))
         };
-        chunk.iter().zip(extents).zip(&self.shape).map(inside).collect()
+        valid.clear();
+        valid.extend(chunk.iter().zip(extents).zip(&self.shape).map(inside));
     }
 }

@@ -51,11 +51,11 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn add(&mut self, pieces: Vec<Piece>) {
+    pub(super) fn add(&mut self, pieces: &mut Vec<Piece>) {
         if let Some(piece) = pieces.first() {
             self.object_size = piece.object_size;
         }
-        self.pieces.extend(pieces);
+        self.pieces.append(pieces);
         self.pieces.sort_by_key(|piece| piece.start);
     }
 
@@ -78,20 +78,21 @@ impl Pieces {
         self.object_size = size;
     }
 
+    /// The bytes of a range, if they are here, in one piece.
+    pub(super) fn find(&self, range: &Range<u64>) -> Option<&[u8]> {
+        let after = self.pieces.partition_point(|piece| piece.start <= range.start);
+        self.pieces[..after].iter().rev().find_map(|piece| {
+            let start = usize::try_from(range.start - piece.start).ok()?;
+            let end = usize::try_from(range.end.checked_sub(piece.start)?).ok()?;
+            piece.bytes.as_slice().get(start..end)
+        })
+    }
+
     /// The bytes of a range, which must lie in one piece.
     pub(super) fn get(&self, range: &Range<u64>) -> Result<&[u8]> {
-        let after = self.pieces.partition_point(|piece| piece.start <= range.start);
-        self.pieces[..after]
-            .iter()
-            .rev()
-            .find_map(|piece| {
-                let start = usize::try_from(range.start - piece.start).ok()?;
-                let end = usize::try_from(range.end.checked_sub(piece.start)?).ok()?;
-                piece.bytes.as_slice().get(start..end)
-            })
-            .ok_or_else(|| {
-                Error::io(format!("bytes {} to {} were not fetched", range.start, range.end))
-            })
+        self.find(range).ok_or_else(|| {
+            Error::io(format!("bytes {} to {} were not fetched", range.start, range.end))
+        })
     }
 }
 

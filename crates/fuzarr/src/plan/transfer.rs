@@ -216,14 +216,15 @@ fn whole(
     Some(start..end)
 }
 
-/// Where in the output the bytes of `region` are, if they can be written as they are decoded.
+/// Where in an output of `room` bytes those of `region` are, if they can be written as they are
+/// decoded.
 pub(super) fn place(
     chain: &Prepared,
     resolved: &Resolved,
     region: &Region,
-    output: &Output<'_>,
+    room: usize,
 ) -> Option<Range<usize>> {
-    whole(chain, &resolved.strides, region, output.len())
+    whole(chain, &resolved.strides, region, room)
 }
 
 /// The caller's values for `region`, if they are the chunk in buffer form.
@@ -242,7 +243,7 @@ pub(super) fn direct<'o>(
     region: &Region,
     output: &'o Output<'_>,
 ) -> Option<&'o mut [u8]> {
-    let place = place(chain, resolved, region, output)?;
+    let place = place(chain, resolved, region, output.len())?;
     part(output, place.start, place.len())
 }
 

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::error::Kind;
 use crate::metadata::Node;
+use crate::plan::ReadOptions;
 use crate::store::{MemoryStore, Store};
 
 /// The same store, as arrays and groups take it.
@@ -24,12 +25,12 @@ fn array(format: Format, length: u8) -> (Arc<MemoryStore>, Array) {
     let store = Arc::new(MemoryStore::new());
     let array = Array::create(shared(&store), "a", *metadata).unwrap();
     let values: Vec<u8> = (1..=length).collect();
-    array.write(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    array.write_bytes(&Selection::all(), &values, &WriteOptions::default()).unwrap();
     (store, array)
 }
 
 fn all(array: &Array) -> Vec<u8> {
-    array.read(&Selection::all()).unwrap().bytes
+    array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes
 }
 
 fn chunks(store: &MemoryStore) -> Vec<String> {

@@ -324,6 +324,17 @@ impl Tiling {
         }
     }
 
+    /// Whether of every chunk of the tiling all is wanted that lies inside `shape`.
+    pub(crate) fn is_complete(&self, shape: &[u64], chunk_shape: &[u64]) -> bool {
+        let Self::Axes { cuts, .. } = self else { return false };
+        cuts.iter().zip(shape).zip(chunk_shape).all(|((cuts, &shape), &extent)| {
+            cuts.iter().all(|cut| {
+                let start = cut.chunk.saturating_mul(extent);
+                cut.axis.covers(extent.min(shape.saturating_sub(start)))
+            })
+        })
+    }
+
     /// Chunk `number` of the tiling.
     pub(crate) fn tile(&self, number: usize) -> Tile {
         match self {

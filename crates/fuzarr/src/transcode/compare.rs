@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::Progress;
 use super::elements::Elements;
-use super::memory::{Reading, elements, with_margin};
+use super::memory;
 use super::plan::{Job, Transcode};
 use super::schedule::{Geometry, Part, Schedule};
 use crate::array::Array;
 use crate::error::{Result, ResultExt as _};
 use crate::hierarchy;
-use crate::metadata::{Node, NodePath};
+use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::plan::ReadOptions;
 
 /// The first difference between a copy and what it was made of.
@@ -71,7 +71,7 @@ impl Transcode {
             let size = job.source.element_size();
             for part in schedule.parts() {
                 let named = |array: &Array| format!("/{}", array.path());
-                ours.read(&job.source, &part, &job.read).context("array", || named(&job.source))?;
+                ours.read(&job.source, &part, &read).context("array", || named(&job.source))?;
                 theirs
                     .read(&job.destination, &part, &read)
                     .context("array", || named(&job.destination))?;
@@ -91,26 +91,26 @@ impl Transcode {
         Ok(None)
     }
 
-    fn is_stored(&self, path: &NodePath, node: &Node) -> Result<bool> {
-        Ok(hierarchy::read_node(&*self.store, path.as_str())?.as_ref() == Some(node))
+    /// Whether a node of the copy is there.
+    pub(super) fn is_stored(&self, path: &NodePath, node: &Node) -> Result<bool> {
+        let stored = hierarchy::read_node(&*self.store, path.as_str())?;
+        Ok(stored.is_some_and(|stored| is_same(stored, node)))
     }
 
-    /// The parts in which two arrays are compared, and how the second is read.
+    /// The parts in which two arrays are compared, and how they are read.
     fn comparison(&self, job: &Job) -> Result<(Schedule, ReadOptions)> {
-        let (source, copy) = (Reading::of(&job.source), Reading::of(&job.destination));
         let geometry = Geometry {
             shape: job.source.shape(),
-            source_chunk: source.chunk(),
-            object: copy.chunk(),
+            source_chunk: memory::decoded(&job.source),
+            object: memory::decoded(&job.destination),
             element: job.source.element_size() as u64,
         };
+        let needs = memory::reading(&job.source).max(memory::reading(&job.destination));
         let schedule = Schedule::new(geometry, self.options.memory, |part| {
-            let both = elements(geometry, part).saturating_mul(2);
-            with_margin(
-                [source.need(part), copy.need(part)].into_iter().fold(both, u64::saturating_add),
-            )
+            memory::elements(geometry, part).saturating_mul(2).saturating_add(needs)
         })?;
-        Ok((schedule, self.options.reading(copy.chunk_size())))
+        let held = memory::elements(geometry, &schedule.largest());
+        Ok((schedule, self.options.reading(held)))
     }
 }
 
@@ -129,4 +129,12 @@ fn difference(job: &Job, part: &Part, number: u64) -> Difference {
     let mut key = String::new();
     layout.keys.write_key(&layout.prefix, &chunk, &mut key);
     Difference::Element { array: job.destination.path().to_owned(), element, chunk, key }
+}
+
+/// Whether what is stored is this node; consolidated metadata is written after all nodes.
+fn is_same(stored: Node, node: &Node) -> bool {
+    match stored {
+        Node::Group(group) => Node::Group(GroupMetadata { consolidated: None, ..group }) == *node,
+        array => array == *node,
+    }
 }

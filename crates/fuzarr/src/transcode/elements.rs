@@ -24,12 +24,12 @@ impl Elements {
     /// Reads the part of `array`.
     ///
     /// # Errors
-    /// Those of [`Array::read_into`].
+    /// Those of [`Array::read_bytes_into`].
     pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
         let selection = selection(part)?;
         if array.data_type().layout() == ElementLayout::Variable {
             self.variable = None;
-            let read = array.read_with(&selection, options)?;
+            let read = array.read_bytes(&selection, options)?;
             self.variable = Some(codec::Elements { slots: read.bytes, heap: read.heap });
             return Ok(());
         }
@@ -42,17 +42,17 @@ impl Elements {
             self.memory = Vec::new();
             self.memory = zeroed(size)?;
         }
-        array.read_into(&selection, &mut self.memory[..self.length], options)
+        array.read_bytes_into(&selection, &mut self.memory[..self.length], options)
     }
 
     /// Writes them as the part of `array`.
     ///
     /// # Errors
-    /// Those of [`Array::write`].
+    /// Those of [`Array::write_bytes`].
     pub(super) fn write(&self, array: &Array, part: &Part, options: &WriteOptions) -> Result<()> {
         match &self.variable {
             Some(elements) => array.write_elements(&selection(part)?, elements, options),
-            None => array.write(&selection(part)?, self.bytes(), options),
+            None => array.write_bytes(&selection(part)?, self.bytes(), options),
         }
     }
 

@@ -52,6 +52,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::Limits;
 use crate::metadata::Format;
 use crate::plan::{ReadOptions, WriteOptions};
 use crate::store::Store;
@@ -102,10 +103,20 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How an array is read whose chunks have `chunk` bytes. Ranges are joined across gaps of a
-    /// chunk at most, so that what is fetched is bounded by what is wanted.
-    fn reading(&self, chunk: u64) -> ReadOptions {
-        ReadOptions { coalesce_gap: self.read.coalesce_gap.min(chunk), ..self.read.clone() }
+    /// How an array is read while so many bytes are held for something else.
+    fn reading(&self, held: u64) -> ReadOptions {
+        ReadOptions { limits: self.limits(&self.read.limits, held), ..self.read.clone() }
+    }
+
+    /// How an array is written while so many bytes are held for something else.
+    fn writing(&self, held: u64) -> WriteOptions {
+        WriteOptions { limits: self.limits(&self.write.limits, held), ..self.write.clone() }
+    }
+
+    fn limits(&self, limits: &Limits, held: u64) -> Limits {
+        let workers = self.workers.map_or(limits.workers, NonZeroUsize::get);
+        let memory = Some(self.memory.saturating_sub(held));
+        Limits { workers, memory, ..limits.clone() }
     }
 }
 

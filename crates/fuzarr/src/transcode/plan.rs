@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::memory::{Reading, Writing, elements, with_margin};
+use super::memory;
 use super::record::{self, Fingerprint};
 use super::schedule::{Geometry, Schedule};
 use super::{Node as Place, Options, Relayout};
@@ -13,7 +13,7 @@ use crate::codec::Registry;
 use crate::error::{Error, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
-use crate::plan::ReadOptions;
+use crate::plan::{ReadOptions, WriteOptions};
 use crate::store::{Store, join};
 
 /// A copy of an array, or of a group and everything below it, into another place and layout.
@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) schedule: Schedule,
     /// How the source is read.
     pub(super) read: ReadOptions,
+    /// How the destination is written.
+    pub(super) write: WriteOptions,
 }
 
 /// A node of the source: its path relative to what is copied, its document, and what tells the
@@ -145,19 +147,20 @@ impl Transcode {
         let source = Array::new(Arc::clone(store), from.as_str(), metadata.clone(), &registry)?;
         let path = self.path.join(path.as_str())?;
         let destination = Array::new(Arc::clone(&self.store), path.as_str(), copied, &registry)?;
-        let (reading, writing) = (Reading::of(&source), Writing::of(&destination));
         let geometry = Geometry {
             shape: source.shape(),
-            source_chunk: reading.chunk(),
+            source_chunk: memory::decoded(&source),
             object: destination.chunk_shape(),
             element: source.element_size() as u64,
         };
+        let needs = memory::reading(&source).saturating_add(memory::writing(&destination));
         let schedule = Schedule::new(geometry, self.options.memory, |part| {
-            let parts = [elements(geometry, part), reading.need(part), writing.need(part)];
-            with_margin(parts.into_iter().fold(0, u64::saturating_add))
+            memory::elements(geometry, part).saturating_add(needs)
         })?;
-        let read = self.options.reading(reading.chunk_size());
-        Ok(Job { source, destination, schedule, read })
+        let held = memory::elements(geometry, &schedule.largest());
+        let read = self.options.reading(0);
+        let write = self.options.writing(held);
+        Ok(Job { source, destination, schedule, read, write })
     }
 
     /// Bytes of the elements of all arrays.

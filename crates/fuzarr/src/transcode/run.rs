@@ -42,11 +42,11 @@ impl Transcode {
     ///
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
-    /// destination and the options do not say to overwrite; those of [`Array::read_into`] and
-    /// [`Array::write`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
+    /// destination and the options do not say to overwrite; those of [`Array::read_bytes_into`] and
+    /// [`Array::write_bytes`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
     ///
-    /// [`Array::read_into`]: crate::Array::read_into
-    /// [`Array::write`]: crate::Array::write
+    /// [`Array::read_bytes_into`]: crate::Array::read_bytes_into
+    /// [`Array::write_bytes`]: crate::Array::write_bytes
     pub fn run(&self, progress: impl FnMut(&Progress<'_>) -> Result<()>) -> Result<Report> {
         let record = self.start()?;
         let mut run = Run {
@@ -151,9 +151,10 @@ impl Transcode {
         };
         match written {
             Err(error) if error.kind() == Kind::AlreadyExists => {
-                match hierarchy::read_node(&*self.store, path.as_str())? {
-                    Some(present) if present == *node => Ok(()),
-                    _ => Err(error),
+                if self.is_stored(path, node)? {
+                    Ok(())
+                } else {
+                    Err(error)
                 }
             }
             other => other,
@@ -214,7 +215,7 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
                     && !options.write.write_empty_chunks
                     && self.elements.are_filled(&job.destination);
                 if !skipped {
-                    self.elements.write(&job.destination, part, &options.write)?;
+                    self.elements.write(&job.destination, part, &job.write)?;
                     self.note(number, job, part)?;
                 }
             }

@@ -68,6 +68,11 @@ impl Schedule {
         Ok(Self { shape: geometry.shape.to_vec(), part })
     }
 
+    /// The shape of the largest part.
+    pub(super) fn largest(&self) -> Vec<u64> {
+        self.part.iter().zip(&self.shape).map(|(&part, &extent)| part.min(extent)).collect()
+    }
+
     /// All parts, the last dimension fastest.
     pub(super) fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         let extents = self.shape.iter().zip(&self.part);

@@ -67,7 +67,7 @@ fn open(store: Arc<dyn Store>, document: &Value) -> Array {
 fn filled(document: &Value) -> (Arc<Metered<MemoryStore>>, Array) {
     let store = Arc::new(Metered::new(MemoryStore::new()));
     let array = open(Arc::clone(&store) as _, document);
-    array.write(&Selection::all(), &values(&array, 1), &WriteOptions::default()).unwrap();
+    array.write_bytes(&Selection::all(), &values(&array, 1), &WriteOptions::default()).unwrap();
     (store, array)
 }
 
@@ -84,8 +84,14 @@ fn select(text: &str) -> Selection {
 
 /// Limits under which everything is worth its fast path.
 fn keen() -> Limits {
-    let tuning =
-        Tuning { helper: 1, large_chunk: 1, small_object: 0, streamed: 0, ..Tuning::default() };
+    let tuning = Tuning {
+        helper: 1,
+        large_chunk: 1,
+        beside_index: 0,
+        small_object: 0,
+        streamed: 0,
+        ..Tuning::default()
+    };
     Limits { workers: 1, tuning, ..Limits::default() }
 }
 
@@ -111,7 +117,7 @@ fn read_both(
     text: &str,
     (on, off): (&ReadOptions, &ReadOptions),
 ) -> u64 {
-    let read = |options| taken(array, path, || array.read_with(&select(text), options).unwrap());
+    let read = |options| taken(array, path, || array.read_bytes(&select(text), options).unwrap());
     let (with, fast) = read(on);
     let (without, slow) = read(off);
     assert_eq!(without, 0, "{text}: switched off");

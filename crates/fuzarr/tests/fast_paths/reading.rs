@@ -20,7 +20,7 @@ fn part_of_a_shard() {
             let document = document(&[40, 30], &[20, 20], &sharding(&[5, 4], &zstd(), location));
             let (store, array) = filled(&document);
             let options = WriteOptions { order, ..writing() };
-            array.write(&Selection::all(), &values(&array, 2), &options).unwrap();
+            array.write_bytes(&Selection::all(), &values(&array, 2), &options).unwrap();
             let on = ReadOptions { index_cache: false, ..reading() };
             let off = ReadOptions { partial_reads: false, ..on.clone() };
             for (text, shards) in [("3, 7", 1), ("19:21, 5", 2), ("::39, ::29", 4), ("-1", 2)] {
@@ -31,7 +31,7 @@ fn part_of_a_shard() {
             assert_eq!(read_both(&array, FastPath::PartialRead, "", (&on, &off)), 0);
             let cost = |options| {
                 let before = bytes_read(&store);
-                array.read_with(&select("3, 7"), options).unwrap();
+                array.read_bytes(&select("3, 7"), options).unwrap();
                 bytes_read(&store) - before
             };
             assert!(cost(&on) < cost(&off), "no fewer bytes");
@@ -46,7 +46,7 @@ fn ranges_that_are_near_each_other() {
         let document = document(&[16, 16], &[16, 16], &sharding(&[4, 4], &zstd(), location));
         let (store, array) = filled(&document);
         let options = WriteOptions { order, ..writing() };
-        array.write(&Selection::all(), &values(&array, 3), &options).unwrap();
+        array.write_bytes(&Selection::all(), &values(&array, 3), &options).unwrap();
         let on = ReadOptions { index_cache: false, ..reading() };
         let off = ReadOptions { coalesce_gap: 0, ..on.clone() };
         for (text, chunks) in [("::8, ::8", 4), ("0", 4), ("[0, 5, 15], 3", 3), ("2", 4)] {
@@ -68,7 +68,7 @@ fn uncompressed_inner_chunks_in_a_run() {
             let document = document(&[22, 16], &[16, 16], &sharding(&[4, 4], &codecs, "start"));
             let (_, array) = filled(&document);
             let options = WriteOptions { order, ..writing() };
-            array.write(&Selection::all(), &values(&array, 4), &options).unwrap();
+            array.write_bytes(&Selection::all(), &values(&array, 4), &options).unwrap();
             let off = ReadOptions { bulk_decode: false, ..reading() };
             for (text, chunks) in [("", 24), ("5:14, ::-3", 12), ("-1, -1", 1), ("[21, 0], 3", 2)] {
                 let count = read_both(&array, FastPath::BulkDecode, text, (&reading(), &off));
@@ -78,7 +78,12 @@ fn uncompressed_inner_chunks_in_a_run() {
     }
     // Not for what is compressed.
     let (_, array) = filled(&document(&[16], &[16], &sharding(&[4], &zstd(), "end")));
-    assert_eq!(taken(&array, FastPath::BulkDecode, || array.read(&Selection::all())).0, 0);
+    assert_eq!(
+        taken(&array, FastPath::BulkDecode, || array
+            .read_bytes(&Selection::all(), &ReadOptions::default()))
+        .0,
+        0
+    );
 }
 
 #[test]
@@ -131,14 +136,15 @@ fn reading_into_the_output() {
     for (document, text, targets) in cases {
         let (_folder, store) = local();
         let array = open(store, &document);
-        array.write(&Selection::all(), &values(&array, 5), &writing()).unwrap();
+        array.write_bytes(&Selection::all(), &values(&array, 5), &writing()).unwrap();
         let off = ReadOptions { direct_reads: false, ..reading() };
         let count = read_both(&array, FastPath::DirectRead, text, (&reading(), &off));
         assert_eq!(count, targets, "{document} {text}");
         // Only what is large is worth a look.
         let small = ReadOptions { limits: Limits::default(), ..reading() };
-        let (count, _) =
-            taken(&array, FastPath::DirectRead, || array.read_with(&select(text), &small).unwrap());
+        let (count, _) = taken(&array, FastPath::DirectRead, || {
+            array.read_bytes(&select(text), &small).unwrap()
+        });
         assert_eq!(count, 0);
     }
 }
@@ -161,17 +167,17 @@ fn indexes_that_are_known() {
                 // Other values, in another order: entries differ, and the size may be the same.
                 let options = WriteOptions { order: ORDERS[usize::from(round % 3)], ..writing() };
                 let text = if round % 4 < 2 { "::-1" } else { "" };
-                other.write(&select(text), &values(&other, round / 2), &options).unwrap();
-                let read = || array.read_with(&one, &reading()).unwrap();
+                other.write_bytes(&select(text), &values(&other, round / 2), &options).unwrap();
+                let read = || array.read_bytes(&one, &reading()).unwrap();
                 assert_eq!(taken(&array, FastPath::CachedIndex, read).0, 0, "round {round}");
                 assert_eq!(
                     read_both(&array, FastPath::CachedIndex, "[1, 30]", (&reading(), &off)),
                     1
                 );
-                assert_eq!(read(), other.read_with(&one, &off).unwrap());
+                assert_eq!(read(), other.read_bytes(&one, &off).unwrap());
             }
             // One that was written by this array itself.
-            array.write(&select("5"), &[1, 1], &writing()).unwrap();
+            array.write_bytes(&select("5"), &[1, 1], &writing()).unwrap();
             assert_eq!(read_both(&array, FastPath::CachedIndex, "4:7", (&reading(), &off)), 0);
             assert_eq!(read_both(&array, FastPath::CachedIndex, "4:7", (&reading(), &off)), 1);
         }
@@ -184,9 +190,11 @@ fn verifying_reads_indexes_anew() {
     let (_folder, store) = local();
     let document = document(&[1 << 17], &[1 << 17], &sharding(&[1 << 15], &raw(), "end"));
     let array = open(store, &document);
-    array.write(&Selection::all(), &values(&array, 5), &writing()).unwrap();
-    array.read(&select("5")).unwrap();
-    let (again, _) = taken(&array, FastPath::CachedIndex, || array.read(&select("5")).unwrap());
+    array.write_bytes(&Selection::all(), &values(&array, 5), &writing()).unwrap();
+    array.read_bytes(&select("5"), &ReadOptions::default()).unwrap();
+    let (again, _) = taken(&array, FastPath::CachedIndex, || {
+        array.read_bytes(&select("5"), &ReadOptions::default()).unwrap()
+    });
     assert_eq!(again, 1);
     let (known, found) = taken(&array, FastPath::CachedIndex, || array.verify(|_| {}).unwrap());
     assert!(known == 0 && found.damage.is_empty());
@@ -203,11 +211,11 @@ fn threads_that_help() {
             let (_, array) = filled(&document);
             let options = WriteOptions { limits: limits.clone(), ..writing() };
             let write =
-                || array.write(&select("3:-3"), &values(&array, 9)[12..], &options).unwrap();
+                || array.write_bytes(&select("3:-3"), &values(&array, 9)[12..], &options).unwrap();
             let (shared, ()) = taken(&array, FastPath::Shared, write);
             assert_eq!(shared > 0, workers > 1);
             let options = ReadOptions { limits, ..reading() };
-            let read = || array.read_with(&Selection::all(), &options).unwrap();
+            let read = || array.read_bytes(&Selection::all(), &options).unwrap();
             let (shared, read) = taken(&array, FastPath::Shared, read);
             assert_eq!(shared > 0, workers > 1);
             before.push((read, stored(&array)));

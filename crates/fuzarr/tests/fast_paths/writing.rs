@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use fuzarr::plan::{FastPath, WriteOptions};
+use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
 use fuzarr::store::{MemoryStore, Metered, Precondition, Store, WholeObjects, put_bytes};
 use fuzarr::{Array, Limits, Selection, Tuning};
 use serde_json::{Value, json};
@@ -23,10 +23,14 @@ fn write_both(
 ) -> u64 {
     let write = |options: &WriteOptions| {
         let (_, array) = filled(document);
-        array.write(&Selection::all(), &values(&array, 1), options).unwrap();
+        array.write_bytes(&Selection::all(), &values(&array, 1), options).unwrap();
         let (count, ()) =
-            taken(&array, path, || array.write(&select(text), value, options).unwrap());
-        (count, stored(&array), array.read(&Selection::all()).unwrap())
+            taken(&array, path, || array.write_bytes(&select(text), value, options).unwrap());
+        (
+            count,
+            stored(&array),
+            array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap(),
+        )
     };
     let (count, fast, fast_read) = write(on);
     let (without, slow, slow_read) = write(off);
@@ -78,10 +82,11 @@ fn part_of_a_shard_is_fetched_and_the_rest_kept() {
             }
             // In another order than the stored one: the result is as if written anew.
             let (_, array) = filled(&document);
-            array.write(&select("5, 6"), &[3, 4], &on).unwrap();
-            let elements = array.read(&Selection::all()).unwrap().bytes;
+            array.write_bytes(&select("5, 6"), &[3, 4], &on).unwrap();
+            let elements =
+                array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes;
             let (_, anew) = filled(&document);
-            anew.write(&Selection::all(), &elements, &on).unwrap();
+            anew.write_bytes(&Selection::all(), &elements, &on).unwrap();
             // The edges of the fourth shard's chunks differ in nothing, since all are whole.
             assert_eq!(stored(&array)[0], stored(&anew)[0]);
         }
@@ -107,7 +112,7 @@ fn what_a_partial_write_costs() {
     for (text, fetched) in [("20", true), ("16:32", false)] {
         let (old, old_size) = (chunk(&array, 1), size(&array));
         let before = counts();
-        array.write(&select(text), &[9, 9], &writing()).unwrap();
+        array.write_bytes(&select(text), &[9, 9], &writing()).unwrap();
         let after = counts();
         let new = chunk(&array, 1);
         assert_eq!(after[1] - before[1], new + index, "{text}: written");
@@ -161,7 +166,7 @@ fn changing_in_place() {
     let (store, array) = filled(&flat);
     let written = || store.counts().bytes_written.load(Ordering::Relaxed);
     let before = written();
-    array.write(&select("5"), &[3, 3], &on).unwrap();
+    array.write_bytes(&select("5"), &[3, 3], &on).unwrap();
     assert_eq!(written() - before, 8);
 }
 
@@ -170,18 +175,22 @@ fn what_cannot_be_changed_in_place_is_written_anew() {
     // Seen to fail when places that overlap were changed each by itself.
     let on = WriteOptions { in_place: true, ..writing() };
     let expect = |array: &Array, text: &str, value: &[u8], on: &WriteOptions| {
-        let before = array.read(&Selection::all()).unwrap().bytes;
+        let before = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes;
         let numbers: Vec<u8> = {
             let positions = document(&[before.len() as u64 / 2], &[64], &raw());
             let (_, plain) = filled(&positions);
-            plain.write(&Selection::all(), &before, &WriteOptions::default()).unwrap();
-            plain.write(&select(text), value, &WriteOptions::default()).unwrap();
-            plain.read(&Selection::all()).unwrap().bytes
+            plain.write_bytes(&Selection::all(), &before, &WriteOptions::default()).unwrap();
+            plain.write_bytes(&select(text), value, &WriteOptions::default()).unwrap();
+            plain.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes
         };
         let (count, ()) =
-            taken(array, FastPath::Patch, || array.write(&select(text), value, on).unwrap());
+            taken(array, FastPath::Patch, || array.write_bytes(&select(text), value, on).unwrap());
         assert_eq!(count, 0, "{text}");
-        assert_eq!(array.read(&Selection::all()).unwrap().bytes, numbers, "{text}");
+        assert_eq!(
+            array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+            numbers,
+            "{text}"
+        );
         assert!(array.verify(|_| {}).unwrap().damage.is_empty());
     };
     let flat = document(&[16], &[16], &sharding(&[4], &raw(), "end"));
@@ -213,7 +222,7 @@ fn what_cannot_be_changed_in_place_is_written_anew() {
     // A store that cannot.
     let store: Arc<dyn Store> = Arc::new(WholeObjects(MemoryStore::new()));
     let array = open(store, &flat);
-    array.write(&Selection::all(), &values(&array, 1), &on).unwrap();
+    array.write_bytes(&Selection::all(), &values(&array, 1), &on).unwrap();
     expect(&array, "5", &[3, 3], &on);
 }
 
@@ -259,15 +268,18 @@ fn stream_both(document: &Value, (on, off): (&WriteOptions, &WriteOptions)) {
                 ..options.clone()
             };
             let (count, ()) = taken(&array, FastPath::Streaming, || {
-                array.write(&Selection::all(), elements, &with(on)).unwrap();
+                array.write_bytes(&Selection::all(), elements, &with(on)).unwrap();
             });
             assert_eq!(count, 6);
             let (count, ()) = taken(&slow, FastPath::Streaming, || {
-                slow.write(&Selection::all(), elements, &with(off)).unwrap();
+                slow.write_bytes(&Selection::all(), elements, &with(off)).unwrap();
             });
             assert_eq!(count, 0);
             assert!(stored(&array) == stored(&slow), "{document} {on:?}");
-            assert_eq!(array.read(&Selection::all()).unwrap().bytes, *elements);
+            assert_eq!(
+                array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+                *elements
+            );
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Random cases from a list of numbers, so that a shorter list of smaller numbers is a simpler case.
 
-use fuzarr::codec::Elements;
 use fuzarr::{Selection, Term};
 use serde_json::{Value, json};
 
@@ -139,13 +138,10 @@ fn types() -> Vec<(Value, Values, Vec<Value>)> {
 }
 
 impl Case {
-    /// An array of Zarr v3 whose elements are of a wanted kind.
-    pub(crate) fn new(choices: &mut Choices<'_>, wanted: impl Fn(Values) -> bool) -> Self {
-        let mut types = types();
-        types.retain(|(_, values, _)| wanted(*values));
+    pub(crate) fn new(choices: &mut Choices<'_>) -> Self {
         let depth = choices.pick(&[0, 1, 2, 1, 3]);
         let rank = if depth == 3 { choices.pick(&[1, 2]) } else { choices.pick(&[1, 2, 3, 0, 4]) };
-        let (data_type, values, fills) = choices.pick(&types);
+        let (data_type, values, fills) = choices.pick(&types());
         let fill = choices.pick(&fills);
         let most = [9, 5, 3, 2][depth];
         let mut levels: Vec<Vec<u64>> = Vec::new();
@@ -242,19 +238,6 @@ impl Case {
         };
         let coordinates = self.shape.iter().map(|&extent| coordinate(choices, extent)).collect();
         Selection::Points { coordinates, shape }
-    }
-
-    /// Elements by their numbers.
-    pub(crate) fn elements(&self, dictionary: &Dictionary, numbers: &[u32]) -> Elements {
-        let mut elements = Elements::default();
-        for &number in numbers {
-            let element = dictionary.element(number);
-            match self.values.is_variable() {
-                true => elements.push_variable(element),
-                false => elements.slots.extend_from_slice(element),
-            }
-        }
-        elements
     }
 
     /// Values for `count` elements: one for all, all fill value, or random from a few.

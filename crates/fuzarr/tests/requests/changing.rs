@@ -173,7 +173,7 @@ fn scene(inner: u64, count: u64) -> Scene {
     let mut forms = [Vec::new(), Vec::new()];
     for (form, elements) in forms.iter_mut().zip([&first, &second]) {
         let options = WriteOptions { order, ..WriteOptions::default() };
-        array.write(&Selection::all(), elements, &options).unwrap();
+        array.write_bytes(&Selection::all(), elements, &options).unwrap();
         *form = bytes_of(&store.store, KEY);
     }
     // The second form has its inner chunks the other way round.
@@ -231,12 +231,12 @@ fn a_read_in_several_steps_never_mixes_two_versions() {
                         ReadOptions { index_cache, coalesce_gap: gap, ..ReadOptions::default() };
                     scene.reset(0);
                     // The index of the first form is known.
-                    scene.array.read_with(&Selection::parse("0").unwrap(), &options).unwrap();
+                    scene.array.read_bytes(&Selection::parse("0").unwrap(), &options).unwrap();
                     let text = format!("[{}]", picked.map(|at| at.to_string()).join(","));
                     let text = if whole { String::new() } else { text };
                     scene.disturb(at, in_place);
                     let selection = Selection::parse(&text).unwrap();
-                    let read = scene.array.read_with(&selection, &options).unwrap().bytes;
+                    let read = scene.array.read_bytes(&selection, &options).unwrap().bytes;
                     let pick = |elements: &Vec<u8>| match whole {
                         true => elements.clone(),
                         false => picked.iter().map(|&at| elements[at as usize]).collect(),
@@ -263,7 +263,10 @@ fn a_partial_write_never_mixes_two_versions() {
             for (small_object, in_place_write) in [(0, false), (1 << 20, false), (0, true)] {
                 for at in 0..4 {
                     scene.reset(0);
-                    scene.array.read(&Selection::parse("0").unwrap()).unwrap();
+                    scene
+                        .array
+                        .read_bytes(&Selection::parse("0").unwrap(), &ReadOptions::default())
+                        .unwrap();
                     scene.disturb(at, in_place);
                     let limits = Limits {
                         tuning: Tuning { small_object, ..Tuning::default() },
@@ -275,12 +278,16 @@ fn a_partial_write_never_mixes_two_versions() {
                         ..WriteOptions::default()
                     };
                     let one = Selection::parse(&format!("{}", inner + 1)).unwrap();
-                    scene.array.write(&one, &[250], &options).unwrap();
+                    scene.array.write_bytes(&one, &[250], &options).unwrap();
                     let changed = scene.store.reads.load(Ordering::Relaxed) > at;
                     *scene.store.act.lock().unwrap() = None;
                     let mut expected = scene.elements[usize::from(changed)].clone();
                     expected[inner as usize + 1] = 250;
-                    let read = scene.array.read(&Selection::all()).unwrap().bytes;
+                    let read = scene
+                        .array
+                        .read_bytes(&Selection::all(), &ReadOptions::default())
+                        .unwrap()
+                        .bytes;
                     let what = format!("in place {in_place}, {small_object}, read {at}, {inner}");
                     assert!(read == expected, "{what}");
                 }
@@ -298,9 +305,9 @@ fn an_object_that_never_stops_changing_is_a_conflict() {
         change_in_place(&file, &forms[number % 2], number);
     }));
     let some = Selection::parse("[1, 9, 60]").unwrap();
-    let read = scene.array.read(&some).unwrap_err();
+    let read = scene.array.read_bytes(&some, &ReadOptions::default()).unwrap_err();
     assert_eq!((read.kind(), read.context("key")), (Kind::Conflict, Some(KEY)), "{read}");
-    let write = scene.array.write(&some, &[1], &WriteOptions::default()).unwrap_err();
+    let write = scene.array.write_bytes(&some, &[1], &WriteOptions::default()).unwrap_err();
     assert_eq!((write.kind(), write.context("key")), (Kind::Conflict, Some(KEY)), "{write}");
     assert!(scene.store.reads.load(Ordering::Relaxed) < 2000, "no bound");
 }
@@ -317,6 +324,10 @@ fn an_old_index_is_never_used_for_a_file_that_has_taken_the_number_of_another() 
             put_bytes(&other, KEY, &scene.forms[*form], Precondition::None).unwrap();
         }
         let expected = [1, 9, 60].map(|at| scene.elements[form][at]);
-        assert_eq!(scene.array.read(&some).unwrap().bytes, expected, "round {round}");
+        assert_eq!(
+            scene.array.read_bytes(&some, &ReadOptions::default()).unwrap().bytes,
+            expected,
+            "round {round}"
+        );
     }
 }

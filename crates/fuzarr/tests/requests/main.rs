@@ -138,17 +138,17 @@ fn a_damaged_chunk_among_a_thousand_surfaces_with_its_key_and_ends_the_request()
     let store = Arc::new(Latency::new(Metered::new(MemoryStore::new()), delay));
     let document = document(8000, 8, &json!(["bytes", "crc32c"]));
     let array = open(Arc::clone(&store) as _, &document, &Arc::default());
-    array.write(&Selection::all(), &values(8000), &writing(eager(8))).unwrap();
+    array.write_bytes(&Selection::all(), &values(8000), &writing(eager(8))).unwrap();
     flip(store.inner().inner(), "a/c/20", 3);
     let opens = || store.inner().counts().opens.load(Ordering::Relaxed);
     for workers in [1, 4] {
         let before = opens();
-        let error = array.read_with(&Selection::all(), &reading(eager(workers))).unwrap_err();
+        let error = array.read_bytes(&Selection::all(), &reading(eager(workers))).unwrap_err();
         assert_eq!(error.kind(), Kind::Corrupt, "{error}");
         assert_eq!(error.context("key"), Some("a/c/20"), "{error}");
         assert!(opens() - before < 900, "the rest was not called off");
     }
-    let rest = array.read_with(&Selection::parse("168:").unwrap(), &reading(eager(4))).unwrap();
+    let rest = array.read_bytes(&Selection::parse("168:").unwrap(), &reading(eager(4))).unwrap();
     assert_eq!(rest.bytes, values(8000)[168..]);
     // Every chunk is looked at, and both that are damaged are found.
     flip(store.inner().inner(), "a/c/999", 0);
@@ -165,18 +165,19 @@ fn what_was_called_off_does_not_hide_why() {
     let slow = Arc::new(Slow::default());
     let codecs = sharding(8, &json!(["bytes", "test.slow"]));
     let array = open(Arc::clone(&store) as _, &document(1024, 512, &codecs), &slow);
-    array.write(&Selection::all(), &values(1024), &WriteOptions::default()).unwrap();
+    array.write_bytes(&Selection::all(), &values(1024), &WriteOptions::default()).unwrap();
     let last = bytes_of(&*store, "a/c/1").len() - 1;
     flip(&*store, "a/c/1", last);
     slow.microseconds.store(1000, Ordering::Relaxed);
     for _ in 0..5 {
-        let error = array.read_with(&Selection::all(), &reading(eager(3))).unwrap_err();
+        let error = array.read_bytes(&Selection::all(), &reading(eager(3))).unwrap_err();
         assert_eq!((error.kind(), error.context("key")), (Kind::Corrupt, Some("a/c/1")), "{error}");
     }
     // The same when both are written in part.
     let options = WriteOptions { partial_writes: false, ..writing(eager(3)) };
     for _ in 0..5 {
-        let error = array.write(&Selection::parse("1:1023").unwrap(), &[1], &options).unwrap_err();
+        let error =
+            array.write_bytes(&Selection::parse("1:1023").unwrap(), &[1], &options).unwrap_err();
         assert_eq!((error.kind(), error.context("key")), (Kind::Corrupt, Some("a/c/1")), "{error}");
     }
 }
@@ -190,12 +191,12 @@ fn a_cancel_token_ends_reads_and_writes_early() {
             let store = Arc::new(MemoryStore::new());
             let document = document(8000, chunk, codecs);
             let array = open(Arc::clone(&store) as _, &document, &Arc::default());
-            array.write(&Selection::all(), &values(8000), &WriteOptions::default()).unwrap();
+            array.write_bytes(&Selection::all(), &values(8000), &WriteOptions::default()).unwrap();
             let slow = Arc::new(Slow { microseconds: AtomicUsize::new(100), ..Slow::default() });
             let array = open(Arc::clone(&store) as _, &document, &slow);
             let limits_of =
                 |slow: &Slow| Limits { cancel: Some(slow.cancel.clone()), ..eager(workers) };
-            let read = array.read_with(&Selection::all(), &reading(limits_of(&slow)));
+            let read = array.read_bytes(&Selection::all(), &reading(limits_of(&slow)));
             assert_eq!(read.unwrap_err().kind(), Kind::Cancelled);
             assert!(slow.calls.load(Ordering::Relaxed) < 5 + 256 * workers, "went on");
             let before = store.snapshot();
@@ -205,7 +206,7 @@ fn a_cancel_token_ends_reads_and_writes_early() {
             let mut options = writing(limits_of(&slow));
             options.limits.tuning.streamed = 0;
             options.limits.tuning.group = 64;
-            let write = array.write(&Selection::all(), &other, &options);
+            let write = array.write_bytes(&Selection::all(), &other, &options);
             assert_eq!(write.unwrap_err().kind(), Kind::Cancelled);
             assert!(slow.calls.load(Ordering::Relaxed) < 5 + 256 * workers, "went on");
             if chunk == 4000 {
@@ -213,10 +214,10 @@ fn a_cancel_token_ends_reads_and_writes_early() {
             }
             // A token stays cancelled; requests without it are as before.
             assert_eq!(
-                array.read_with(&Selection::all(), &reading(limits_of(&slow))).unwrap_err().kind(),
+                array.read_bytes(&Selection::all(), &reading(limits_of(&slow))).unwrap_err().kind(),
                 Kind::Cancelled
             );
-            array.read(&Selection::all()).unwrap();
+            array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
         }
     }
 }
@@ -240,15 +241,22 @@ fn many_threads_read_and_write_at_the_same_time() {
                     let limits = eager(2 + thread % 3);
                     for round in 0..4 {
                         let written = vec![(thread * 5 + round) as u8; 600];
-                        array.write(&mine, &written, &writing(limits.clone())).unwrap();
-                        let read = array.read_with(&mine, &reading(limits.clone())).unwrap();
+                        array.write_bytes(&mine, &written, &writing(limits.clone())).unwrap();
+                        let read = array.read_bytes(&mine, &reading(limits.clone())).unwrap();
                         assert_eq!(read.bytes, written);
                     }
                 });
             }
         });
         let expected = (0..32_usize).flat_map(|thread| [(thread * 5 + 3) as u8; 600]);
-        assert!(array.read(&Selection::all()).unwrap().bytes.into_iter().eq(expected));
+        assert!(
+            array
+                .read_bytes(&Selection::all(), &ReadOptions::default())
+                .unwrap()
+                .bytes
+                .into_iter()
+                .eq(expected)
+        );
         assert!(array.counters().get(FastPath::Shared) > 0, "nobody was invited");
     }
 }
@@ -261,13 +269,13 @@ fn a_panic_on_a_helper_reaches_the_caller_and_leaves_the_pool_usable() {
         let slow = Arc::new(Slow { microseconds: AtomicUsize::new(200), ..Slow::default() });
         let document = document(4000, chunk, &codecs);
         let array = open(Arc::new(MemoryStore::new()), &document, &slow);
-        array.write(&Selection::all(), &values(4000), &writing(eager(4))).unwrap();
+        array.write_bytes(&Selection::all(), &values(4000), &writing(eager(4))).unwrap();
         for _ in 0..3 {
             slow.panics.store(true, Ordering::Relaxed);
-            let read = || array.read_with(&Selection::all(), &reading(eager(4)));
+            let read = || array.read_bytes(&Selection::all(), &reading(eager(4)));
             let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
             assert!(caught.is_err(), "the panic got lost");
-            let write = || array.write(&Selection::all(), &values(4000), &writing(eager(4)));
+            let write = || array.write_bytes(&Selection::all(), &values(4000), &writing(eager(4)));
             let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(write));
             assert!(caught.is_err(), "the panic got lost");
             slow.panics.store(false, Ordering::Relaxed);

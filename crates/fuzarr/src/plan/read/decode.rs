@@ -28,7 +28,7 @@ impl ReadMachine<'_> {
             self.run_leaf(leaf, inner, &tile, &mut bulk, scratch)
                 .context("inner chunk", || format!("{:?}", tile.chunk))?;
         }
-        self.shared.counters.add(FastPath::BulkDecode, bulk);
+        self.shared.layout.counters.add(FastPath::BulkDecode, bulk);
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl ReadMachine<'_> {
             && let Some(target) = transfer::direct(chain, resolved, region, output)
             && let Some(decoded) = chain.decode_into(encoded, target)
         {
-            self.shared.counters.add(FastPath::DirectDecode, 1);
+            self.shared.layout.counters.add(FastPath::DirectDecode, 1);
             return decoded;
         }
         let Scratch { stages, offsets, .. } = scratch;
@@ -144,7 +144,8 @@ impl ReadMachine<'_> {
             region.clone(),
         );
         let object_size = bytes.len() as u64;
-        machine.pieces.add(vec![Piece { start: 0, object_size, bytes: Buffer::Owned(bytes) }]);
+        let whole = Piece { start: 0, object_size, bytes: Buffer::Owned(bytes) };
+        machine.pieces.add(&mut vec![whole]);
         machine.spans.push(Span::Whole(object_size));
         machine.survey = self.survey;
         machine.push_root()?;

@@ -32,7 +32,7 @@ impl ReadMachine<'_> {
         }
         self.spans.push(self.part().map_or(Span::Whole(self.chain.stored_limit()), Span::Range));
         if options.direct_reads && !self.survey && self.is_large(&chain) {
-            let place = transfer::place(&chain, &self.resolved, &self.region, &self.output);
+            let place = transfer::place(&chain, &self.resolved, &self.region, self.room);
             let source = 0..chain.length as u64;
             self.targets.extend(place.map(|place| Target::new(source, place.start)));
         }
@@ -41,12 +41,14 @@ impl ReadMachine<'_> {
     }
 
     pub(super) fn ask_for_index(&mut self, shard: &PreparedShard) -> Step {
-        let length = shard.index.length() as u64;
+        let options = &self.shared.options;
+        let beside = if options.one_round_trip { options.limits.tuning.beside_index } else { 0 };
+        let length = (shard.index.length() as u64).saturating_add(beside);
         self.spans.push(match shard.index.location() {
             IndexLocation::Start => Span::Prefix(length),
             IndexLocation::End => Span::Suffix(length),
         });
-        self.shared.counters.add(FastPath::PartialRead, 1);
+        self.shared.layout.counters.add(FastPath::PartialRead, 1);
         self.state = State::Index(0..1);
         Step::Fetch(Purpose::Index)
     }
@@ -62,7 +64,7 @@ impl ReadMachine<'_> {
         let inner = &shard.inner;
         let direct = |root: &Node| {
             let region = root.tiling.tile(0).region;
-            transfer::place(inner, &self.resolved, &region, &self.output).is_some()
+            transfer::place(inner, &self.resolved, &region, self.room).is_some()
         };
         self.shared.options.direct_reads
             && self.is_large(inner)
@@ -120,8 +122,9 @@ impl ReadMachine<'_> {
         }
         // A shard too short for its index is reported by the unit that wants it.
         let nodes = self.nodes[nested.clone()].iter();
-        let ranges: Vec<_> = nodes.filter_map(|node| node.index_place(size).ok()).collect();
-        if self.is_whole() || ranges.is_empty() {
+        let ranges = nodes.filter_map(|node| node.index_place(size).ok());
+        let ranges: Vec<_> = ranges.filter(|range| self.pieces.find(range).is_none()).collect();
+        if self.is_whole() && !self.is_explained() || ranges.is_empty() {
             return Ok(self.work(Job::Indexes(nested)));
         }
         self.spans = self.join(ranges);
@@ -134,7 +137,7 @@ impl ReadMachine<'_> {
         let limits = Coalescing { gap: options.coalesce_gap, span: options.coalesce_span };
         let count = ranges.len();
         let spans = coalesce(ranges, limits);
-        self.shared.counters.add(FastPath::Coalesced, (count - spans.len()) as u64);
+        self.shared.layout.counters.add(FastPath::Coalesced, (count - spans.len()) as u64);
         spans
     }
 
@@ -162,16 +165,27 @@ impl ReadMachine<'_> {
         if self.is_whole() {
             return self.work(Job::Leaves(number));
         }
-        self.pieces.clear();
+        if number > 0 {
+            self.pieces.clear();
+        }
         self.find_targets(number);
-        let leaves = &self.leaves[self.batch(number)];
-        let ranges: Vec<_> = leaves.iter().filter_map(Leaf::range).collect();
-        self.spans = self.join(ranges);
+        self.spans = self.missing(self.batch(number));
         if self.spans.is_empty() && self.targets.is_empty() {
+            let stored = self.leaves[self.batch(number)].iter().any(|leaf| leaf.range().is_some());
+            self.shared
+                .layout
+                .counters
+                .add(FastPath::OneRoundTrip, u64::from(number == 0 && stored));
             return self.work(Job::Leaves(number));
         }
         self.state = State::Data(number);
         Step::Fetch(Purpose::Data)
+    }
+
+    /// What has to be fetched for these leaves, beside what is here.
+    pub(super) fn missing(&self, leaves: Range<usize>) -> Vec<Span> {
+        let ranges = self.leaves[leaves].iter().filter_map(Leaf::range);
+        self.join(ranges.filter(|range| self.pieces.find(range).is_none()).collect())
     }
 
     /// Takes the leaves of a batch whose bytes can be read straight into the output.
@@ -186,7 +200,7 @@ impl ReadMachine<'_> {
             let leaf = &self.leaves[number];
             let (Some(source), Ok(inner)) = (leaf.range(), self.inner(leaf)) else { continue };
             let region = self.nodes[leaf.node].tiling.tile(leaf.tile).region;
-            let place = transfer::place(inner, &self.resolved, &region, &self.output);
+            let place = transfer::place(inner, &self.resolved, &region, self.room);
             let Some(place) = place.filter(|_| source.end - source.start == inner.length as u64)
             else {
                 continue;
@@ -226,7 +240,7 @@ impl ReadMachine<'_> {
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
         if let (0, Some(version)) = (number, self.version.take()) {
-            self.shared.indexes.insert(&self.key, version, pairs);
+            self.shared.layout.indexes.insert(&self.key, version, pairs);
         }
         let most = inner.stored_limit();
         let mut nested = Vec::new();

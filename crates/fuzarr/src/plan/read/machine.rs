@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::explain::Explained;
 use super::node::{Leaf, Node, Place};
 use super::{ReadOptions, ReadPlan};
 use crate::buffer::{Output, usize_of};
@@ -11,7 +12,7 @@ use crate::codec::Prepared;
 use crate::error::{Error, Result};
 use crate::plan::machine::{Machine, Scratch, Step};
 use crate::plan::pieces::Pieces;
-use crate::plan::{Counters, FastPath, IndexCache, transfer};
+use crate::plan::{FastPath, Layout, transfer};
 use crate::selection::{Region, Resolved};
 use crate::store::{Piece, Precondition, Span, Version};
 
@@ -37,6 +38,10 @@ pub struct ReadMachine<'a> {
     /// Whether stored inner chunks are to be counted, not decoded.
     pub(super) survey: bool,
     pub(super) counted: AtomicU64,
+    /// Bytes of the result.
+    pub(super) room: usize,
+    /// What was found out, if that is all that the machine does.
+    pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
     pub(super) spans: Vec<Span>,
@@ -59,8 +64,7 @@ pub struct ReadMachine<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) options: Arc<ReadOptions>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) indexes: Arc<IndexCache>,
+    pub(super) layout: Arc<Layout>,
 }
 
 /// Bytes of the object that go to the output as they are.
@@ -116,11 +120,8 @@ impl<'a> ReadMachine<'a> {
     /// A machine for the objects of `plan`, filling `output`. Each object is begun by one machine
     /// only, so that no two write the same elements.
     pub(crate) fn new(plan: &ReadPlan, output: Arc<Output<'a>>, ranges: bool) -> Self {
-        let shared = Shared {
-            options: Arc::clone(&plan.options),
-            counters: Arc::clone(&plan.layout.counters),
-            indexes: Arc::clone(&plan.layout.indexes),
-        };
+        let shared =
+            Shared { options: Arc::clone(&plan.options), layout: Arc::clone(&plan.layout) };
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
         Self::build(chain, Arc::clone(&plan.resolved), output, (shared, ranges), region)
@@ -136,6 +137,8 @@ impl<'a> ReadMachine<'a> {
         Self {
             chain,
             resolved,
+            room: output.len(),
+            explained: None,
             output,
             shared,
             ranges,
@@ -161,7 +164,7 @@ impl<'a> ReadMachine<'a> {
     pub(crate) fn begin(&mut self, plan: &ReadPlan, number: usize) {
         let tile = plan.tiling.tile(number);
         plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
-        self.valid = plan.layout.valid(&tile.chunk);
+        plan.layout.valid(&tile.chunk, &mut self.valid);
         self.region = tile.region;
         self.restart();
     }
@@ -207,7 +210,8 @@ impl<'a> ReadMachine<'a> {
 
     /// Whether the whole object is here, so that nothing more has to be fetched.
     pub(super) fn is_whole(&self) -> bool {
-        matches!(self.spans[..], [Span::Whole(_)])
+        let explained = self.explained.as_ref().is_some_and(|explained| explained.whole);
+        explained || matches!(self.spans[..], [Span::Whole(_)])
     }
 }
 
@@ -257,14 +261,14 @@ impl Machine for ReadMachine<'_> {
     fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
         self.state = State::Opened;
         let (Some(version), Some(size)) = (version, size) else { return };
-        if let Some(pairs) = self.shared.indexes.get(&self.key, &version)
+        if let Some(pairs) = self.shared.layout.indexes.get(&self.key, &version)
             && let Some(root) = self.nodes.first()
             && root.index.set(pairs).is_ok()
         {
-            self.shared.counters.add(FastPath::CachedIndex, 1);
+            self.shared.layout.counters.add(FastPath::CachedIndex, 1);
             self.pieces.set_object_size(size);
             self.state = State::Work(Job::Indexes(0..1));
-        } else {
+        } else if !self.is_explained() {
             self.version = Some(version);
         }
     }
@@ -288,9 +292,10 @@ impl Machine for ReadMachine<'_> {
 
     fn placed(&mut self) {
         let placed = self.targets.len() as u64;
-        self.shared.counters.add(FastPath::DirectRead, placed);
+        self.shared.layout.counters.add(FastPath::DirectRead, placed);
         self.targets.clear();
         if self.state == State::Whole {
+            self.explain_chunk(&self.chain, &self.region, self.chain.length as u64);
             self.spans.clear();
         }
     }
@@ -307,8 +312,7 @@ impl Machine for ReadMachine<'_> {
                 leaf.place = Place::At(place.clone());
             }
         }
-        let ranges: Vec<_> = self.leaves[batch].iter().filter_map(Leaf::range).collect();
-        self.spans = self.join(ranges);
+        self.spans = self.missing(batch);
     }
 
     fn spans(&self) -> &[Span] {
@@ -319,7 +323,7 @@ impl Machine for ReadMachine<'_> {
         self.pieces.clear()
     }
 
-    fn supply(&mut self, pieces: Option<Vec<Piece>>, _precondition: Precondition) {
+    fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, _precondition: Precondition) {
         let Some(pieces) = pieces else {
             self.state = State::Ready(Job::Fill);
             return;
@@ -342,6 +346,11 @@ impl Machine for ReadMachine<'_> {
             return Err(Error::invalid_argument("a unit of work is run once"));
         }
         match job {
+            Job::Fill if self.is_explained() => Ok(()),
+            Job::Chunk if self.is_explained() => {
+                self.explain_object();
+                Ok(())
+            }
             Job::Fill => self.fill(&self.chain, &self.region, scratch),
             Job::Chunk if !self.is_whole() => self.decode_part(scratch),
             Job::Chunk => {
@@ -353,6 +362,7 @@ impl Machine for ReadMachine<'_> {
                 let place = node.index_place(self.pieces.object_size())?;
                 let shard = node.chain.the_shard()?;
                 let pairs = shard.index.decode(self.pieces.get(&place)?, &mut scratch.stages)?;
+                self.explain_index(place.end - place.start);
                 // Each unit is run once, so the place is free.
                 let _ = node.index.set(Arc::new(pairs));
                 Ok(())
@@ -360,7 +370,11 @@ impl Machine for ReadMachine<'_> {
             Job::Leaves(batch) => {
                 let (batch, run) = (self.batch(*batch), self.run_length());
                 let start = batch.start + unit * run;
-                self.run_leaves(start..batch.end.min(start + run), scratch)
+                let leaves = start..batch.end.min(start + run);
+                if self.is_explained() {
+                    return self.explain_leaves(leaves);
+                }
+                self.run_leaves(leaves, scratch)
             }
         }
     }
@@ -397,5 +411,8 @@ impl Machine for ReadMachine<'_> {
         self.batches.clear();
         self.indexes = 0;
         self.pieces.clear();
+        if self.is_explained() {
+            self.explained = Some(Explained::default());
+        }
     }
 }

@@ -1,14 +1,17 @@
 //! Reading: what a request wants, and the machine that reads one stored object.
 
 mod decode;
+mod explain;
 mod fetch;
 mod machine;
 mod node;
 
 use std::sync::Arc;
 
+pub use explain::{Bounds, Explanation};
 pub use machine::ReadMachine;
 
+use super::budget::{self, Need};
 use super::pieces::Coalescing;
 use super::{Counters, Layout};
 use crate::buffer::Output;
@@ -25,6 +28,9 @@ pub struct ReadOptions {
     pub coalesce_span: u64,
     /// Whether parts of shards are fetched at all, rather than whole objects.
     pub partial_reads: bool,
+    /// Whether some bytes beside a shard's index are fetched with it, which may be all that is
+    /// wanted.
+    pub one_round_trip: bool,
     /// Whether uncompressed inner chunks are copied in runs.
     pub bulk_decode: bool,
     /// Whether codecs decode straight into the output where they can.
@@ -46,6 +52,7 @@ impl Default for ReadOptions {
             coalesce_gap: gap,
             coalesce_span: span,
             partial_reads: true,
+            one_round_trip: true,
             bulk_decode: true,
             direct_decode: true,
             direct_reads: true,
@@ -59,7 +66,7 @@ impl Default for ReadOptions {
 /// What a read has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct ReadPlan {
-    layout: Layout,
+    layout: Arc<Layout>,
     resolved: Arc<Resolved>,
     tiling: Tiling,
     options: Arc<ReadOptions>,
@@ -70,10 +77,34 @@ impl ReadPlan {
     ///
     /// # Errors
     /// `Limit` if the selection touches more objects than one request may.
-    pub fn new(layout: Layout, resolved: Resolved, options: ReadOptions) -> Result<Self> {
+    pub fn new(layout: Arc<Layout>, resolved: Resolved, options: ReadOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         let options = Arc::new(options);
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options })
+    }
+
+    /// Makes the plan fit the request's memory, for so many threads and a store that can read parts
+    /// of objects or not.
+    ///
+    /// # Errors
+    /// `Limit` if the memory does not do for the result and one chunk, saying how much is needed.
+    pub fn fit(&mut self, ranges: bool, threads: usize) -> Result<()> {
+        let chain = &self.layout.chain;
+        let need = Need {
+            fixed: self.resolved.elements().saturating_mul(chain.element as u64),
+            one: budget::reading(chain, ranges),
+            objects: self.objects(),
+        };
+        let (limits, spare) = budget::fit(&self.options.limits, need, threads)?;
+        let Some(spare) = spare else { return Ok(()) };
+        let options = Arc::make_mut(&mut self.options);
+        options.limits = limits;
+        // A range that joins two chunks holds no larger gap than a chunk.
+        let leaf = chain.leaf().length as u64;
+        options.coalesce_gap = options.coalesce_gap.min(leaf);
+        let tuning = &mut options.limits.tuning;
+        tuning.fetched = tuning.fetched.min((spare / 2).max(leaf));
+        Ok(())
     }
 
     /// How many stored objects the selection touches.

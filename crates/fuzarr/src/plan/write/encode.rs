@@ -31,7 +31,7 @@ impl WriteMachine<'_> {
             Some(memo) if region.covers(valid) => {
                 let encode = || self.encode_chunk(chain, None, region, scratch);
                 let (encoded, known) = memo.get(&chain.spec.shape, valid, encode)?;
-                self.shared.counters.add(FastPath::ScalarMemo, u64::from(known));
+                self.shared.layout.counters.add(FastPath::ScalarMemo, u64::from(known));
                 Ok(encoded)
             }
             _ => {

@@ -12,7 +12,7 @@ use crate::codec::{IndexLocation, Prepared, PreparedShard};
 use crate::error::{Error, Result};
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Coalescing, coalesce};
-use crate::plan::{Counters, FastPath, IndexCache};
+use crate::plan::{FastPath, Layout};
 use crate::selection::{Region, Resolved};
 use crate::store::{Capabilities, Part, Piece, Precondition, Span, Version};
 
@@ -48,8 +48,7 @@ pub struct WriteMachine<'a> {
 /// What the machines of one plan share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    pub(super) counters: Arc<Counters>,
-    indexes: Arc<IndexCache>,
+    pub(super) layout: Arc<Layout>,
     capabilities: Capabilities,
 }
 
@@ -109,8 +108,7 @@ impl<'a> WriteMachine<'a> {
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
         let valid = chain.spec.shape.clone();
-        let counters = Arc::clone(&plan.layout.counters);
-        let shared = Shared { counters, indexes: Arc::clone(&plan.layout.indexes), capabilities };
+        let shared = Shared { layout: Arc::clone(&plan.layout), capabilities };
         Self {
             values,
             resolved: Arc::clone(&plan.resolved),
@@ -169,7 +167,7 @@ impl<'a> WriteMachine<'a> {
     pub fn begin(&mut self, plan: &WritePlan, number: usize) {
         let tile = plan.tiling.tile(number);
         plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
-        self.valid = plan.layout.valid(&tile.chunk);
+        plan.layout.valid(&tile.chunk, &mut self.valid);
         self.region = tile.region;
         self.shard = None;
         self.restart();
@@ -236,9 +234,9 @@ impl<'a> WriteMachine<'a> {
         if size.is_some_and(|size| size <= self.options.limits.tuning.small_object) {
             return Ok(self.fetch_whole());
         }
-        self.shared.counters.add(FastPath::PartialWrite, 1);
+        self.shared.layout.counters.add(FastPath::PartialWrite, 1);
         let known = self.version.as_ref().and_then(|version| {
-            let pairs = self.shared.indexes.get(&self.key, version)?;
+            let pairs = self.shared.layout.indexes.get(&self.key, version)?;
             Some((pairs, size?))
         });
         if let Some((pairs, size)) = known {
@@ -303,7 +301,7 @@ impl<'a> WriteMachine<'a> {
         let stream = Stream::new(shard, write, &self.options);
         let group = stream.group.min(units);
         self.stream = Some(stream);
-        self.shared.counters.add(FastPath::Streaming, 1);
+        self.shared.layout.counters.add(FastPath::Streaming, 1);
         Ok(self.work(Job::Inner(0..group)))
     }
 
@@ -333,7 +331,7 @@ impl<'a> WriteMachine<'a> {
         if let (Some(version), Some(old)) =
             (self.version.take(), self.shard.as_ref().and_then(|write| write.old.get()))
         {
-            self.shared.indexes.insert(&self.key, version, &old.pairs);
+            self.shared.layout.indexes.insert(&self.key, version, &old.pairs);
         }
         self.fetch_inner()
     }
@@ -351,7 +349,7 @@ impl<'a> WriteMachine<'a> {
         if let (Some(shard), Some(write)) = (self.chain.open_shard().filter(|_| patch), &self.shard)
             && let Some(changes) = write.changes(shard)?
         {
-            self.shared.counters.add(FastPath::Patch, changes.len() as u64);
+            self.shared.layout.counters.add(FastPath::Patch, changes.len() as u64);
             self.changes = changes;
             return Ok(self.commit(Commit::Patch, 0..0));
         }
@@ -501,7 +499,7 @@ impl Machine for WriteMachine<'_> {
         &self.spans
     }
 
-    fn supply(&mut self, pieces: Option<Vec<Piece>>, precondition: Precondition) {
+    fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, precondition: Precondition) {
         self.precondition = precondition;
         let purpose = match (&self.state, pieces) {
             (State::Fetch(purpose), Some(pieces)) => {

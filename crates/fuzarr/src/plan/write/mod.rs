@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 pub use machine::WriteMachine;
 
+use super::budget::{self, Need};
 use super::{Counters, Layout, variable};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::selection::{Resolved, Tiling};
 use crate::shard::WriteOrder;
+use crate::store::Capabilities;
 
 /// How a request writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +104,7 @@ impl Memo {
 /// What a write has to do: one machine for each stored object of the selection.
 #[derive(Debug)]
 pub struct WritePlan {
-    layout: Layout,
+    layout: Arc<Layout>,
     resolved: Arc<Resolved>,
     tiling: Tiling,
     options: Arc<WriteOptions>,
@@ -113,9 +115,34 @@ impl WritePlan {
     ///
     /// # Errors
     /// `Limit` if the selection touches more objects than one request may.
-    pub fn new(layout: Layout, resolved: Resolved, options: WriteOptions) -> Result<Self> {
+    pub fn new(layout: Arc<Layout>, resolved: Resolved, options: WriteOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         Ok(Self { layout, resolved: Arc::new(resolved), tiling, options: Arc::new(options) })
+    }
+
+    /// Makes the plan fit the request's memory, beside the values, for so many threads and a store
+    /// that can do so much.
+    ///
+    /// # Errors
+    /// `Limit` if the memory does not do for one object, saying how much is needed.
+    pub fn fit(&mut self, capabilities: Capabilities, threads: usize) -> Result<()> {
+        if self.options.limits.memory.is_none() {
+            return Ok(());
+        }
+        let chain = &self.layout.chain;
+        let touched = self.resolved.elements().saturating_mul(chain.element as u64);
+        let complete = self.tiling.is_complete(&self.layout.shape, &chain.spec.shape)
+            && self.options.streaming;
+        let one = budget::writing(chain, touched, complete, capabilities);
+        let need = Need { fixed: 0, one, objects: self.objects() };
+        let (limits, spare) = budget::fit(&self.options.limits, need, threads)?;
+        let Some(spare) = spare else { return Ok(()) };
+        let options = Arc::make_mut(&mut self.options);
+        options.limits = limits;
+        let tuning = &mut options.limits.tuning;
+        tuning.streamed = tuning.streamed.min(spare / 2);
+        tuning.group = tuning.group.min(spare / 2);
+        Ok(())
     }
 
     /// How many stored objects the selection touches.

@@ -25,8 +25,8 @@ impl Stored {
         Self { size: bytes.len() as u64, pieces: vec![(0, bytes)] }
     }
 
-    pub(super) fn add(&mut self, pieces: Vec<Piece>) {
-        for piece in pieces {
+    pub(super) fn add(&mut self, pieces: &mut Vec<Piece>) {
+        for piece in pieces.drain(..) {
             self.size = piece.object_size;
             self.pieces.push((piece.start, piece.bytes.into_bytes()));
         }

@@ -1,8 +1,19 @@
 //! The short form of codecs, as in `transpose:1:0,zstd:5`: from text to metadata and back.
+//!
+//! | Codec | |
+//! |---|---|
+//! | `transpose:1:0` | order of the axes |
+//! | `bytes:little`, `bytes:big` | byte order; little unless given |
+//! | `zstd:LEVEL[:checksum]` | levels -131072 to 22; 0 unless given |
+//! | `gzip:LEVEL` | levels 0 to 9; 5 unless given |
+//! | `blosc:CNAME:LEVEL[:SHUFFLE]` | `lz4`, `lz4hc`, `blosclz`, `zstd`, `snappy`, `zlib`; levels 0 to 9; `noshuffle`, `shuffle`, `bitshuffle` |
+//! | `crc32c` | checksum |
+//! | `none` | no compression, alone |
 
-use fuzarr::dtype::DataType;
-use fuzarr::{Error, Result};
 use serde_json::{Value, json};
+
+use crate::dtype::{DataType, ElementLayout};
+use crate::error::{Error, Result};
 
 /// What a step turns into what; steps come in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,8 +130,8 @@ fn blosc(settings: &[&str], data_type: DataType) -> Result<Value> {
         return Err(Error::invalid_argument(format!("blosc has no compressor `{cname}`")));
     }
     let size = match data_type.layout() {
-        fuzarr::dtype::ElementLayout::Fixed(size) => size,
-        fuzarr::dtype::ElementLayout::Variable => 1,
+        ElementLayout::Fixed(size) => size,
+        ElementLayout::Variable => 1,
     };
     // Of single bytes there is nothing to shuffle but bits.
     let shuffle = shuffle.unwrap_or(if size == 1 { "bitshuffle" } else { "shuffle" });
@@ -228,7 +239,7 @@ mod tests {
             "[1",
         ] {
             let error = parse(text, DataType::Int16).unwrap_err();
-            assert_eq!(error.kind(), fuzarr::Kind::InvalidArgument, "{text}");
+            assert_eq!(error.kind(), crate::error::Kind::InvalidArgument, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The crate `zarrs`.
+//! Reads by zarrs.
 #![expect(unsafe_code, reason = "zarrs reads into a caller's memory by an unsafe view only")]
 
 use std::path::Path;
@@ -12,22 +12,22 @@ use zarrs::array::{
     ArrayShardedReadableExt as _, ArrayShardedReadableExtCache, ArraySubset, CodecOptions,
 };
 use zarrs::filesystem::FilesystemStore;
-use zarrs::storage::store::MemoryStore;
-use zarrs::storage::{
-    ReadableStorage, ReadableStorageTraits, StoreKey, WritableStorageTraits as _,
-};
+use zarrs::storage::{ReadableStorage, ReadableStorageTraits};
 
-use super::{Engine, Place, Result, objects};
+use super::memory;
+use crate::engine::{Engine, Family, Name, Objects, Place, Result, objects_below};
 use crate::plane::{Extent, Tile};
 use crate::workload::{ELEMENT, Layout, Request, bytes_of};
 
 /// An array open in zarrs, with a pool of its own that all of its work runs in.
 pub(crate) struct Zarrs {
-    name: String,
+    name: Name,
     layout: &'static Layout,
     array: Array<dyn ReadableStorageTraits>,
     options: CodecOptions,
     pool: ThreadPool,
+    /// Indexes of shards, kept from one request to the next.
+    indexes: ArrayShardedReadableExtCache,
     /// Where everything is read to for a strided read, kept so that its allocation is not counted.
     whole: Mutex<Vec<u8>>,
 }
@@ -39,15 +39,24 @@ impl Zarrs {
         folder: &Path,
         threads: usize,
     ) -> Result<Self> {
-        let store: ReadableStorage = match place {
-            Place::Local => Arc::new(FilesystemStore::new(folder)?),
-            Place::Memory => Arc::new(memory(folder)?),
-        };
-        let plural = if threads == 1 { "" } else { "s" };
+        if place == Place::Memory {
+            return Self::new(layout, Arc::new(memory(objects_below(folder)?)?), threads);
+        }
+        Self::new(layout, Arc::new(FilesystemStore::new(folder)?), threads)
+    }
+
+    /// The array that `objects` are, in memory.
+    pub(crate) fn of(layout: &'static Layout, objects: Objects) -> Result<Self> {
+        Self::new(layout, Arc::new(memory(objects)?), 1)
+    }
+
+    fn new(layout: &'static Layout, store: ReadableStorage, threads: usize) -> Result<Self> {
+        let array = Array::open(store, "/")?;
         Ok(Self {
-            name: format!("zarrs, {threads} thread{plural}"),
+            name: Name::new(Family::Zarrs, threads),
             layout,
-            array: Array::open(store, "/")?,
+            indexes: ArrayShardedReadableExtCache::new(&array),
+            array,
             options: CodecOptions::default().with_concurrent_target(threads),
             pool: ThreadPoolBuilder::new().num_threads(threads).build()?,
             whole: Mutex::new(Vec::new()),
@@ -65,24 +74,28 @@ impl Zarrs {
         Ok(self.array.retrieve_array_subset_into_opt(subset, target, &self.options)?)
     }
 
+    /// One chunk; in a shard, by zarrs' call for that, which keeps the index.
     fn chunk(&self, chunk: &[u64], output: &mut [u8]) -> Result<()> {
+        if !self.layout.sharded {
+            return self.chunk_anew(chunk, output);
+        }
+        let bytes: ArrayBytes<'static> =
+            self.array.retrieve_subchunk_opt(&self.indexes, chunk, &self.options)?;
+        output.copy_from_slice(&bytes.into_fixed()?);
+        Ok(())
+    }
+
+    /// One chunk, with nothing known of the shard.
+    fn chunk_anew(&self, chunk: &[u64], output: &mut [u8]) -> Result<()> {
         let start = chunk.iter().zip(self.layout.chunk).map(|(at, extent)| at * extent).collect();
         let subset = ArraySubset::new_with_start_shape(start, self.layout.chunk.to_vec())?;
         self.subset(&subset, output)
     }
 
-    /// Chunk by chunk. In a shard, by zarrs' call for that, which reads the index once.
     fn each_chunk(&self, output: &mut [u8]) -> Result<()> {
-        let cache = ArrayShardedReadableExtCache::new(&self.array);
         let targets = output.chunks_exact_mut(self.layout.chunk_bytes());
         for (chunk, target) in self.layout.chunks().iter().zip(targets) {
-            if self.layout.sharded {
-                let bytes: ArrayBytes<'static> =
-                    self.array.retrieve_subchunk_opt(&cache, chunk, &self.options)?;
-                target.copy_from_slice(&bytes.into_fixed()?);
-            } else {
-                self.chunk(chunk, target)?;
-            }
+            self.chunk(chunk, target)?;
         }
         Ok(())
     }
@@ -93,13 +106,13 @@ impl Zarrs {
         whole.resize(bytes_of(self.layout.shape), 0);
         self.subset(&self.array.subset_all(), &mut whole)?;
         let plane = Extent::of(self.layout.shape);
-        Tile { row: 0, column: 0, extent: plane }.put_strided(&whole, output, plane);
+        Tile { row: 0, column: 0, extent: plane }.put_strided(&whole, output, plane, 0);
         Ok(())
     }
 }
 
 impl Engine for Zarrs {
-    fn name(&self) -> &str {
+    fn name(&self) -> &Name {
         &self.name
     }
 
@@ -107,6 +120,7 @@ impl Engine for Zarrs {
         match request {
             Request::Whole => self.subset(&self.array.subset_all(), output),
             Request::OneChunk => self.chunk(&self.layout.middle(), output),
+            Request::OneChunkAnew => self.chunk_anew(&self.layout.middle(), output),
             Request::EachChunk => self.each_chunk(output),
             Request::Strided => self.strided(output),
         }
@@ -122,14 +136,4 @@ impl Engine for Zarrs {
             Ok(start.elapsed())
         })
     }
-}
-
-fn memory(folder: &Path) -> Result<MemoryStore> {
-    let mut found = Vec::new();
-    objects(folder, "", &mut found)?;
-    let store = MemoryStore::new();
-    for (key, bytes) in found {
-        store.set(&StoreKey::new(key)?, bytes.into())?;
-    }
-    Ok(store)
 }

@@ -1,0 +1,243 @@
+//! Options from the environment, and the only place that reads it.
+//!
+//! | Variable | Sets | Unless set |
+//! |---|---|---|
+//! | `FUZARR_WORKERS` | [`Limits::workers`](crate::Limits::workers), a number; 0 for one a core | 0 |
+//! | `FUZARR_MAX_DECODE_BUFFERS` | [`Limits::max_decode_buffers`](crate::Limits::max_decode_buffers), a number from 1 | 8 |
+//! | `FUZARR_MEMORY` | [`Limits::memory`](crate::Limits::memory), a size as in `512MiB` | no limit |
+//! | `FUZARR_PARTIAL_READS` | [`ReadOptions::partial_reads`], a switch | on |
+//! | `FUZARR_ONE_ROUND_TRIP` | [`ReadOptions::one_round_trip`], a switch | on |
+//! | `FUZARR_COALESCE_GAP` | [`ReadOptions::coalesce_gap`], a size | 1 MiB |
+//! | `FUZARR_COALESCE_SPAN` | [`ReadOptions::coalesce_span`], a size | 16 MiB |
+//! | `FUZARR_BULK_DECODE` | [`ReadOptions::bulk_decode`], a switch | on |
+//! | `FUZARR_DIRECT_DECODE` | [`ReadOptions::direct_decode`], a switch | on |
+//! | `FUZARR_DIRECT_READS` | [`ReadOptions::direct_reads`], a switch | on |
+//! | `FUZARR_INDEX_CACHE` | [`ReadOptions::index_cache`], a switch | on |
+//! | `FUZARR_SCALAR_MEMO` | [`WriteOptions::scalar_memo`], a switch | on |
+//! | `FUZARR_PARTIAL_WRITES` | [`WriteOptions::partial_writes`], a switch | on |
+//! | `FUZARR_STREAMING` | [`WriteOptions::streaming`], a switch | on |
+//!
+//! A switch is `1`, `true` or `on`, or `0`, `false` or `off`; a size is a number of bytes, with a
+//! unit (`KiB`, `MB`, …) or without; an empty variable counts as not set. Variables are looked at
+//! once, when they are first needed: changes after that are not seen.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+use crate::limits::{Limits, parse_size};
+use crate::plan::{ReadOptions, WriteOptions};
+
+/// What the environment asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Settings {
+    read: ReadOptions,
+    write: WriteOptions,
+}
+
+/// What a variable may be.
+#[derive(Debug, Clone, Copy)]
+enum Setting {
+    Number { least: usize, set: fn(&mut Limits, usize) },
+    Memory,
+    Size(fn(&mut Settings, u64)),
+    Switch(fn(&mut Settings, bool)),
+}
+
+const VARIABLES: [(&str, Setting); 14] = [
+    ("FUZARR_WORKERS", Setting::Number { least: 0, set: |limits, to| limits.workers = to }),
+    (
+        "FUZARR_MAX_DECODE_BUFFERS",
+        Setting::Number { least: 1, set: |limits, to| limits.max_decode_buffers = to },
+    ),
+    ("FUZARR_MEMORY", Setting::Memory),
+    ("FUZARR_PARTIAL_READS", Setting::Switch(|all, to| all.read.partial_reads = to)),
+    ("FUZARR_ONE_ROUND_TRIP", Setting::Switch(|all, to| all.read.one_round_trip = to)),
+    ("FUZARR_COALESCE_GAP", Setting::Size(|all, to| all.read.coalesce_gap = to)),
+    ("FUZARR_COALESCE_SPAN", Setting::Size(|all, to| all.read.coalesce_span = to)),
+    ("FUZARR_BULK_DECODE", Setting::Switch(|all, to| all.read.bulk_decode = to)),
+    ("FUZARR_DIRECT_DECODE", Setting::Switch(|all, to| all.read.direct_decode = to)),
+    ("FUZARR_DIRECT_READS", Setting::Switch(|all, to| all.read.direct_reads = to)),
+    ("FUZARR_INDEX_CACHE", Setting::Switch(|all, to| all.read.index_cache = to)),
+    ("FUZARR_SCALAR_MEMO", Setting::Switch(|all, to| all.write.scalar_memo = to)),
+    ("FUZARR_PARTIAL_WRITES", Setting::Switch(|all, to| all.write.partial_writes = to)),
+    ("FUZARR_STREAMING", Setting::Switch(|all, to| all.write.streaming = to)),
+];
+
+impl Setting {
+    /// What the variable has to be, for errors.
+    fn expected(self) -> String {
+        match self {
+            Self::Number { least, .. } => format!("a number from {least}"),
+            Self::Memory | Self::Size(_) => "a size as in 512MiB".into(),
+            Self::Switch(_) => "1, true or on, or 0, false or off".into(),
+        }
+    }
+
+    /// Sets it to what `text` says; `None` if that makes no sense.
+    fn apply(self, settings: &mut Settings, text: &str) -> Option<()> {
+        let text = text.trim();
+        let Settings { read, write } = settings;
+        match self {
+            Self::Number { least, set } => {
+                let number = text.parse().ok().filter(|&number| number >= least)?;
+                set(&mut read.limits, number);
+                set(&mut write.limits, number);
+            }
+            Self::Memory => {
+                let memory = Some(parse_size(text)?);
+                (read.limits.memory, write.limits.memory) = (memory, memory);
+            }
+            Self::Size(set) => set(settings, parse_size(text)?),
+            Self::Switch(set) => match text.to_ascii_lowercase().as_str() {
+                "1" | "true" | "on" => set(settings, true),
+                "0" | "false" | "off" => set(settings, false),
+                _ => return None,
+            },
+        }
+        Some(())
+    }
+}
+
+impl Settings {
+    /// The settings of an environment in which `lookup` finds variables.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the variable and its value.
+    fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let mut settings = Self::default();
+        for (name, setting) in VARIABLES {
+            let Some(value) = lookup(name).filter(|value| !value.is_empty()) else { continue };
+            let applied = value.to_str().and_then(|text| setting.apply(&mut settings, text));
+            applied.ok_or_else(|| wrong(name, &value, setting))?;
+        }
+        Ok(settings)
+    }
+}
+
+#[cold]
+fn wrong(name: &str, value: &OsStr, setting: Setting) -> Error {
+    let message =
+        format!("`{}` is not what it may be: {}", value.to_string_lossy(), setting.expected());
+    Error::invalid_argument(message).with("variable", name)
+}
+
+/// The settings of this process.
+fn settings() -> Result<&'static Settings> {
+    static SETTINGS: OnceLock<Result<Settings>> = OnceLock::new();
+    match SETTINGS.get_or_init(|| Settings::read(|name| std::env::var_os(name))) {
+        Ok(settings) => Ok(settings),
+        // An error is given anew to each who asks.
+        Err(error) => {
+            let name = error.context("variable").unwrap_or_default();
+            Err(Error::invalid_argument(error.message()).with("variable", name))
+        }
+    }
+}
+
+impl ReadOptions {
+    /// The options that the environment sets, and defaults for the rest, see [`crate::environment`].
+    /// What [`Array`](crate::Array)'s methods without options use.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a variable that is set to something else than it may be, with its name.
+    pub fn from_environment() -> Result<Self> {
+        settings().map(|settings| settings.read.clone())
+    }
+}
+
+impl WriteOptions {
+    /// The options that the environment sets, and defaults for the rest, see [`crate::environment`].
+    /// What [`Array`](crate::Array)'s methods without options use.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a variable that is set to something else than it may be, with its name.
+    pub fn from_environment() -> Result<Self> {
+        settings().map(|settings| settings.write.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings> {
+        Settings::read(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn nothing_set_is_the_default() {
+        assert_eq!(read(&[]).unwrap(), Settings::default());
+        assert_eq!(read(&[("FUZARR_WORKERS", "")]).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn every_variable_sets_what_it_names() {
+        let limits = Limits {
+            workers: 3,
+            max_decode_buffers: 2,
+            memory: Some(512 << 20),
+            ..Limits::default()
+        };
+        let expected = Settings {
+            read: ReadOptions {
+                coalesce_gap: 0,
+                coalesce_span: 2000,
+                partial_reads: false,
+                one_round_trip: false,
+                bulk_decode: false,
+                direct_decode: false,
+                direct_reads: false,
+                index_cache: false,
+                limits: limits.clone(),
+                ..ReadOptions::default()
+            },
+            write: WriteOptions {
+                scalar_memo: false,
+                partial_writes: false,
+                streaming: false,
+                limits,
+                ..WriteOptions::default()
+            },
+        };
+        let variables = [
+            ("FUZARR_WORKERS", "3"),
+            ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
+            ("FUZARR_MEMORY", "512MiB"),
+            ("FUZARR_COALESCE_GAP", "0"),
+            ("FUZARR_COALESCE_SPAN", "2kB"),
+            ("FUZARR_PARTIAL_READS", "0"),
+            ("FUZARR_ONE_ROUND_TRIP", "0"),
+            ("FUZARR_BULK_DECODE", "off"),
+            ("FUZARR_DIRECT_DECODE", "False"),
+            ("FUZARR_DIRECT_READS", "0"),
+            ("FUZARR_INDEX_CACHE", "0"),
+            ("FUZARR_SCALAR_MEMO", "0"),
+            ("FUZARR_PARTIAL_WRITES", "0"),
+            ("FUZARR_STREAMING", "0"),
+        ];
+        assert_eq!(read(&variables).unwrap(), expected);
+        assert_eq!(variables.len(), VARIABLES.len());
+        assert!(read(&[("FUZARR_STREAMING", "on")]).unwrap().write.streaming);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error_that_names_the_variable() {
+        for (name, value) in [
+            ("FUZARR_WORKERS", "many"),
+            ("FUZARR_WORKERS", "-1"),
+            ("FUZARR_MAX_DECODE_BUFFERS", "0"),
+            ("FUZARR_MEMORY", "1.5GiB"),
+            ("FUZARR_COALESCE_GAP", "wide"),
+            ("FUZARR_INDEX_CACHE", "2"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument);
+            assert_eq!(error.context("variable"), Some(name));
+            assert!(error.message().contains(value), "{error}");
+        }
+    }
+}

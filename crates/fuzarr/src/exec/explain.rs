@@ -1,0 +1,156 @@
+//! Explaining reads: their machines are driven as far as indexes go; data is counted, not fetched.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::blocking::{Job, with_scratch};
+use super::failures::Failures;
+use crate::error::{Result, ResultExt};
+use crate::plan::{
+    Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Scratch, Step,
+};
+use crate::store::{Object, Precondition, Span, Store};
+
+/// What reading `plan` takes. With `exact`, indexes are read and objects opened; without, nothing is
+/// asked of the store.
+///
+/// # Errors
+/// With `exact`, `Corrupt` for a damaged index, `Io`; `Limit`, `Cancelled`.
+pub fn explain(plan: &ReadPlan, store: &dyn Store, exact: bool) -> Result<Explanation> {
+    let failures = Failures::first();
+    let total = Mutex::new(plan.outline()?);
+    // No read's: what is explained is not counted.
+    let counters = Counters::default();
+    let job = Job::new(store, &plan.options().limits, &counters, &failures);
+    let ranges = store.capabilities().ranges;
+    plan.explainer(ranges)?;
+    job.objects(plan.objects(), plan.estimate(), |claims| {
+        let Ok(mut machine) = plan.explainer(ranges) else { return };
+        let mut sum = Explanation::default();
+        with_scratch(|scratch| {
+            claims.each(&mut |number| {
+                machine.begin(plan, number);
+                let cost =
+                    if exact { ask(&mut machine, store, scratch) } else { machine.foresee() };
+                sum.absorb(&cost.context("key", || machine.key())?);
+                Ok(())
+            });
+        });
+        total.lock().unwrap_or_else(PoisonError::into_inner).absorb(&sum);
+    });
+    failures.into_result()?;
+    Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Requests of one object.
+#[derive(Default)]
+struct Tally {
+    requests: u64,
+    bytes: u64,
+    round_trips: u64,
+}
+
+/// What reading the machine's object takes, from its indexes.
+fn ask(
+    machine: &mut ReadMachine<'_>,
+    store: &dyn Store,
+    scratch: &mut Scratch,
+) -> Result<Explanation> {
+    let mut object = None;
+    let mut tally = Tally::default();
+    loop {
+        match machine.next()? {
+            Step::Open => match open(machine, store)? {
+                Some(opened) => {
+                    machine.opened(opened.version(), opened.size());
+                    object = Some(opened);
+                }
+                None => return Ok(missing()),
+            },
+            Step::Fetch(purpose) => {
+                if object.is_none() {
+                    object = open(machine, store)?;
+                }
+                let Some(object) = object.as_deref() else { return Ok(missing()) };
+                let is_index = purpose == crate::plan::Purpose::Index;
+                fetch(machine, object, is_index, &mut tally, scratch)?;
+            }
+            Step::Work(units) => {
+                (0..units).try_for_each(|unit| machine.run(unit, scratch))?;
+            }
+            Step::Commit(_) | Step::Done { .. } => {
+                scratch.keep(machine.reclaim());
+                return Ok(Explanation {
+                    requests: Bounds::exactly(tally.requests),
+                    fetched: Bounds::exactly(tally.bytes),
+                    round_trips: Bounds::exactly(tally.round_trips),
+                    ..machine.explanation()
+                });
+            }
+        }
+    }
+}
+
+fn open(machine: &ReadMachine<'_>, store: &dyn Store) -> Result<Option<Box<dyn Object>>> {
+    store.open(machine.key()).now()
+}
+
+/// What an object that does not exist takes: that it is asked for.
+fn missing() -> Explanation {
+    Explanation { missing: 1, round_trips: Bounds::exactly(1), ..Explanation::default() }
+}
+
+/// Answers a request of the machine: reads an index, counts everything else.
+fn fetch(
+    machine: &mut ReadMachine<'_>,
+    object: &dyn Object,
+    is_index: bool,
+    tally: &mut Tally,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let mut requests = 0;
+    let mut bytes = 0;
+    // Reading nothing tells whether the store reads into memory.
+    if machine.targets(object.size()) > 0 && object.read_into(0, &mut []).now()? {
+        for source in machine.target_sources() {
+            requests += 1;
+            bytes += source.end - source.start;
+        }
+        machine.placed();
+    } else {
+        machine.without_targets();
+    }
+    // A store that does not tell sizes has to be read.
+    let size = object.size().filter(|_| !is_index);
+    let mut pieces = Vec::new();
+    for span in machine.spans() {
+        requests += 1;
+        if let Some(size) = size {
+            bytes += length(span, size);
+        } else if let Some(piece) =
+            object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now()?
+        {
+            bytes += piece.bytes.as_slice().len() as u64;
+            pieces.push(piece);
+        }
+    }
+    if !machine.is_at_hand() {
+        tally.requests += requests;
+        tally.bytes += bytes;
+        // What came with an index needs no more requests.
+        tally.round_trips += u64::from(requests > 0);
+    }
+    match size.or_else(|| pieces.first().map(|piece| piece.object_size)) {
+        Some(size) if !is_index => return machine.skip(size),
+        _ => machine.supply(Some(&mut pieces), Precondition::None),
+    }
+    Ok(())
+}
+
+/// Bytes of a span of an object of `size` bytes.
+fn length(span: &Span, size: u64) -> u64 {
+    match span {
+        Span::Whole(_) => size,
+        Span::Prefix(length) | Span::Suffix(length) => (*length).min(size),
+        Span::Range(range) => range.end.min(size).saturating_sub(range.start),
+    }
+}
