@@ -177,6 +177,7 @@ fn children_forked_while_others_write_can_write() {
 /// Threads of the parent, which the child does not have, are neither waited for nor are their locks.
 #[test]
 fn children_forked_while_others_read_can_read_with_several_workers() {
+    // Seen to fail when the child kept the pool of its parent.
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
     let document = serde_json::json!({

@@ -217,6 +217,7 @@ impl Scene {
 
 #[test]
 fn a_read_in_several_steps_never_mixes_two_versions() {
+    // Seen to fail when two small reads were taken for one.
     // Small enough to be read at once by the page; larger than a page; read straight to the output.
     for (inner, count) in [(4, 16), (1024, 16), (65536, 4)] {
         let scene = scene(inner, count);
@@ -255,6 +256,7 @@ fn a_read_in_several_steps_never_mixes_two_versions() {
 
 #[test]
 fn a_partial_write_never_mixes_two_versions() {
+    // Seen to fail when writes had no precondition.
     for (inner, count) in [(4, 16), (1024, 16)] {
         let scene = scene(inner, count);
         for in_place in [false, true] {
@@ -296,6 +298,7 @@ fn a_partial_write_never_mixes_two_versions() {
 
 #[test]
 fn an_object_that_never_stops_changing_is_a_conflict() {
+    // Seen to fail when the last attempt was given as it came.
     let scene = scene(4, 16);
     let (file, forms) = (scene.file.clone(), scene.forms.clone());
     *scene.store.act.lock().unwrap() = Some(Arc::new(move |number| {
@@ -311,6 +314,7 @@ fn an_object_that_never_stops_changing_is_a_conflict() {
 
 #[test]
 fn an_old_index_is_never_used_for_a_file_that_has_taken_the_number_of_another() {
+    // Seen to fail when the version was not looked at.
     let scene = scene(4, 16);
     let other = LocalStore::open(scene._folder.path()).unwrap();
     let some = Selection::parse("[1, 9, 60]").unwrap();

@@ -133,6 +133,7 @@ fn flip(store: &dyn Store, key: &str, byte: usize) {
 
 #[test]
 fn a_damaged_chunk_among_a_thousand_surfaces_with_its_key_and_ends_the_request() {
+    // Seen to fail when a failure did not call off the rest.
     let delay = Duration::from_micros(500);
     let store = Arc::new(Latency::new(Metered::new(MemoryStore::new()), delay));
     let document = document(8000, 8, &json!(["bytes", "crc32c"]));
@@ -159,6 +160,7 @@ fn a_damaged_chunk_among_a_thousand_surfaces_with_its_key_and_ends_the_request()
 /// One shard of many slow inner chunks, and one that is damaged.
 #[test]
 fn what_was_called_off_does_not_hide_why() {
+    // Seen to fail when the foremost error was given, whatever its kind.
     let store = Arc::new(MemoryStore::new());
     let slow = Arc::new(Slow::default());
     let codecs = sharding(8, &json!(["bytes", "test.slow"]));
@@ -182,6 +184,7 @@ fn what_was_called_off_does_not_hide_why() {
 
 #[test]
 fn a_cancel_token_ends_reads_and_writes_early() {
+    // Seen to fail when the token was not looked at.
     let codecs = [json!(["bytes", "test.slow"]), sharding(8, &json!(["bytes", "test.slow"]))];
     for (codecs, chunk) in codecs.iter().zip([8, 4000]) {
         for workers in [1, 3] {
@@ -221,6 +224,7 @@ fn a_cancel_token_ends_reads_and_writes_early() {
 
 #[test]
 fn many_threads_read_and_write_at_the_same_time() {
+    // Seen to fail when writes had no precondition.
     let folder = tempfile::tempdir().unwrap();
     let stores: [Arc<dyn Store>; 2] =
         [Arc::new(MemoryStore::new()), Arc::new(LocalStore::open(folder.path()).unwrap())];
@@ -259,6 +263,7 @@ fn many_threads_read_and_write_at_the_same_time() {
 
 #[test]
 fn a_panic_on_a_helper_reaches_the_caller_and_leaves_the_pool_usable() {
+    // Seen to fail when the panics of helpers were dropped.
     let shards = sharding(8, &json!(["bytes", "test.slow"]));
     for (codecs, chunk) in [(json!(["bytes", "test.slow"]), 8), (shards, 4000)] {
         let slow = Arc::new(Slow { microseconds: AtomicUsize::new(200), ..Slow::default() });
