@@ -337,26 +337,40 @@ impl Tiling {
 
     /// Chunk `number` of the tiling.
     pub(crate) fn tile(&self, number: usize) -> Tile {
-        match self {
-            Self::Axes { cuts, .. } => {
-                let mut rest = number;
-                let mut chunk = SmallVec::from_elem(0, cuts.len());
-                let mut axes = SmallVec::from_elem(Axis::all(0), cuts.len());
-                for (dimension, cuts) in cuts.iter().enumerate().rev() {
-                    let cut = cuts[rest % cuts.len()];
-                    rest /= cuts.len();
-                    chunk[dimension] = cut.chunk;
-                    axes[dimension] = cut.axis;
-                }
-                Tile { chunk, region: Region::Axes(axes) }
+        let rank = match self {
+            Self::Axes { cuts, .. } => cuts.len(),
+            Self::Points { .. } => 0,
+        };
+        let mut tile = Tile {
+            chunk: SmallVec::from_elem(0, rank),
+            region: Region::Axes(SmallVec::from_elem(Axis::all(0), rank)),
+        };
+        self.turn(number, &mut tile);
+        tile
+    }
+
+    /// Makes a tile of this tiling its chunk `number`.
+    pub(crate) fn turn(&self, number: usize, tile: &mut Tile) {
+        if let (Self::Axes { cuts, .. }, Tile { chunk, region: Region::Axes(axes) }) =
+            (self, &mut *tile)
+        {
+            let mut rest = number;
+            for ((cuts, chunk), axis) in cuts.iter().zip(chunk).zip(axes).rev() {
+                let cut = &cuts[rest % cuts.len()];
+                rest /= cuts.len();
+                (*chunk, *axis) = (cut.chunk, cut.axis);
             }
+            return;
+        }
+        *tile = match self {
+            Self::Axes { .. } => self.tile(number),
             Self::Points { groups, numbers } => {
                 let group = &groups[number];
                 let numbers = numbers[group.points.clone()].to_vec();
                 let region = Region::Points { numbers, origin: group.origin.clone() };
                 Tile { chunk: group.chunk.clone(), region }
             }
-        }
+        };
     }
 
     /// For each chunk of the tiling in turn, the sum of its grid position times `strides`.

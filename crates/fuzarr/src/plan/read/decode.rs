@@ -18,12 +18,15 @@ impl ReadMachine<'_> {
     /// Decodes or fills some leaves that follow each other.
     pub(super) fn run_leaves(&self, leaves: Range<usize>, scratch: &mut Scratch) -> Result<()> {
         let mut bulk = 0;
-        for leaf in &self.leaves[leaves] {
+        let leaves = &self.leaves[leaves];
+        let Some(first) = leaves.first() else { return Ok(()) };
+        let mut tile = self.nodes[first.node].tiling.tile(first.tile);
+        for leaf in leaves {
             if matches!(leaf.place, Place::Target(_)) {
                 continue;
             }
             let node = &self.nodes[leaf.node];
-            let tile = node.tiling.tile(leaf.tile);
+            node.tiling.turn(leaf.tile, &mut tile);
             let inner = &node.chain.the_shard()?.inner;
             self.run_leaf(leaf, inner, &tile, &mut bulk, scratch)
                 .context("inner chunk", || format!("{:?}", tile.chunk))?;
@@ -48,6 +51,10 @@ impl ReadMachine<'_> {
                 if raw && self.shared.options.bulk_decode && !self.survey {
                     *bulk += 1;
                     let Self { resolved, output, .. } = self;
+                    if let Some(target) = transfer::direct(inner, resolved, &tile.region, output) {
+                        target.copy_from_slice(encoded);
+                        return Ok(());
+                    }
                     let offsets = &mut scratch.offsets;
                     let chunk = (encoded, 0);
                     return transfer::scatter(
