@@ -453,8 +453,17 @@ fn lengths(text: &str) -> Result<Lengths, String> {
     let parse = |word: &str| {
         word.parse().map_err(|_| format!("`{word}` is not a length; write them as in 100,200"))
     };
-    let words = inner.split([',', ' ', 'x']).filter(|word| !word.is_empty());
-    words.map(parse).collect::<Result<_, _>>().map(Lengths)
+    // A comma at the end is a tuple's; any other gap is a length that was forgotten.
+    let inner = inner.trim().trim_end_matches(',').trim_end();
+    if inner.is_empty() {
+        return Ok(Lengths(Vec::new()));
+    }
+    let separator = [",", "x"].into_iter().find(|separator| inner.contains(separator));
+    let words: Vec<&str> = match separator {
+        Some(separator) => inner.split(separator).map(str::trim).collect(),
+        None => inner.split_whitespace().collect(),
+    };
+    words.into_iter().map(parse).collect::<Result<_, _>>().map(Lengths)
 }
 
 /// Parses a shape of shards, or `none`.

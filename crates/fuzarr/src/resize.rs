@@ -133,7 +133,7 @@ impl Array {
             Format::V3 => hierarchy::DOCUMENT,
             Format::V2 => v2::ARRAY,
         });
-        hierarchy::forget(&*store, &path)?;
+        let mut dropped = false;
         hierarchy::edit(&*store, &key, |mut document| {
             let old = self.stored_metadata(&document)?;
             let shape = change(&old.shape)?;
@@ -142,6 +142,10 @@ impl Array {
             document["shape"] = shape.as_slice().into();
             let new = self.stored_metadata(&document)?;
             let changes = shape != old.shape;
+            // Before the change that makes it stale, and not for one that cannot be.
+            if changes && !std::mem::replace(&mut dropped, true) {
+                hierarchy::forget(&*store, path.as_str())?;
+            }
             stored = Some((old.shape, new));
             Ok(changes.then_some(document))
         })?;

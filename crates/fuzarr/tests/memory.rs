@@ -153,5 +153,10 @@ fn a_budget_below_one_chunk_is_an_error_that_says_what_it_needs() {
     let options = WriteOptions { limits: limits(MIB), ..WriteOptions::default() };
     let error = array.write_bytes(&Selection::parse("5").unwrap(), &[1; 8], &options).unwrap_err();
     assert_eq!(error.kind(), Kind::Limit);
+    // A little of every inner chunk: all of them are held.
+    let options = WriteOptions { limits: limits(64 * MIB), ..WriteOptions::default() };
+    let little = Selection::parse("3::131072").unwrap();
+    let error = array.write_bytes(&little, &[1; 8], &options).unwrap_err();
+    assert_eq!(error.kind(), Kind::Limit);
     assert!(array.stored_objects().unwrap().is_empty());
 }

@@ -665,3 +665,41 @@ fn memory_stays_within_the_budget() {
         std::fs::remove_dir_all(folder.path().join("b")).unwrap();
     }
 }
+
+#[test]
+fn arrays_of_text_and_of_numbers_are_copied_one_after_the_other() {
+    let (from, to) = (memory(), memory());
+    hierarchy::create_node(&*from, "g", &Node::Group(fuzarr::metadata::GroupMetadata::default()))
+        .unwrap();
+    let mut text = document(&[4], &[2], "string");
+    text["codecs"] = json!([{"name": "vlen-utf8"}]);
+    text["fill_value"] = json!("");
+    let text = Array::create(Arc::clone(&from), "g/a", metadata(&text)).unwrap();
+    let mut words = Elements::default();
+    for word in ["one", "", "three", "four"] {
+        words.push_variable(word.as_bytes());
+    }
+    text.write_elements(&Selection::all(), &words, &WriteOptions::default()).unwrap();
+    // As many bytes as the slots of the text.
+    let numbers = document(&[8], &[4], "float64");
+    let numbers = Array::create(Arc::clone(&from), "g/b", metadata(&numbers)).unwrap();
+    let values: Vec<u8> = (1..9).flat_map(|at| f64::from(at).to_ne_bytes()).collect();
+    numbers.write_bytes(&Selection::all(), &values, &WriteOptions::default()).unwrap();
+    let (from, to) = (place(&from, "g"), place(&to, "h"));
+    let copy = planned(&from, &to, &Relayout::default(), Options::default()).unwrap();
+    copy.run(|_| Ok(())).unwrap();
+    let read = |path: &str| {
+        let array = Array::open(Arc::clone(&to.store), path).unwrap();
+        array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap()
+    };
+    assert_eq!(read("h/b").bytes, values);
+    let read = read("h/a");
+    let copied = Elements { slots: read.bytes, heap: read.heap };
+    assert!(copied.variable().map(Result::unwrap).eq(words.variable().map(Result::unwrap)));
+    assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
+    // What differs is found.
+    let made = Array::open(Arc::clone(&to.store), "h/b").unwrap();
+    made.write_bytes(&Selection::parse("5").unwrap(), &values[..8], &WriteOptions::default())
+        .unwrap();
+    assert!(copy.compare(|_| Ok(())).unwrap().is_some());
+}

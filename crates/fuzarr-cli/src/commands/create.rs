@@ -96,6 +96,7 @@ fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -
         }
         let old = hierarchy::read_node(&**store, path)?;
         let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
+        hierarchy::forget(&**store, path)?;
         removal::delete_node(&**store, path, &old)?;
     }
     let Node::Array(metadata) = node else { return Ok(()) };

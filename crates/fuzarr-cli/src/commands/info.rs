@@ -54,6 +54,8 @@ fn group<'a>(
             Err(error) => {
                 if super::is_damage(&error) {
                     outcome = Outcome::Damaged;
+                } else if outcome == Outcome::Fine {
+                    outcome = Outcome::Unchecked;
                 }
                 info.broken.push((name, error.to_string()));
             }

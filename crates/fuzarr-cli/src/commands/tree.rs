@@ -42,8 +42,10 @@ fn below(group: &Group, depth: usize, outcome: &mut Outcome) -> Result<Branch> {
     let mut root = Branch::default();
     for visit in group.traverse(depth)? {
         let Visit { path, depth, node } = visit?;
-        if node.as_ref().is_err_and(super::is_damage) {
-            *outcome = Outcome::Damaged;
+        match &node {
+            Err(error) if super::is_damage(error) => *outcome = Outcome::Damaged,
+            Err(_) if *outcome == Outcome::Fine => *outcome = Outcome::Unchecked,
+            _ => {}
         }
         let above = path.split('/').count() - depth;
         let mut branch = &mut root;

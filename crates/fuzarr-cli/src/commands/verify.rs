@@ -86,7 +86,7 @@ impl Check {
                 self.report.objects += u128::from(found.objects);
                 self.report.bytes += u128::from(found.bytes);
                 for error in &found.damage {
-                    self.report.damaged.push(finding(path, document, error));
+                    self.failed(path, document, error);
                 }
             }
             Err(error) => self.failed(path, document, &error),

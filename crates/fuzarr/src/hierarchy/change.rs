@@ -30,7 +30,7 @@ pub fn update_attributes(
     if changed == *node.attributes() {
         return Ok(changed);
     }
-    forget(store, &path)?;
+    forget(store, path.as_str())?;
     let mut update = |mut attributes: Map<String, Value>| -> Result<Value> {
         change(&mut attributes)?;
         changed.clone_from(&attributes);
@@ -53,8 +53,11 @@ pub fn update_attributes(
 }
 
 /// Drops the consolidated metadata of all groups above a node that is about to change.
-pub(crate) fn forget(store: &dyn Store, path: &NodePath) -> Result<()> {
-    let mut parent = path.parent();
+///
+/// # Errors
+/// `InvalidMetadata` for a broken document above; `InvalidArgument` for an impossible path; `Io`.
+pub fn forget(store: &dyn Store, path: &str) -> Result<()> {
+    let mut parent = NodePath::parse(path)?.parent();
     while let Some(folder) = parent {
         if let Some(Node::Group(group)) = read_node(store, folder.as_str())? {
             drop_consolidated(store, &folder, group.format)?;
@@ -77,7 +80,7 @@ pub fn delete_node(store: &dyn Store, path: &str) -> Result<()> {
     if document_at(store, path.as_str())?.is_none() {
         return Err(no_node(&path));
     }
-    forget(store, &path)?;
+    forget(store, path.as_str())?;
     for node in own_nodes(store, &path)?.iter().rev() {
         // The document of v3, which hides the others, goes last.
         for name in [v2::ARRAY, v2::GROUP, DOCUMENT] {
@@ -150,8 +153,12 @@ pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
     if let Some(key) = document_at(store, to.as_str())? {
         return Err(already_there(&key));
     }
+    if !store.list(to.as_str()).now()?.is_empty() {
+        return Err(Error::already_exists("there is something at the new name")
+            .with("path", format!("/{}", to.as_str())));
+    }
     let above = place(store, &to, node.format())?;
-    forget(store, &from)?;
+    forget(store, from.as_str())?;
     create_groups(store, above, node.format())?;
     store.rename_all(from.as_str(), to.as_str()).now()
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::metadata::json::{self, MAX_DOCUMENT_SIZE};
 use crate::metadata::{Format, Node, NodePath};
-use crate::store::{Precondition, Span, Store, Version, put_bytes};
+use crate::store::{Object, Precondition, Span, Store, Version, put_bytes};
 use crate::v2;
 
 /// The name of a node's document in Zarr v3.
@@ -58,6 +58,8 @@ pub(super) fn documents(node: &Node) -> Vec<(&'static str, Vec<u8>)> {
 pub(super) struct Document {
     pub(super) value: Value,
     pub(super) version: Option<Version>,
+    /// Held, so that the version cannot be mistaken for another's.
+    pub(super) object: Box<dyn Object>,
 }
 
 /// The document at `key`; `None` if there is none.
@@ -67,7 +69,7 @@ pub(super) fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
         let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
         let Some(piece) = piece else { return Ok(None) };
         let value = json::parse(piece.bytes.as_slice())?;
-        Ok(Some(Document { value, version: object.version() }))
+        Ok(Some(Document { value, version: object.version(), object }))
     };
     read().context("key", || key)
 }
@@ -88,11 +90,12 @@ pub(crate) fn edit(
     mut change: impl FnMut(Value) -> Result<Option<Value>>,
 ) -> Result<()> {
     let mut attempt = || -> Result<()> {
-        let (value, precondition) = match read(store, key)? {
-            Some(Document { value, version }) => {
-                (value, version.map_or(Precondition::None, Precondition::Unchanged))
+        let (value, precondition, _held) = match read(store, key)? {
+            Some(Document { value, version, object }) => {
+                let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
+                (value, unchanged, Some(object))
             }
-            None => (Value::Null, Precondition::Absent),
+            None => (Value::Null, Precondition::Absent, None),
         };
         match change(value)? {
             Some(changed) => put_bytes(store, key, &json::to_vec(&changed), precondition),

@@ -8,8 +8,7 @@ mod consolidated;
 mod document;
 mod traverse;
 
-pub(crate) use change::forget;
-pub use change::{delete_node, rename_node, update_attributes};
+pub use change::{delete_node, forget, rename_node, update_attributes};
 pub use consolidated::{consolidate, read_consolidated};
 pub(crate) use document::edit;
 pub use document::{DOCUMENT, document_at, document_name};

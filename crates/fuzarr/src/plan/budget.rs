@@ -28,8 +28,8 @@ pub(crate) fn reading(chain: &Prepared, ranges: bool) -> u64 {
     inner.saturating_add((chain.length as u64).saturating_mul(2))
 }
 
-/// Bytes that one thread takes to write an object of which so many bytes of elements are touched, all
-/// of them if `complete`, beside the values.
+/// Bytes that one thread takes to write an object of which inner chunks of so many bytes are touched,
+/// all of them if `complete`, beside the values.
 pub(crate) fn writing(
     chain: &Prepared,
     touched: u64,
@@ -49,7 +49,8 @@ pub(crate) fn writing(
     let kept = open && capabilities.ranges && capabilities.carry_over;
     let old = if complete || kept { 0 } else { whole.saturating_mul(2) };
     let sealed = if open { 0 } else { whole };
-    [touched, touched, old, sealed].into_iter().fold(one, u64::saturating_add)
+    // Their old bytes, with gaps between them, and the new ones.
+    [touched, touched, touched, old, sealed].into_iter().fold(one, u64::saturating_add)
 }
 
 /// What is asked of a budget.

@@ -215,6 +215,14 @@ pub struct Listing {
     pub prefixes: Vec<String>,
 }
 
+impl Listing {
+    /// Whether nothing is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.prefixes.is_empty()
+    }
+}
+
 /// A place that holds bytes by key. Implements the abstract store interface of the Zarr v3 core
 /// specification, "Storage".
 ///

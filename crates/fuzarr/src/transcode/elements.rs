@@ -27,8 +27,9 @@ impl Elements {
     /// Those of [`Array::read_bytes_into`].
     pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
         let selection = selection(part)?;
+        // What an earlier array left.
+        self.variable = None;
         if array.data_type().layout() == ElementLayout::Variable {
-            self.variable = None;
             let read = array.read_bytes(&selection, options)?;
             self.variable = Some(codec::Elements { slots: read.bytes, heap: read.heap });
             return Ok(());

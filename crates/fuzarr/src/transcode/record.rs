@@ -86,8 +86,8 @@ impl Record {
         let text = std::str::from_utf8(piece.bytes.as_slice()).unwrap_or_default();
         let Some(lines) = text.strip_prefix(&title(fingerprint)) else {
             return Err(Error::already_exists(
-                "here is an unfinished copy of something else, or into another layout; finish it \
-                 or delete it (--overwrite)",
+                "here is an unfinished copy of something else, or into another layout, or of a \
+                 source whose metadata was touched since; `--overwrite` begins anew",
             )
             .with("key", key));
         };

@@ -97,6 +97,7 @@ impl Transcode {
         match hierarchy::read_node(store, path)? {
             Some(node) => {
                 self.check_distinct()?;
+                hierarchy::forget(store, path)?;
                 removal::delete_node(store, path, &node)?;
             }
             None => removal::delete_below(store, path)?,

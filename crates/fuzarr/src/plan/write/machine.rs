@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::shard::{Old, ShardWrite, Stored, first_offset};
+use super::shard::{Old, ShardWrite, Stored};
+use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
-use crate::buffer::usize_of;
-use crate::codec::{IndexLocation, Prepared, PreparedShard};
+use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Coalescing, coalesce};
@@ -50,20 +50,6 @@ pub struct WriteMachine<'a> {
 pub(super) struct Shared {
     pub(super) layout: Arc<Layout>,
     capabilities: Capabilities,
-}
-
-/// A shard that is written while it is encoded.
-#[derive(Debug)]
-struct Stream {
-    /// Touched inner chunks in the order in which they are written.
-    order: Vec<usize>,
-    /// How many are encoded between two writes.
-    group: usize,
-    /// Where the next bytes go.
-    offset: u64,
-    /// The new index.
-    pairs: Vec<u64>,
-    index: OnceLock<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,7 +269,12 @@ impl<'a> WriteMachine<'a> {
         if ranges.is_empty() {
             return self.start_inner();
         }
-        let spans = coalesce(ranges, Coalescing::default());
+        // Within a budget, no larger gap is fetched than an inner chunk.
+        let mut limits = Coalescing::default();
+        if self.options.limits.memory.is_some() {
+            limits.gap = limits.gap.min(inner.length as u64);
+        }
+        let spans = coalesce(ranges, limits);
         Ok(self.fetch(Purpose::Data, spans))
     }
 
@@ -410,52 +401,6 @@ impl<'a> WriteMachine<'a> {
                 Ok(())
             }
             _ => Err(Error::invalid_argument("a write has no work now")),
-        }
-    }
-}
-
-impl Stream {
-    fn new(shard: &PreparedShard, write: &ShardWrite, options: &WriteOptions) -> Self {
-        let mut ranks = vec![0; usize_of(shard.index.slots())];
-        for (rank, &slot) in shard.order(options.order).iter().enumerate() {
-            ranks[usize_of(slot)] = rank;
-        }
-        let mut order: Vec<usize> = (0..write.slots.len()).collect();
-        order.sort_unstable_by_key(|&number| ranks[usize_of(write.slots[number])]);
-        Self {
-            order,
-            group: usize_of(options.limits.tuning.group / (shard.inner.length as u64).max(1))
-                .max(1),
-            offset: first_offset(shard),
-            pairs: vec![u64::MAX; ranks.len() * 2],
-            index: OnceLock::new(),
-        }
-    }
-
-    /// Gives encoded inner chunks their places; whether there are any.
-    fn place(&mut self, write: &ShardWrite, units: Range<usize>) -> bool {
-        let mut offset = self.offset;
-        for &number in &self.order[units] {
-            let Some(encoded) = write.encoded(number) else { continue };
-            let entry = usize_of(write.slots[number]) * 2;
-            self.pairs[entry] = offset;
-            self.pairs[entry + 1] = encoded.len() as u64;
-            offset += encoded.len() as u64;
-        }
-        offset > self.offset
-    }
-
-    fn is_empty(&self) -> bool {
-        self.pairs.iter().all(|&number| number == u64::MAX)
-    }
-
-    /// Lets go of inner chunks that are written.
-    fn written(&mut self, write: &mut ShardWrite, units: Range<usize>) {
-        for &number in &self.order[units] {
-            let outcome = write.outcomes[number].get_mut();
-            if let Some(encoded) = outcome.and_then(|outcome| outcome.encoded.take()) {
-                self.offset += encoded.len() as u64;
-            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod encode;
 mod machine;
 mod shard;
+mod stream;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -130,9 +131,13 @@ impl WritePlan {
             return Ok(());
         }
         let chain = &self.layout.chain;
-        let touched = self.resolved.elements().saturating_mul(chain.element as u64);
+        // Inner chunks that are touched are held whole, however little of them is.
+        let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
+        let touched = self.resolved.elements().saturating_mul(inner as u64);
         let complete = self.tiling.is_complete(&self.layout.shape, &chain.spec.shape)
             && self.options.streaming;
+        let carry_over = capabilities.carry_over && self.options.partial_writes;
+        let capabilities = Capabilities { carry_over, ..capabilities };
         let one = budget::writing(chain, touched, complete, capabilities);
         let need = Need { fixed: 0, one, objects: self.objects() };
         let (limits, spare) = budget::fit(&self.options.limits, need, threads)?;

@@ -8,7 +8,7 @@ use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
 use super::lock::Target;
-use super::object::{identity, modified, read_at};
+use super::object::{modified, read_at};
 use super::{LocalStore, changed, failed, is_missing, system};
 use crate::error::{Error, Result, ResultExt};
 use crate::store::{Answer, Content, Part, Precondition, Upload};
@@ -212,8 +212,8 @@ impl LocalStore {
             write_at(file.as_fd(), bytes, *offset)?;
         }
         let after = fs::fstat(&file).map_err(cannot)?;
-        if !changes.is_empty() && identity(&after) == identity(&before) {
-            // The clock of the file system did not advance; versions must.
+        if !changes.is_empty() && modified(&after) <= modified(&before) {
+            // The clock of the file system did not advance; versions must, and never go back.
             let next = modified(&before).wrapping_add(1);
             let modified = fs::Timespec {
                 tv_sec: next.div_euclid(1_000_000_000),
