@@ -251,6 +251,8 @@ impl Array {
     ///
     /// Each stored object is replaced as a whole or not at all. A chunk of which a part is written
     /// is read, merged and written; inner chunks of a shard that are not touched keep their bytes.
+    /// "All of a chunk" is all that lies inside the array as this handle knows its shape: where
+    /// others may have appended, open the array anew, or [`append`](Self::append).
     ///
     /// # Errors
     /// `InvalidArgument` for a selection out of bounds or values of another size, `Corrupt` if a

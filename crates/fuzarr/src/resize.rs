@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::grid::RegularGrid;
 use crate::hierarchy;
 use crate::inspect;
 use crate::metadata::{ArrayMetadata, Format, NodePath};
-use crate::plan::WriteOptions;
+use crate::plan::{Layout, WriteOptions};
 use crate::selection::{Selection, Term};
-use crate::store::Precondition;
+use crate::store::{Precondition, Store};
 use crate::v2;
 
 impl Array {
@@ -36,12 +36,24 @@ impl Array {
                 self.shape().len()
             )));
         }
-        let old = self.update_shape(|_| Ok(shape.to_vec()))?;
+        let (store, path) = (Arc::clone(self.store()), self.path().to_owned());
+        let layout = Arc::clone(self.layout());
+        let mut outside = Vec::new();
+        self.update_shape(|old| {
+            if shape == old || old.iter().zip(shape).any(|(old, new)| new < old) {
+                outside = objects_outside(&*store, &path, &layout, shape)?;
+            }
+            Ok(shape.to_vec())
+        })?;
         // The shape goes first: a kill before the deletions leaves an array of the new shape with
         // objects that nothing reads. The other way round it would leave one of the old shape that
         // has lost elements without a trace.
-        if shape == old || old.iter().zip(shape).any(|(old, new)| new < old) {
-            self.delete_outside()?;
+        for (key, precondition) in outside {
+            match store.delete(&key, precondition).now() {
+                // Somebody has made the array longer again, and written there.
+                Err(error) if error.kind() == Kind::Conflict => {}
+                deleted => deleted?,
+            }
         }
         Ok(())
     }
@@ -180,19 +192,28 @@ impl Array {
         }
         Ok(stored)
     }
+}
 
-    /// Deletes the objects outside of the grid.
-    fn delete_outside(&self) -> Result<()> {
-        let layout = self.layout();
-        let everywhere = vec![u64::MAX; layout.shape.len()];
-        let store = &**self.store();
-        for object in inspect::stored_objects(store, self.path(), layout.keys, &everywhere)? {
-            if object.chunk.iter().zip(layout.grid()).any(|(&at, extent)| at >= extent) {
-                store.delete(&object.key, Precondition::None).now()?;
-            }
+/// The stored objects of an array that are outside of its grid if it has this shape, each with what
+/// must hold for it to be what is there now.
+fn objects_outside(
+    store: &dyn Store,
+    path: &str,
+    layout: &Layout,
+    shape: &[u64],
+) -> Result<Vec<(String, Precondition)>> {
+    let everywhere = vec![u64::MAX; shape.len()];
+    let extents = &layout.chain.spec.shape;
+    let mut outside = Vec::new();
+    for object in inspect::stored_objects(store, path, layout.keys, &everywhere)? {
+        let mut inside = object.chunk.iter().zip(shape.iter().zip(extents));
+        if !inside.all(|(&at, (shape, extent))| at < shape.div_ceil(*extent)) {
+            let version = store.open(&object.key).now()?.and_then(|object| object.version());
+            let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
+            outside.push((object.key, unchanged));
         }
-        Ok(())
     }
+    Ok(outside)
 }
 
 #[cfg(test)]
