@@ -4,11 +4,14 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use fuzarr::metadata::{Format, GroupMetadata, Node};
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{LocalStore, MemoryStore, Store, WholeObjects};
+use fuzarr::store::{
+    Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Store,
+    WholeObjects, put_bytes,
+};
 use fuzarr::{Array, Group, Kind, Selection, hierarchy, v2};
 use serde_json::json;
 
@@ -180,5 +183,95 @@ fn changes_at_the_same_time_are_all_kept() {
             values.sort_unstable();
             assert_eq!(values, [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         }
+    }
+}
+
+/// A store in which something else happens before the first deletion.
+struct Meanwhile {
+    store: Arc<dyn Store>,
+    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.store.fmt(f)
+    }
+}
+
+impl Store for Meanwhile {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        self.store.open(key)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        content: Content<'a>,
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        self.store.put(key, content, precondition)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        if let Some(act) = self.act.lock().unwrap().take() {
+            act();
+        }
+        self.store.delete(key, precondition)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        self.store.list(prefix)
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        self.store.delete_all(prefix)
+    }
+}
+
+// Seen to fail when objects were deleted whatever their version.
+#[test]
+fn what_others_append_while_an_array_shrinks_is_kept() {
+    for format in [Format::V2, Format::V3] {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        fill(&store, format);
+        let theirs = Arc::clone(&store);
+        let append = move || {
+            Array::open(theirs, "a/x").unwrap().append(&[7, 8], 0).unwrap();
+        };
+        let act: Box<dyn FnOnce() + Send> = Box::new(append);
+        let ours = Arc::new(Meanwhile { store: Arc::clone(&store), act: Mutex::new(Some(act)) });
+        Array::open(ours, "a/x").unwrap().resize(&[2]).unwrap();
+        let array = Array::open(Arc::clone(&store), "a/x").unwrap();
+        let read = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
+        assert_eq!(read.bytes, [1, 1, 7, 8]);
+    }
+}
+
+#[test]
+fn what_changes_nothing_keeps_consolidated_metadata() {
+    for format in [Format::V2, Format::V3] {
+        let (folder, store) = local(format);
+        hierarchy::consolidate(&*store, "").unwrap();
+        let consolidated = || {
+            let Some(Node::Group(root)) = hierarchy::read_node(&*store, "").unwrap() else {
+                panic!("no group")
+            };
+            hierarchy::read_consolidated(&*store, "", &root).unwrap().is_some()
+        };
+        let mut array = Array::open(Arc::clone(&store), "a/x").unwrap();
+        array.resize(&[4]).unwrap();
+        assert_eq!(array.resize(&[4, 4]).unwrap_err().kind(), Kind::InvalidArgument);
+        assert_eq!(array.append(&[1], 7).unwrap_err().kind(), Kind::InvalidArgument);
+        // There is something that is no node.
+        put_bytes(&*store, "c/d/note", b"x", Precondition::None).unwrap();
+        let moved = hierarchy::rename_node(&*store, "a/x", "c/d").unwrap_err();
+        assert_eq!(moved.kind(), Kind::AlreadyExists);
+        assert!(consolidated());
+        assert!(hierarchy::document_at(&*store, "c").unwrap().is_none(), "a group was made");
+        drop(folder);
     }
 }
