@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     let node = Node::from_bytes(document.to_string().as_bytes()).expect("a valid document");
     let Node::Array(metadata) = node else { unreachable!("an array's document") };
     let store = Arc::new(MemoryStore::new());
-    put_bytes(&store, "c/0", shard, Precondition::None).expect("a valid key");
+    put_bytes(&*store, "c/0", shard, Precondition::None).expect("a valid key");
     let array = Array::new(store, "", *metadata, &Registry::default()).expect("a valid array");
     let read = |text: &str| {
         array.read_bytes(
