@@ -257,8 +257,8 @@ impl Array {
     /// # Errors
     /// `InvalidArgument` for a selection out of bounds or values of another size, `Corrupt` if a
     /// chunk to be merged is damaged, `Conflict` if an object never stops changing, `Unsupported`
-    /// if metadata holds a codec fuzarr may skip for reading only, `Cancelled`, `Io`. Objects before
-    /// the failed one are written.
+    /// if metadata holds a codec fuzarr may skip for reading only, `Cancelled`, `Io`. The object
+    /// that failed is as it was; of the others some are written and some are not.
     pub fn write_bytes(
         &self,
         selection: &Selection,

@@ -32,8 +32,9 @@ pub struct WriteMachine<'a> {
     pub(super) valid: Vec<u64>,
     state: State,
     spans: Vec<Span>,
-    /// What is here of the stored object; `None` if there is none, or it does not matter.
+    /// Whether there is a stored object that matters.
     existing: bool,
+    /// What is here of it.
     pub(super) stored: Stored,
     precondition: Precondition,
     /// The version of the object, while its index is not known.
@@ -169,13 +170,13 @@ impl<'a> WriteMachine<'a> {
                 Step::Commit(Commit::Put) => {
                     let parts = self.parts();
                     let shard = self.shard.as_ref();
-                    return match (shard, &parts[..]) {
-                        (Some(shard), _) => shard.join(&parts).map(|bytes| Some(bytes.into())),
-                        (None, _) => Err(Error::invalid_argument("a shard has no parts")),
+                    return match shard {
+                        Some(shard) => shard.join(&parts).map(|bytes| Some(bytes.into())),
+                        None => Err(Error::invalid_argument("a shard has no parts")),
                     };
                 }
-                Step::Commit(_) | Step::Done { .. } => return Ok(None),
-                Step::Open | Step::Fetch(_) => {
+                Step::Commit(Commit::Delete) | Step::Done { .. } => return Ok(None),
+                Step::Open | Step::Fetch(_) | Step::Commit(_) => {
                     return Err(Error::invalid_argument("a shard in memory asked for more"));
                 }
             }
