@@ -41,6 +41,17 @@ pub struct Layout {
     pub indexes: Arc<IndexCache>,
 }
 
+/// Bytes that a unit of small inner chunks decodes or encodes.
+const RUN: usize = 32 << 10;
+
+/// The most inner chunks of one unit.
+const MOST_IN_RUN: usize = 256;
+
+/// How many inner chunks of a shard are one unit.
+fn run_length(inner: &Prepared) -> usize {
+    (RUN / inner.length.max(1)).clamp(1, MOST_IN_RUN)
+}
+
 /// Nanoseconds around the codecs that one stored object takes.
 const OBJECT_COST: u64 = 2_000;
 

@@ -12,15 +12,9 @@ use crate::codec::Prepared;
 use crate::error::{Error, Result};
 use crate::plan::machine::{Machine, Scratch, Step};
 use crate::plan::pieces::Pieces;
-use crate::plan::{FastPath, Layout, transfer};
+use crate::plan::{FastPath, Layout, run_length, transfer};
 use crate::selection::{Region, Resolved};
 use crate::store::{Piece, Precondition, Span, Version};
-
-/// Bytes that a unit of small inner chunks decodes.
-const RUN: usize = 32 << 10;
-
-/// The most inner chunks of one unit.
-const MOST_IN_RUN: usize = 256;
 
 /// The reading of one object.
 #[derive(Debug)]
@@ -201,7 +195,7 @@ impl<'a> ReadMachine<'a> {
     /// How many leaves are a unit.
     fn run_length(&self) -> usize {
         let inner = self.leaves.first().and_then(|leaf| self.inner(leaf).ok());
-        inner.map_or(1, |inner| (RUN / inner.length.max(1)).clamp(1, MOST_IN_RUN))
+        inner.map_or(1, |inner| run_length(inner))
     }
 
     pub(super) fn inner(&self, leaf: &Leaf) -> Result<&Arc<Prepared>> {
