@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::failures::Failures;
 use super::pool::{Crew, cores};
@@ -134,7 +134,9 @@ pub(super) struct Job<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     counters: &'a Counters,
-    crew: Arc<Crew>,
+    threads: usize,
+    /// Made when there is work to share.
+    crew: OnceLock<Arc<Crew>>,
     failures: &'a Failures<'a>,
 }
 
@@ -175,14 +177,19 @@ impl<'a> Job<'a> {
         counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
-        Self { store, limits, counters, crew: Crew::new(threads(limits)), failures }
+        let threads = threads(limits);
+        Self { store, limits, counters, threads, crew: OnceLock::new(), failures }
+    }
+
+    fn crew(&self) -> &Arc<Crew> {
+        self.crew.get_or_init(|| Crew::new(self.threads))
     }
 
     /// How many threads to invite for `count` parts that take `estimate` nanoseconds together.
     fn helpers(&self, count: usize, estimate: u64) -> usize {
         let worth =
             usize::try_from(estimate / self.limits.tuning.helper.max(1)).unwrap_or(usize::MAX);
-        worth.min(count.saturating_sub(1)).min(self.crew.threads() - 1)
+        worth.min(count.saturating_sub(1)).min(self.threads - 1)
     }
 
     fn grain(&self, count: usize, helpers: usize) -> usize {
@@ -197,7 +204,10 @@ impl<'a> Job<'a> {
         let grain = self.grain(count, helpers);
         let claims = Claims { cursor: &cursor, count, grain, limits, failures };
         self.counters.add(FastPath::Shared, u64::from(helpers > 0));
-        self.crew.share(helpers, false, &|| work(&claims));
+        if helpers == 0 {
+            return work(&claims);
+        }
+        self.crew().share(helpers, false, &|| work(&claims));
     }
 
     /// Runs the units of a machine's work, on this thread and those that join.
@@ -222,7 +232,7 @@ impl<'a> Job<'a> {
             // The first to come works with this thread's scratch, the others with their own.
             let lent = Mutex::new(Some(scratch));
             self.counters.add(FastPath::Shared, 1);
-            self.crew.share(helpers, true, &|| {
+            self.crew().share(helpers, true, &|| {
                 let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let run = |scratch: &mut Scratch| {
                     claims.each(&mut |unit| machine.run(unit, scratch));

@@ -21,6 +21,8 @@ pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::codec::Prepared;
 use crate::grid::ChunkKeyEncoding;
 
@@ -70,7 +72,7 @@ impl Layout {
     }
 
     /// The shape of the object's valid part: what lies inside the array, of a chunk at `chunk`.
-    fn valid(&self, chunk: &[u64], valid: &mut Vec<u64>) {
+    fn valid(&self, chunk: &[u64], valid: &mut SmallVec<[u64; 4]>) {
         let extents = &self.chain.spec.shape;
         let inside = |((&at, &extent), &array): ((&u64, &u64), &u64)| {
             extent.min(array.saturating_sub(at.saturating_mul(extent)))

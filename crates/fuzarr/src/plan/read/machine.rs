@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use smallvec::SmallVec;
+
 use super::explain::Explained;
 use super::node::{Leaf, Node, Place};
 use super::{ReadOptions, ReadPlan};
@@ -11,7 +13,7 @@ use crate::buffer::{Output, usize_of};
 use crate::codec::Prepared;
 use crate::error::{Error, Result};
 use crate::plan::machine::{Machine, Scratch, Step};
-use crate::plan::pieces::Pieces;
+use crate::plan::pieces::{Pieces, Spans};
 use crate::plan::{FastPath, Layout, run_length, transfer};
 use crate::selection::{Region, Resolved};
 use crate::store::{Piece, Precondition, Span, Version};
@@ -28,7 +30,7 @@ pub struct ReadMachine<'a> {
     pub(super) key: String,
     pub(super) region: Region,
     /// The extents of the object that lie inside the array.
-    pub(super) valid: Vec<u64>,
+    pub(super) valid: SmallVec<[u64; 4]>,
     /// Whether stored inner chunks are to be counted, not decoded.
     pub(super) survey: bool,
     pub(super) counted: AtomicU64,
@@ -38,7 +40,7 @@ pub struct ReadMachine<'a> {
     pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Spans,
     pub(super) targets: Vec<Target>,
     pub(super) pieces: Pieces,
     /// Shards whose inner chunks are wanted: the object itself, then nested ones, level by level.
@@ -51,7 +53,7 @@ pub struct ReadMachine<'a> {
     pub(super) indexes: u64,
     /// Which units of the present work were begun. A unit writes where no other does, but only
     /// once: what is begun twice is refused.
-    pub(super) begun: Vec<AtomicBool>,
+    pub(super) begun: SmallVec<[AtomicBool; 8]>,
 }
 
 /// What the machines of one plan share.
@@ -138,19 +140,19 @@ impl<'a> ReadMachine<'a> {
             ranges,
             key: String::new(),
             region,
-            valid: Vec::new(),
+            valid: SmallVec::new(),
             survey: false,
             counted: AtomicU64::new(0),
             state: State::Start,
             version: None,
-            spans: Vec::new(),
+            spans: SmallVec::new(),
             targets: Vec::new(),
             pieces: Pieces::default(),
             nodes: Vec::new(),
             leaves: Vec::new(),
             batches: Vec::new(),
             indexes: 0,
-            begun: Vec::new(),
+            begun: SmallVec::new(),
         }
     }
 

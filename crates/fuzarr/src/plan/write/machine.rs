@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::encode::Encoded;
 use super::shard::{Old, ShardWrite, Stored};
@@ -12,7 +13,7 @@ use super::{Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
-use crate::plan::pieces::{Coalescing, coalesce};
+use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, Layout};
 use crate::selection::{Region, Resolved};
 use crate::store::{Capabilities, Part, Piece, Precondition, Span, Version};
@@ -30,9 +31,9 @@ pub struct WriteMachine<'a> {
     nested: bool,
     region: Region,
     /// The extents of the object that lie inside the array.
-    pub(super) valid: Vec<u64>,
+    pub(super) valid: SmallVec<[u64; 4]>,
     state: State,
-    spans: Vec<Span>,
+    spans: Spans,
     /// Whether there is a stored object that matters.
     existing: bool,
     /// What is here of it.
@@ -95,7 +96,6 @@ impl<'a> WriteMachine<'a> {
     pub fn new(plan: &WritePlan, values: Arc<Values<'a>>, capabilities: Capabilities) -> Self {
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
-        let valid = chain.spec.shape.clone();
         let shared = Shared { layout: Arc::clone(&plan.layout), capabilities };
         Self {
             values,
@@ -106,9 +106,9 @@ impl<'a> WriteMachine<'a> {
             key: String::new(),
             nested: false,
             region,
-            valid,
+            valid: SmallVec::new(),
             state: State::Start,
-            spans: Vec::new(),
+            spans: SmallVec::new(),
             existing: false,
             stored: Stored::default(),
             precondition: Precondition::None,
@@ -137,9 +137,9 @@ impl<'a> WriteMachine<'a> {
             key: String::new(),
             nested: true,
             region: region.clone(),
-            valid: valid.to_vec(),
+            valid: valid.into(),
             state: State::Ready(Purpose::Whole),
-            spans: Vec::new(),
+            spans: SmallVec::new(),
             existing: existing.is_some(),
             stored: existing.map(Stored::whole).unwrap_or_default(),
             precondition: Precondition::None,
@@ -189,7 +189,7 @@ impl<'a> WriteMachine<'a> {
         self.region.covers(&self.valid)
     }
 
-    fn fetch(&mut self, purpose: Purpose, spans: Vec<Span>) -> Step {
+    fn fetch(&mut self, purpose: Purpose, spans: Spans) -> Step {
         self.spans = spans;
         self.state = State::Fetch(purpose);
         Step::Fetch(purpose)
@@ -197,7 +197,7 @@ impl<'a> WriteMachine<'a> {
 
     fn fetch_whole(&mut self) -> Step {
         self.stored = Stored::default();
-        self.fetch(Purpose::Whole, vec![Span::Whole(self.chain.stored_limit())])
+        self.fetch(Purpose::Whole, smallvec![Span::Whole(self.chain.stored_limit())])
     }
 
     fn start(&mut self) -> Result<Step> {
@@ -238,7 +238,7 @@ impl<'a> WriteMachine<'a> {
         let length = shard.index.length() as u64;
         Ok(self.fetch(
             Purpose::Index,
-            vec![match shard.index.location() {
+            smallvec![match shard.index.location() {
                 IndexLocation::Start => Span::Prefix(length),
                 IndexLocation::End => Span::Suffix(length),
             }],

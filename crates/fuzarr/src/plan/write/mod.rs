@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 pub use machine::WriteMachine;
+use smallvec::SmallVec;
 
 use super::budget::{self, Need};
 use super::{Counters, Layout, variable};
@@ -58,7 +59,7 @@ impl Default for WriteOptions {
 #[derive(Debug)]
 pub struct Values<'a> {
     bytes: Cow<'a, [u8]>,
-    strides: Vec<i64>,
+    strides: SmallVec<[i64; 4]>,
     /// What slots point into, for elements of variable size.
     heap: Cow<'a, [u8]>,
     /// Chunks that one value fills, once encoded; `None` if there is more than one value.
