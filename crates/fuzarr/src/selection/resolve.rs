@@ -23,7 +23,7 @@ pub(super) fn selection(
 }
 
 /// One term a dimension: the ellipsis written out, whole dimensions added at the end.
-fn expand<'a>(terms: &'a [Term], rank: usize) -> Result<SmallVec<[&'a Term; 4]>> {
+fn expand(terms: &[Term], rank: usize) -> Result<SmallVec<[&Term; 4]>> {
     let named = terms.iter().filter(|term| **term != Term::Ellipsis).count();
     let ellipses = terms.len() - named;
     if ellipses > 1 {
