@@ -14,7 +14,7 @@ use crate::plan::{
     Commit, Counters, FastPath, Machine, ReadMachine, ReadPlan, Scratch, Step, Values,
     WriteMachine, WritePlan,
 };
-use crate::store::{Content, Object, Precondition, Store, Upload};
+use crate::store::{Content, Object, Precondition, Store, Upload, settled};
 
 /// How often an object that keeps changing under a request is read anew before giving up.
 const ATTEMPTS: usize = 100;
@@ -85,22 +85,25 @@ fn read_all(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>, failur
 ///
 /// # Errors
 /// An error of the first object that failed, with its key. That object is as it was; of the
-/// others, some are written and some are not.
+/// others, some are written and some are not. What is written is settled either way.
 pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
     let failures = Failures::first();
     let values = Arc::new(values);
     let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
     let capabilities = store.capabilities();
-    job.objects(plan.objects(), plan.estimate(), |claims| {
-        let mut machine = WriteMachine::new(plan, Arc::clone(&values), capabilities);
-        with_scratch(|scratch| {
-            claims.each(&mut |number| {
-                machine.begin(plan, number);
-                job.drive(&mut machine, scratch).map(drop)
+    let outcome = settled(store, || {
+        job.objects(plan.objects(), plan.estimate(), |claims| {
+            let mut machine = WriteMachine::new(plan, Arc::clone(&values), capabilities);
+            with_scratch(|scratch| {
+                claims.each(&mut |number| {
+                    machine.begin(plan, number);
+                    job.drive(&mut machine, scratch).map(drop)
+                });
             });
         });
+        Ok(())
     });
-    failures.into_result()
+    failures.into_result().and(outcome)
 }
 
 /// How many inner chunks of the objects of `plan` are stored, from their indexes. An object that is
@@ -246,25 +249,26 @@ impl<'a> Job<'a> {
         self.failures.take_over(failures, machine.key())
     }
 
-    /// Reads the machine's targets; whether the store can.
+    /// Reads the machine's targets; the bytes of the first, or `None` if the store cannot.
     fn fill_targets(
         &self,
         machine: &dyn Machine,
         object: &dyn Object,
         targets: usize,
-    ) -> Result<bool> {
+    ) -> Result<Option<u64>> {
         let fill = |target: usize| match machine.target(target) {
-            Some((start, memory)) => object.read_into(start, memory).now(),
+            Some((start, memory)) => {
+                let length = memory.len() as u64;
+                Ok(object.read_into(start, memory).now()?.then_some(length))
+            }
             None => Err(Error::invalid_argument("a read has no place for what it asked for")),
         };
-        if !fill(0)? {
-            return Ok(false);
-        }
+        let Some(first) = fill(0)? else { return Ok(None) };
         (1..targets).try_for_each(|target| {
             self.limits.check()?;
             fill(target).map(drop)
         })?;
-        Ok(true)
+        Ok(Some(first))
     }
 
     /// Drives one machine to its end; whether its object is stored.
@@ -273,6 +277,11 @@ impl<'a> Job<'a> {
         let outcome = life.run(scratch);
         outcome.context("key", || life.machine.key())
     }
+}
+
+/// What a read of so many bytes adds to those before it, see [`Life::read`].
+fn read_of(before: u64, length: u64) -> u64 {
+    length + if before == 0 { 1 } else { PAGE + 1 }
 }
 
 /// One object's life: the machine, and the version of the object that it works on.
@@ -368,11 +377,14 @@ impl Life<'_, '_> {
             return Ok(());
         };
         let targets = self.machine.targets(object.size());
-        if targets > 0 && self.job.fill_targets(self.machine, object, targets)? {
-            self.machine.placed();
-            self.read = u64::MAX / 2;
-        } else {
-            self.machine.without_targets();
+        let first =
+            if targets > 0 { self.job.fill_targets(self.machine, object, targets)? } else { None };
+        match first {
+            Some(length) => {
+                self.machine.placed();
+                self.read += read_of(self.read, length) + (targets as u64 - 1) * (PAGE + 1);
+            }
+            None => self.machine.without_targets(),
         }
         scratch.pieces.clear();
         for span in self.machine.spans() {
@@ -384,8 +396,7 @@ impl Life<'_, '_> {
                 _ => error,
             })? {
                 Some(piece) => {
-                    let more = if self.read == 0 { 1 } else { PAGE + 1 };
-                    self.read += piece.bytes.as_slice().len() as u64 + more;
+                    self.read += read_of(self.read, piece.bytes.as_slice().len() as u64);
                     scratch.pieces.push(piece);
                 }
                 None => {

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, ResultExt as _};
-use crate::store::{Object, Precondition, Span, Store, put_bytes};
+use crate::store::{self, Object, Precondition, Span, Store, put_bytes};
 
 /// The name of the record.
 pub(super) const NAME: &str = ".fuzarr-copy";
@@ -162,7 +162,7 @@ impl Record {
     /// # Errors
     /// `Io`.
     pub(super) fn delete(self, store: &dyn Store) -> Result<()> {
-        store.delete(&self.key, Precondition::None).now()
+        store::delete(store, &self.key)
     }
 }
 

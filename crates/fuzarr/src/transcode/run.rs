@@ -14,7 +14,7 @@ use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal;
-use crate::store::Precondition;
+use crate::store;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Transcode {
         for job in &self.jobs {
             removal::delete(store, &left_over(&job.destination)?)?;
         }
-        store.delete(&self.record_key(), Precondition::None).now()
+        store::delete(store, &self.record_key())
     }
 
     /// Checks that the source is not among what is about to be deleted: stores that differ may still
