@@ -24,15 +24,15 @@ const PAGE: u64 = 4096;
 
 thread_local! {
     /// What this thread's calls reuse. Taken while in use, so that a call within a call is safe.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<Option<Box<Scratch>>> = const { RefCell::new(None) };
 }
 
 /// Calls `act` with the thread's scratch.
 pub(super) fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch = SCRATCH.take();
+    let mut scratch = SCRATCH.take().unwrap_or_default();
     let outcome = act(&mut scratch);
     scratch.shrink();
-    SCRATCH.set(scratch);
+    SCRATCH.set(Some(scratch));
     outcome
 }
 
