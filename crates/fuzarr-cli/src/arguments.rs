@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
+use fuzarr::environment::Override;
 use fuzarr::limits::parse_size;
 use serde_json::Value;
 use std::num::NonZeroUsize;
@@ -60,6 +61,19 @@ pub enum Command {
     Consolidate(Consolidate),
 }
 
+/// Settings of a run. They have the same names and values as the variables of the environment.
+#[derive(Debug, Default, Args)]
+pub struct Settings {
+    /// Set an option of this run, whatever its variable (FUZARR_…) in the environment says; may be
+    /// given more than once.
+    ///
+    /// Numbers: workers, max_decode_buffers. Sizes as in 512MiB: memory, coalesce_gap,
+    /// coalesce_span. Switches, on or off: partial_reads, one_round_trip, bulk_decode,
+    /// direct_decode, direct_reads, index_cache, scalar_memo, partial_writes, streaming.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub set: Vec<Override>,
+}
+
 /// `fuzarr info`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -104,6 +118,8 @@ The selection is written as in NumPy, an entry for each axis: `3` is one positio
 Positions count from 0; negative ones count from the end. Axes left out are taken whole. A list in
 brackets, `[0,4,2]`, picks positions of its axis, whatever the other axes pick (zarr-python's oindex).
 Of more than 1,000 elements, only the ends of each axis are read and printed; -o saves all.
+In a .npy file, text of any length becomes NumPy's U and bytes become S, each as long as the longest
+(up to 1 GiB in all; a NUL at an end is refused, as NumPy drops it).
 
 Examples:
   fuzarr get ocean.zarr/temperature '3:31:2, 5:'
@@ -119,6 +135,9 @@ pub struct Get {
     /// Save the part in this NumPy file, in the byte order of this machine; `-` is standard output.
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `fuzarr explain`.
@@ -126,11 +145,11 @@ pub struct Get {
 #[command(after_help = "\
 Without --exact no file is looked at: every chunk is taken to exist, and what only the indexes of
 shards or the sizes of files tell is given between bounds. The switches of the environment, such as
-FUZARR_PARTIAL_READS=0, count here as they do for `fuzarr get`.
+FUZARR_PARTIAL_READS=0, and --set count here as they do for `fuzarr get`.
 
 Examples:
   fuzarr explain ocean.zarr/temperature '3:31:2, 5:'
-  fuzarr explain ocean.zarr/temperature '0' --exact")]
+  fuzarr explain ocean.zarr/temperature '0' --exact --set partial_reads=off")]
 pub struct Explain {
     /// Folder of the store, and the path in it.
     #[arg(value_name = "STORE[/path]")]
@@ -144,11 +163,16 @@ pub struct Explain {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `fuzarr put`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The file must hold the array's type; for `string` NumPy's U, of any length, and for `bytes` S.
+
 Examples:
   fuzarr put ocean.zarr/temperature '0:10, 5' values.npy
   fuzarr put ocean.zarr/temperature '..., 0' nan
@@ -170,6 +194,9 @@ pub struct Put {
     /// Also store chunks that hold nothing but the fill value.
     #[arg(long)]
     pub write_empty_chunks: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// In which order the inner chunks of a shard are placed.
@@ -315,6 +342,9 @@ pub struct Verify {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `fuzarr copy`.
@@ -362,6 +392,9 @@ pub struct Copy {
     /// Delete what is at DST already, an unfinished copy too. Files that are not Zarr's stay.
     #[arg(long)]
     pub overwrite: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// What `--shards` asks for.
@@ -476,6 +509,11 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| format!("`{text}` is not a size; write it as in 512MiB"))
 }
 
+/// Parses a setting.
+fn setting(text: &str) -> Result<Override, String> {
+    text.parse().map_err(|error: fuzarr::Error| error.message().to_owned())
+}
+
 /// Parses `NAME=JSON`.
 fn attribute(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=JSON")?;
@@ -511,6 +549,27 @@ mod tests {
         for command in Arguments::command().get_subcommands_mut() {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Example") && help.contains("fuzarr "), "{help}");
+        }
+    }
+
+    // Seen to fail: no command had the option.
+    #[test]
+    fn every_command_that_reads_or_writes_elements_takes_every_setting() {
+        for line in ["get | a", "explain | a", "put | a | 0 | 1", "verify | a", "copy | a | b"] {
+            for name in Override::names() {
+                let value = if name == "memory" { "1MiB" } else { "1" };
+                assert!(
+                    parse(&format!("{line} | --set | {name}={value}")).is_ok(),
+                    "{line} {name}"
+                );
+                let name_of = line.split(' ').next().unwrap();
+                let mut all = Arguments::command();
+                let command = all.find_subcommand_mut(name_of).unwrap();
+                let help = command.render_long_help().to_string();
+                assert!(help.contains(&name), "{name_of} {name}");
+            }
+            assert!(parse(&format!("{line} | --set | workers=many")).is_err());
+            assert!(parse(&format!("{line} | --set | speed=1")).is_err());
         }
     }
 
