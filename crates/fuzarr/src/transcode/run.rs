@@ -39,7 +39,7 @@ impl Transcode {
     /// Parts are read and written one after the other. Chunks that hold nothing but fill value are
     /// not stored, unless the options ask otherwise. What is finished is recorded in a hidden
     /// object at the destination, which is deleted at the end: after an error or a kill, the same
-    /// plan run again keeps finished objects that are still as they were.
+    /// plan run again keeps finished objects that are still as they were, and made of what is still so.
     ///
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
