@@ -217,10 +217,13 @@ pub struct Listing {
     pub objects: Vec<(String, u64)>,
     /// Names that have objects below them, sorted.
     pub prefixes: Vec<String>,
+    /// Names of what is neither, sorted: where a store is a folder, links that lead nowhere or out
+    /// of it, pipes and devices.
+    pub others: Vec<String>,
 }
 
 impl Listing {
-    /// Whether nothing is there.
+    /// Whether there are no objects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.prefixes.is_empty()

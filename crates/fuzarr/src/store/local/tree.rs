@@ -39,8 +39,13 @@ impl LocalStore {
             let opened = self.beneath(join(prefix, name), OFlags::PATH);
             let stat = match opened.and_then(|opened| system::status(opened.as_fd())) {
                 Ok(stat) => stat,
-                Err(Errno::XDEV | Errno::LOOP) => continue,
-                Err(errno) if is_missing(errno) => continue,
+                Err(errno) if errno == Errno::XDEV || errno == Errno::LOOP || is_missing(errno) => {
+                    // Gone meanwhile, unless it is a link.
+                    if entry.file_type() == FileType::Symlink {
+                        listing.others.push(name.to_owned());
+                    }
+                    continue;
+                }
                 Err(errno) => return Err(cannot(errno)),
             };
             match FileType::from_raw_mode(stat.st_mode) {
@@ -48,11 +53,12 @@ impl LocalStore {
                 FileType::RegularFile => {
                     listing.objects.push((name.to_owned(), stat.st_size.unsigned_abs()));
                 }
-                _ => {}
+                _ => listing.others.push(name.to_owned()),
             }
         }
         listing.objects.sort_unstable();
         listing.prefixes.sort_unstable();
+        listing.others.sort_unstable();
         Ok(listing)
     }
 
