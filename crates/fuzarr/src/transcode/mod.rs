@@ -86,7 +86,8 @@ pub struct Options {
     /// How the destination is written.
     pub write: WriteOptions,
     /// The least time between two writings of the record of what is finished, which is what a kill
-    /// can cost; the first is as soon as something is. It becomes longer by itself where writing the record takes long.
+    /// can cost; the first is as soon as something is. It becomes longer by itself where writing
+    /// the record takes long, unless it is zero.
     pub checkpoint: Duration,
 }
 

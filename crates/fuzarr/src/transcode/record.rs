@@ -146,7 +146,9 @@ impl Record {
         let begun = Instant::now();
         put_bytes(store, &self.key, self.text.as_bytes(), Precondition::None)?;
         self.written = Instant::now();
-        self.interval = self.interval.max(begun.elapsed().saturating_mul(SHARE));
+        if !self.interval.is_zero() {
+            self.interval = self.interval.max(begun.elapsed().saturating_mul(SHARE));
+        }
         self.changed = false;
         Ok(())
     }
