@@ -686,6 +686,8 @@ fn a_copy_survives_being_killed_at_any_moment() {
     let source = numbers(&store, "", &[256, 256], &[32, 8]);
     let expected = source.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
     let (mut kills, mut copies, mut kept) = (0, 0, 0);
+    // What the last of the killed processes left, in all copies and in this one.
+    let (mut all_left, mut left) = (0, 0);
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     while kills < 50 || copies < 3 {
         let mut process = process(folder.path(), 9000, "4,4|8,8").spawn().unwrap();
@@ -709,20 +711,26 @@ fn a_copy_survives_being_killed_at_any_moment() {
                 );
                 std::fs::remove_dir_all(folder.path().join("b")).unwrap();
             }
+            left = match LocalStore::open(folder.path().join("b")) {
+                Ok(store) => objects(&store, "c/d/c").len() as u64,
+                Err(_) => 0,
+            };
             continue;
         }
         let output = process.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         copies += 1;
         kept += told(&output.stdout, "kept");
+        all_left += std::mem::take(&mut left);
         let to: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path().join("b")).unwrap());
         let made = Array::open(Arc::clone(&to), "c/d").unwrap();
         assert_eq!(made.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap(), expected);
         assert_eq!(objects(&*to, "").len(), 1024 + 3, "something is left over");
         std::fs::remove_dir_all(folder.path().join("b")).unwrap();
     }
-    // 1,024 objects a copy: most of them were finished by a process that was killed.
-    assert!(kept > 512 * copies, "{copies} copies kept {kept} objects");
+    assert!(all_left > 0);
+    // The record is a little behind what is there, and what is left of a part is taken in boxes.
+    assert!(2 * kept > all_left, "{copies} copies kept {kept} of {all_left} objects");
 }
 
 /// What a process takes besides its budget: the program itself, thread stacks, the allocator.
