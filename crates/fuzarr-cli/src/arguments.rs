@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
 use fuzarr::environment::Override;
 use fuzarr::limits::parse_size;
+use fuzarr::metadata::json;
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -517,9 +518,9 @@ fn setting(text: &str) -> Result<Override, String> {
 /// Parses `NAME=JSON`.
 fn attribute(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=JSON")?;
-    match serde_json::from_str(value) {
+    match json::parse(value.as_bytes()) {
         Ok(value) => Ok((name.to_owned(), value)),
-        Err(error) => Err(format!("`{value}` is not JSON ({error}); a text needs quotes: '\"…\"'")),
+        Err(_) => Err(format!("`{value}` is not JSON; a text needs quotes: '\"…\"'")),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::value;
 use fuzarr::codec;
 use fuzarr::dtype::{DataType, from_numpy};
 use fuzarr::grid::{ChunkKeyEncoding, Separator};
+use fuzarr::metadata::json;
 use fuzarr::metadata::{Extension, Format};
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::{Map, Value, json};
@@ -102,7 +103,7 @@ fn chunk_keys(text: Option<&str>, format: Format) -> Result<ChunkKeyEncoding> {
 
 fn attributes(text: Option<&str>) -> Result<Map<String, Value>> {
     let wrong = || Error::invalid_argument("`--attributes` is not a JSON object");
-    match serde_json::from_str(text.unwrap_or("{}")) {
+    match json::parse(text.unwrap_or("{}").as_bytes()) {
         Ok(Value::Object(attributes)) => Ok(attributes),
         Ok(_) => Err(wrong()),
         Err(error) => Err(wrong().with_source(error)),

@@ -15,6 +15,7 @@ mod verify;
 
 use crate::arguments::Command;
 use crate::location::{self, Location};
+use fuzarr::metadata::json;
 use fuzarr::store::{LocalStore, Store};
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::Value;
@@ -109,5 +110,7 @@ fn print(text: &str) -> Result<()> {
 }
 
 fn print_json(value: &Value) -> Result<()> {
-    print(&format!("{value:#}\n"))
+    let mut text = json::to_vec(value);
+    text.push(b'\n');
+    print(&String::from_utf8_lossy(&text))
 }

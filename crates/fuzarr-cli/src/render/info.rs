@@ -3,6 +3,7 @@
 use super::quantity::{bytes, count, ratio, shape};
 use super::{table, visible};
 use fuzarr::codec::short;
+use fuzarr::metadata::json;
 use owo_colors::OwoColorize as _;
 use serde_json::{Map, Value, json};
 
@@ -261,7 +262,7 @@ fn extension(value: &Value) -> String {
 fn attributes(document: &Value) -> Option<(&'static str, String)> {
     let attributes = document["attributes"].as_object().filter(|members| !members.is_empty())?;
     let members = attributes.iter().map(|(name, value)| {
-        let value = value.to_string();
+        let value = json::number(value).map_or_else(|| value.to_string(), str::to_owned);
         // Long values are for --json.
         let value = if value.chars().count() > 60 {
             format!("{}…", value.chars().take(59).collect::<String>())

@@ -1,6 +1,5 @@
 //! The documents that make a node, as they are stored.
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, ResultExt as _};
@@ -58,8 +57,6 @@ pub(super) fn documents(node: &Node) -> Vec<(&'static str, Vec<u8>)> {
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) value: Value,
-    /// What the value was parsed from.
-    text: Bytes,
     pub(super) version: Option<Version>,
     /// Held, so that the version cannot be mistaken for another's.
     pub(super) object: Box<dyn Object>,
@@ -72,8 +69,7 @@ pub(super) fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
         let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
         let Some(piece) = piece else { return Ok(None) };
         let value = json::parse(piece.bytes.as_slice())?;
-        let text = piece.bytes.into_bytes();
-        Ok(Some(Document { value, text, version: object.version(), object }))
+        Ok(Some(Document { value, version: object.version(), object }))
     };
     read().context("key", || key)
 }
@@ -100,7 +96,7 @@ pub(crate) fn stored_documents(store: &dyn Store, path: &str) -> Result<Vec<Vec<
 const ATTEMPTS: usize = 100;
 
 /// Changes the document at `key`. `change` is given what is stored, null if nothing is, and gives what
-/// to store instead, or `None` to leave it. What is the same in both keeps its spelling. If somebody else changes the document meanwhile, it is
+/// to store instead, or `None` to leave it. If somebody else changes the document meanwhile, it is
 /// asked again, so that no change is lost.
 ///
 /// # Errors
@@ -112,15 +108,17 @@ pub(crate) fn edit(
     mut change: impl FnMut(Value) -> Result<Option<Value>>,
 ) -> Result<()> {
     let mut attempt = || -> Result<()> {
-        let (value, text, precondition, _held) = match read(store, key)? {
-            Some(Document { value, text, version, object }) => {
+        let (value, precondition, _held) = match read(store, key)? {
+            Some(Document { value, version, object }) => {
                 let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
-                (value, text, unchanged, Some(object))
+                (value, unchanged, Some(object))
             }
-            None => (Value::Null, Bytes::new(), Precondition::Absent, None),
+            None => (Value::Null, Precondition::Absent, None),
         };
-        let Some(changed) = change(value.clone())? else { return Ok(()) };
-        put_bytes(store, key, &json::rewrite(&text, &value, &changed), precondition)
+        match change(value)? {
+            Some(changed) => put_bytes(store, key, &json::to_vec(&changed), precondition),
+            None => Ok(()),
+        }
     };
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::json::{Members, lengths, wrong};
+use super::json::{Members, lengths, spelled, wrong};
 use super::{Extension, Format};
 use crate::error::{Error, Result, ResultExt as _};
 
@@ -53,7 +53,7 @@ impl ArrayMetadata {
         let chunk_grid = mandatory("chunk_grid", members.required("chunk_grid")?)?;
         let chunk_key_encoding =
             mandatory("chunk_key_encoding", members.required("chunk_key_encoding")?)?;
-        let fill_value = members.required("fill_value")?.clone();
+        let fill_value = spelled(members.required("fill_value")?);
         let codecs = parse_codecs(members.required("codecs")?)?;
         check_storage_transformers(members.optional("storage_transformers"))?;
         let attributes = members.attributes()?;

@@ -1,9 +1,5 @@
 //! The text of a metadata document.
 
-mod rewrite;
-
-pub(crate) use rewrite::rewrite;
-
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -15,10 +11,16 @@ pub const MAX_DOCUMENT_SIZE: usize = 256 << 20;
 /// Tokens that Python writes for numbers JSON does not have.
 const NON_FINITE: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
 
+/// What a number that no [`Value`] holds starts with where it is kept as a string.
+const MARK: &str = "\0number ";
+
+/// [`MARK`] at the start of a string in a document.
+const SPELLED_MARK: &[u8] = br#""\u0000number "#;
+
 /// Parses a metadata document. Leniently, as zarr-python reads them: a byte order mark is skipped,
-/// the last of duplicate members counts, and where strict JSON fails, what Python takes for numbers
-/// and no float is finite for, bare `NaN`, `Infinity`, `-Infinity` and the like of `1e400`, is read as
-/// a string of that text.
+/// and the last of duplicate members counts. Numbers to Python that a [`Value`] cannot hold (bare `NaN`,
+/// `Infinity` and `-Infinity`, the like of `1e400`, integers beyond 64 bits) become strings that are
+/// marked: [`to_vec`] writes them as they were, and [`number`] tells them from others.
 ///
 /// # Errors
 /// `InvalidMetadata` if `document` is no JSON or nests deeper than 127 levels, `Limit` if it is
@@ -31,17 +33,37 @@ pub fn parse(document: &[u8]) -> Result<Value> {
         )));
     }
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-    serde_json::from_slice(document)
-        .or_else(|error| {
-            let quoted = quote_non_finite(document).ok_or(error)?;
-            serde_json::from_slice(&quoted)
-        })
+    let marked = mark(document);
+    serde_json::from_slice(marked.as_deref().unwrap_or(document))
         .map_err(|error| Error::invalid_metadata("the document is not JSON").with_source(error))
 }
 
-/// `document` with what is no finite number turned into strings; `None` if it has nothing like that.
-fn quote_non_finite(document: &[u8]) -> Option<Vec<u8>> {
-    let mut quoted = Vec::new();
+/// The text of a number that a [`Value`] cannot hold, if `value` stands for one, see [`parse`].
+#[must_use]
+pub fn number(value: &Value) -> Option<&str> {
+    let text = value.as_str()?.strip_prefix(MARK)?;
+    is_beyond(text.as_bytes()).then_some(text)
+}
+
+/// The value that stands for a number that a [`Value`] cannot hold; `None` if `text` is none.
+#[must_use]
+pub fn from_number(text: &str) -> Option<Value> {
+    is_beyond(text.as_bytes()).then(|| format!("{MARK}{text}").into())
+}
+
+/// `value`, if it stands for a number that a [`Value`] cannot hold then its text: where a document may
+/// have a string as well.
+pub(crate) fn spelled(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(spelled).collect(),
+        _ => number(value).map_or_else(|| value.clone(), Value::from),
+    }
+}
+
+/// `document` with the numbers that a [`Value`] cannot hold turned into marked strings; `None` if it has
+/// none.
+fn mark(document: &[u8]) -> Option<Vec<u8>> {
+    let mut marked = Vec::new();
     let mut copied = 0;
     let mut position = 0;
     let mut in_string = false;
@@ -55,34 +77,47 @@ fn quote_non_finite(document: &[u8]) -> Option<Vec<u8>> {
                 }
                 _ => 1,
             };
-        } else if let Some(token) = non_finite(rest) {
-            quoted.extend_from_slice(document.get(copied..position)?);
-            quoted.push(b'"');
-            quoted.extend_from_slice(token);
-            quoted.push(b'"');
+        } else if let Some(token) = beyond(rest) {
+            marked.extend_from_slice(document.get(copied..position)?);
+            marked.extend_from_slice(SPELLED_MARK);
+            marked.extend_from_slice(token);
+            marked.push(b'"');
             position += token.len();
             copied = position;
         } else {
             in_string = rest.starts_with(b"\"");
-            position += number(rest).len().max(1);
+            position += digits(rest).len().max(1);
         }
     }
-    quoted.extend_from_slice(document.get(copied..)?);
-    (quoted.len() > document.len()).then_some(quoted)
+    marked.extend_from_slice(document.get(copied..)?);
+    (marked.len() > document.len()).then_some(marked)
 }
 
-/// What `text` starts with, if that is a number to Python, and not a finite one.
-fn non_finite(text: &[u8]) -> Option<&[u8]> {
-    if let Some(token) = NON_FINITE.into_iter().find(|token| text.starts_with(token)) {
-        return Some(token);
+/// What `text` starts with, if that is a number to Python that a [`Value`] cannot hold.
+fn beyond(text: &[u8]) -> Option<&[u8]> {
+    let token = NON_FINITE.into_iter().find(|token| text.starts_with(token));
+    let token = token.unwrap_or_else(|| digits(text));
+    is_beyond(token).then_some(token)
+}
+
+/// Whether this is a number to Python that a [`Value`] cannot hold.
+fn is_beyond(token: &[u8]) -> bool {
+    // As many digits always fit.
+    if token.len() < 4 || (token.len() < 19 && !token.contains(&b'e') && !token.contains(&b'E')) {
+        return NON_FINITE.contains(&token);
     }
-    let number = number(text);
-    let value: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
-    (value.is_infinite() && is_number(number)).then_some(number)
+    let Ok(text) = std::str::from_utf8(token) else { return false };
+    let is_whole = !token.iter().any(|byte| b".eE".contains(byte));
+    let is_held = if is_whole {
+        text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok()
+    } else {
+        text.parse::<f64>().is_ok_and(f64::is_finite)
+    };
+    NON_FINITE.contains(&token) || (!is_held && is_number(token))
 }
 
 /// The characters of a number that `text` starts with.
-fn number(text: &[u8]) -> &[u8] {
+fn digits(text: &[u8]) -> &[u8] {
     let end = text.iter().position(|byte| !b"0123456789+-.eE".contains(byte));
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
@@ -105,10 +140,41 @@ fn is_number(text: &[u8]) -> bool {
         && exponent.is_none_or(unsigned)
 }
 
-/// The text of a document: strict JSON, indented by two spaces.
+/// The text of a document, indented by two spaces: strict JSON, but for numbers that [`parse`] found and
+/// JSON lacks.
 #[must_use]
 pub fn to_vec(value: &Value) -> Vec<u8> {
-    format!("{value:#}").into_bytes()
+    let text = format!("{value:#}").into_bytes();
+    let mut written = Vec::new();
+    let mut copied = 0;
+    while let Some(start) = find_mark(&text, copied) {
+        let token = &text[start + SPELLED_MARK.len()..];
+        let token = &token[..token.iter().position(|&byte| byte == b'"').unwrap_or(token.len())];
+        let end = start + SPELLED_MARK.len() + token.len();
+        // A key is no number.
+        let is_value = text.get(end + 1) != Some(&b':');
+        if is_value && is_beyond(token) {
+            written.extend_from_slice(&text[copied..start]);
+            written.extend_from_slice(token);
+            copied = end + 1;
+        } else {
+            written.extend_from_slice(&text[copied..end]);
+            copied = end;
+        }
+    }
+    written.extend_from_slice(&text[copied..]);
+    written
+}
+
+/// Where the next string that starts with the mark starts.
+fn find_mark(text: &[u8], from: usize) -> Option<usize> {
+    let rest = text.get(from..)?;
+    let mut starts = rest.windows(SPELLED_MARK.len()).enumerate();
+    // After a backslash the quote is inside a string.
+    let is_start = |&(at, window): &(usize, &[u8])| {
+        window == SPELLED_MARK && (at == 0 || rest[at - 1] != b'\\')
+    };
+    starts.find(is_start).map(|(at, _)| from + at)
 }
 
 /// What a value is, for messages: never its text, which may be long.
@@ -236,24 +302,58 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn non_finite_tokens_become_strings_outside_strings_only() {
-        let document = br#"{"a": NaN, "b": [Infinity, -Infinity], "NaN \" NaN": "-Infinity\\"}"#;
-        let expected = json!({
-            "a": "NaN", "b": ["Infinity", "-Infinity"], "NaN \" NaN": "-Infinity\\"
-        });
-        assert_eq!(parse(document).unwrap(), expected);
+    fn numbers_that_no_value_holds_are_kept() {
+        let long = "9".repeat(400);
+        for token in ["NaN", "Infinity", "-Infinity", "1e400", "-1.5E+999", "-1E400", &long]
+            .into_iter()
+            .chain([
+                "18446744073709551616",
+                "-9223372036854775809",
+                "123456789012345678901234567890",
+            ])
+        {
+            let document =
+                format!(r#"{{"a": {token}, "b": [1, {{"x \" y": {token}}}], "c": "{token}\\"}}"#);
+            let value = parse(document.as_bytes()).unwrap();
+            assert_eq!(number(&value["a"]), Some(token));
+            assert_eq!(number(&value["b"][1]["x \" y"]), Some(token));
+            assert_eq!(value["c"], format!("{token}\\"));
+            assert_eq!(from_number(token).as_ref(), Some(&value["a"]));
+            assert_eq!(spelled(&value["b"][1]["x \" y"]), token);
+            let text = to_vec(&value);
+            assert_eq!(parse(&text).unwrap(), value);
+            assert_eq!(
+                text.windows(token.len()).filter(|part| *part == token.as_bytes()).count(),
+                3
+            );
+            assert!(!text.contains(&0) && !String::from_utf8(text).unwrap().contains("u0000"));
+        }
     }
 
-    // Seen to fail: the whole document was refused.
     #[test]
-    fn numbers_beyond_all_floats_become_strings() {
-        let long = "9".repeat(400);
-        let document =
-            format!(r#"{{"a": 1e400, "b": [-1.5E+999,{long}], "c": "1e400", "d": 1e3}}"#);
-        let expected = json!({"a": "1e400", "b": ["-1.5E+999", long], "c": "1e400", "d": 1000.0});
-        assert_eq!(parse(document.as_bytes()).unwrap(), expected);
+    fn numbers_that_values_hold_are_values() {
+        let text =
+            "[18446744073709551615, -9223372036854775808, 1e308, 1e3, 0.00000000000000000001]";
+        let value = parse(text.as_bytes()).unwrap();
+        assert_eq!(value[0], u64::MAX);
+        assert_eq!(value[1], i64::MIN);
+        assert!(value.as_array().unwrap().iter().all(Value::is_number));
         for wrong in ["01e400", "1.e400", ".1e400", "+1e400", "1e400-", "--1e400", "1e4e400"] {
             assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
+            assert_eq!(from_number(wrong), None);
+        }
+    }
+
+    // Keys, and strings that only look like it, stay strings.
+    #[test]
+    fn what_is_no_number_is_written_as_a_string() {
+        for value in [
+            json!({ format!("{MARK}NaN"): 1 }),
+            json!(format!("{MARK}NaN, \"x\": 1")),
+            json!(format!("\"{MARK}NaN")),
+            json!([format!("{MARK}12"), format!("{MARK}")]),
+        ] {
+            assert_eq!(serde_json::from_slice::<Value>(&to_vec(&value)).unwrap(), value);
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::dtype::{self, DataType, Endian};
 use crate::error::{Error, Kind, Result, ResultExt as _};
-use crate::metadata::json::{Members, kind_of, lengths, wrong};
+use crate::metadata::json::{Members, kind_of, lengths, spelled, wrong};
 use crate::metadata::{ArrayMetadata, Extension, Format, GroupMetadata, Node, check_member};
 
 /// The name of an array's document.
@@ -54,7 +54,7 @@ pub fn array_from_json(document: &Value, attributes: Map<String, Value>) -> Resu
     let steps = codecs::steps(members.optional("filters"), members.optional("compressor"))?;
     let (data_type, endian) = element_type(members.required("dtype")?, &steps)?;
     let known = DataType::from_extension(&data_type).ok();
-    let fill = members.optional("fill_value").unwrap_or(&Value::Null);
+    let fill = &spelled(members.optional("fill_value").unwrap_or(&Value::Null));
     let fill_value = match known {
         Some(known) => dtype::fill_to_json(known, &dtype::fill_from_v2(known, fill)?)?,
         None => fill.clone(),
