@@ -1,0 +1,747 @@
+//! Arrays in Python.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use fuzarr::codec::{Codec, Registry};
+use fuzarr::metadata::Extension;
+use fuzarr::{Array, Cancel, Result, Selection, dtype, v2};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyEllipsis, PyTuple};
+
+use crate::config::ArrayConfig;
+use crate::element::ElementType;
+use crate::error::{raise, raise_selection, read_only};
+use crate::explain::PyExplanation;
+use crate::index::PyIndex;
+use crate::memory::{Input, Output};
+use crate::request::{self, PyCancel};
+use crate::selection::{self, Mode};
+use crate::store::{Opened, PyStore, hash};
+use crate::{json, open};
+
+/// An array in a store.
+///
+/// ``a[...]`` reads and ``a[...] = values`` writes what an index selects; ``.oindex``, ``.vindex`` and
+/// ``.blocks`` take indices in other senses.
+#[pyclass(frozen, weakref, module = "fuzarr", name = "Array")]
+#[derive(Debug)]
+pub(crate) struct PyArray {
+    store: Opened,
+    /// Replaced when the shape or the attributes change.
+    array: RwLock<Arc<Array>>,
+    element: ElementType,
+    config: ArrayConfig,
+    read_only: bool,
+}
+
+impl PyArray {
+    pub(crate) fn new(
+        py: Python<'_>,
+        store: Opened,
+        array: Array,
+        config: ArrayConfig,
+        read_only: bool,
+    ) -> PyResult<Self> {
+        let element = ElementType::new(py, array.data_type())?;
+        Ok(Self { store, array: RwLock::new(Arc::new(array)), element, config, read_only })
+    }
+
+    /// The array as it is known now.
+    pub(crate) fn current(&self) -> Arc<Array> {
+        Arc::clone(&self.array.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn check_writable(&self) -> PyResult<()> {
+        if self.read_only { Err(read_only()) } else { Ok(()) }
+    }
+
+    /// The selection that `index` is.
+    fn parse(&self, index: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Selection> {
+        selection::parse(index, mode, self.current().shape())
+    }
+
+    /// Reads what `index` selects, into `out` if there is one.
+    pub(crate) fn get<'py>(
+        &self,
+        index: &Bound<'py, PyAny>,
+        mode: Mode,
+        out: Option<&Bound<'py, PyAny>>,
+        cancel: &Cancel,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = index.py();
+        let array = self.current();
+        let selection = selection::parse(index, mode, array.shape())?;
+        let resolved = array.resolve(&selection).map_err(raise_selection)?;
+        let shape = resolved.shape().to_vec();
+        let plan = array.plan_read(resolved, self.config.read(cancel)?).map_err(raise)?;
+        let mut output = match out {
+            Some(target) => Output::borrowed(target, &self.element, &shape)?,
+            None => Output::new(py, &self.element, &shape)?,
+        };
+        let memory = output.bytes_mut();
+        let estimate = plan.estimate_at_most();
+        let heap = request::run(py, cancel, estimate, || array.run_read(&plan, memory))?;
+        output.finish(&self.element, &shape, heap)
+    }
+
+    /// Writes `value` to what `index` selects.
+    pub(crate) fn set(
+        &self,
+        index: &Bound<'_, PyAny>,
+        mode: Mode,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.check_writable()?;
+        let array = self.current();
+        let selection = selection::parse(index, mode, array.shape())?;
+        let resolved = array.resolve(&selection).map_err(raise_selection)?;
+        let input = Input::new(value, &self.element, resolved.shape())?;
+        let cancel = Cancel::new();
+        let plan = array.plan_write(resolved, self.config.write(&cancel)?).map_err(raise)?;
+        let (values, estimate) = (input.bytes(), plan.estimate_at_most());
+        request::run(index.py(), &cancel, estimate, || array.run_write(&plan, values))
+    }
+
+    /// Changes the array's documents, and what is known of them here.
+    fn change(
+        &self,
+        py: Python<'_>,
+        cancel: &Cancel,
+        change: impl FnOnce(&mut Array) -> Result<()> + Send,
+    ) -> PyResult<()> {
+        self.check_writable()?;
+        let mut array = (*self.current()).clone();
+        request::run_long(py, cancel, || {
+            let changed = change(&mut array);
+            // Whether it succeeded or not: the shape may be new although deleting chunks failed.
+            *self.array.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(array);
+            changed
+        })
+    }
+
+    /// The codecs of the smallest chunks, in the order in which they encode, and where the one from
+    /// array to bytes is.
+    fn codecs(&self) -> PyResult<(Vec<Extension>, usize)> {
+        let array = self.current();
+        let mut codecs = array.metadata().codecs.clone();
+        while let Some(shard) = codecs.iter().find(|codec| codec.name == "sharding_indexed") {
+            codecs = shard.extensions("codecs").map_err(raise)?.unwrap_or_default();
+        }
+        let parsed = Registry::default().chain(&codecs).map_err(raise)?.codecs;
+        let filters = parsed.iter().take_while(|codec| matches!(codec, Codec::ArrayToArray(_)));
+        let position = filters.count();
+        Ok((codecs, position))
+    }
+
+    /// The shape of the smallest chunks.
+    fn leaf(array: &Array) -> &[u64] {
+        array.inner_chunk_shape().unwrap_or(array.chunk_shape())
+    }
+}
+
+/// A tuple of codecs as metadata has them.
+fn codec_tuple<'py>(py: Python<'py>, codecs: &[Extension]) -> PyResult<Bound<'py, PyTuple>> {
+    let codecs = codecs.iter().map(|codec| json::to_python(py, &codec.to_json_object()));
+    PyTuple::new(py, codecs.collect::<PyResult<Vec<_>>>()?)
+}
+
+fn product(extents: impl IntoIterator<Item = u64>) -> u64 {
+    extents.into_iter().fold(1, u64::saturating_mul)
+}
+
+/// `fields`, of which there are none, as arrays of structures are not supported.
+fn check_fields(fields: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    match fields {
+        None => Ok(()),
+        Some(_) => {
+            Err(PyIndexError::new_err("invalid 'fields' argument, array does not have any fields"))
+        }
+    }
+}
+
+#[pymethods]
+impl PyArray {
+    /// Elements along each dimension.
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.current().shape())
+    }
+
+    /// NumPy's type of the elements.
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.element.dtype.bind(py).clone()
+    }
+
+    /// The number of dimensions.
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.current().shape().len()
+    }
+
+    /// The number of elements.
+    #[getter]
+    fn size(&self) -> u64 {
+        product(self.current().shape().iter().copied())
+    }
+
+    /// Bytes of all elements in memory.
+    #[getter]
+    fn nbytes(&self, py: Python<'_>) -> PyResult<u64> {
+        let size: u64 = self.element.dtype.getattr(py, "itemsize")?.extract(py)?;
+        Ok(self.size().saturating_mul(size))
+    }
+
+    /// The shape of a chunk: of the smallest piece that is encoded by itself.
+    #[getter]
+    fn chunks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, Self::leaf(&self.current()))
+    }
+
+    /// The shape of a shard; ``None`` if chunks are stored each by itself.
+    #[getter]
+    fn shards<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let array = self.current();
+        array.inner_chunk_shape().map(|_| PyTuple::new(py, array.chunk_shape())).transpose()
+    }
+
+    /// The number of chunks along each dimension.
+    #[getter]
+    fn cdata_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let array = self.current();
+        let extents = array.shape().iter().zip(Self::leaf(&array));
+        PyTuple::new(
+            py,
+            extents.map(|(&extent, &chunk)| extent.div_ceil(chunk)).collect::<Vec<_>>(),
+        )
+    }
+
+    /// The number of chunks, stored or not.
+    #[getter]
+    fn nchunks(&self) -> u64 {
+        let array = self.current();
+        let extents = array.shape().iter().zip(Self::leaf(&array));
+        product(extents.map(|(&extent, &chunk)| extent.div_ceil(chunk)))
+    }
+
+    /// The number of chunks that are stored; a shard that is stored counts with all of its chunks.
+    /// Lists the store.
+    #[getter]
+    fn nchunks_initialized(&self, py: Python<'_>) -> PyResult<u64> {
+        let array = self.current();
+        let storage = request::run_long(py, &Cancel::new(), || array.storage(false))?;
+        let shard = array.chunk_shape().iter().zip(Self::leaf(&array));
+        Ok(storage.objects.saturating_mul(product(shard.map(|(&shard, &chunk)| shard / chunk))))
+    }
+
+    /// Bytes of everything that is stored of the array. Lists the store.
+    fn nbytes_stored(&self, py: Python<'_>) -> PyResult<u64> {
+        let array = self.current();
+        request::run_long(py, &Cancel::new(), || open::stored_bytes(&array))
+    }
+
+    /// What elements of chunks that are not stored are.
+    #[getter]
+    fn fill_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.current();
+        let metadata = array.metadata();
+        if metadata.v2.as_ref().is_some_and(|document| document["fill_value"].is_null()) {
+            return Ok(py.None().into_bound(py));
+        }
+        let fill = dtype::fill_from_json(array.data_type(), &metadata.fill_value);
+        self.element.scalar(py, &fill.map_err(raise)?)
+    }
+
+    /// The user's attributes: a mapping whose changes are stored.
+    #[getter]
+    fn attrs<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("fuzarr._attributes")?.getattr("Attributes")?.call1((slf,))
+    }
+
+    /// The metadata document: that of Zarr v3, or the ``.zarray`` of v2.
+    #[getter]
+    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.current();
+        let metadata = array.metadata();
+        let document = v2::array_to_json(metadata).unwrap_or_else(|| metadata.to_json());
+        json::to_python(py, &document)
+    }
+
+    /// The path in the store, empty for its root.
+    #[getter]
+    fn path(&self) -> String {
+        self.current().path().to_owned()
+    }
+
+    /// The path with a ``/`` in front.
+    #[getter]
+    fn name(&self) -> String {
+        format!("/{}", self.current().path())
+    }
+
+    /// The last name of the path.
+    #[getter]
+    fn basename(&self) -> String {
+        self.path().rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// The store.
+    #[getter]
+    fn store(&self) -> PyStore {
+        PyStore(self.store.clone())
+    }
+
+    /// Whether the array was opened for reading only.
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The format that the array is stored in, 2 or 3.
+    #[getter]
+    fn zarr_format(&self) -> u64 {
+        self.current().metadata().format().number()
+    }
+
+    /// The order in which Zarr v2 says that elements lie in a chunk, ``C`` or ``F``.
+    #[getter]
+    fn order(&self) -> &'static str {
+        let array = self.current();
+        let document = array.metadata().v2.as_ref();
+        if document.is_some_and(|document| document["order"] == "F") { "F" } else { "C" }
+    }
+
+    /// A name or ``None`` for each dimension; ``None`` if there are no names.
+    #[getter]
+    fn dimension_names<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let array = self.current();
+        let names = array.metadata().dimension_names.as_ref();
+        names.map(|names| PyTuple::new(py, names)).transpose()
+    }
+
+    /// The codecs that turn chunks into other arrays, as metadata has them.
+    #[getter]
+    fn filters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (codecs, position) = self.codecs()?;
+        codec_tuple(py, codecs.get(..position).unwrap_or_default())
+    }
+
+    /// The codec that turns chunks into bytes, as metadata has it.
+    #[getter]
+    fn serializer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (codecs, position) = self.codecs()?;
+        let codec = codecs.get(position);
+        codec.map(|codec| json::to_python(py, &codec.to_json_object())).transpose()
+    }
+
+    /// The codecs that compress, as metadata has them.
+    #[getter]
+    fn compressors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (codecs, position) = self.codecs()?;
+        codec_tuple(py, codecs.get(position + 1..).unwrap_or_default())
+    }
+
+    /// Options that metadata does not tell: ``write_empty_chunks``, ``read_missing_chunks``,
+    /// ``subchunk_write_order``.
+    #[getter]
+    fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.config.to_python(py)
+    }
+
+    /// The same array with other options.
+    fn with_config(&self, py: Python<'_>, config: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let config = self.config.with(Some(config))?;
+        Self::new(py, self.store.clone(), (*self.current()).clone(), config, self.read_only)
+    }
+
+    /// What the array is, for people.
+    #[getter]
+    fn info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("fuzarr._display")?.getattr("Info")?.call1((slf,))
+    }
+
+    fn __getitem__<'py>(&self, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.get(index, Mode::Auto, None, &Cancel::new())
+    }
+
+    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set(index, Mode::Auto, value)
+    }
+
+    /// Orthogonal indexing: lists and masks choose along their dimension each.
+    #[getter]
+    fn oindex(slf: Py<Self>) -> PyIndex {
+        PyIndex::new(slf, Mode::Orthogonal)
+    }
+
+    /// Vectorized indexing: lists choose points together, a mask elements.
+    #[getter]
+    fn vindex(slf: Py<Self>) -> PyIndex {
+        PyIndex::new(slf, Mode::Vectorized)
+    }
+
+    /// Integers and slices choose chunks, or shards if there are some.
+    #[getter]
+    fn blocks(slf: Py<Self>) -> PyIndex {
+        PyIndex::new(slf, Mode::Blocks)
+    }
+
+    /// Reads what ``selection`` selects, in the sense of ``mode`` ("auto", "basic", "orthogonal",
+    /// "vectorized", "blocks"), into ``out`` if it is given: an array of the result's shape and type.
+    #[pyo3(signature = (selection = None, *, out = None, mode = "auto"))]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        selection: Option<&Bound<'py, PyAny>>,
+        out: Option<&Bound<'py, PyAny>>,
+        mode: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.get(&or_all(py, selection), mode_named(mode)?, out, &Cancel::new())
+    }
+
+    /// As ``read``, in another thread, while the event loop goes on; ending the task ends the read.
+    #[pyo3(signature = (selection = None, *, out = None, mode = "auto"))]
+    fn read_async<'py>(
+        slf: &Bound<'py, Self>,
+        selection: Option<&Bound<'py, PyAny>>,
+        out: Option<&Bound<'py, PyAny>>,
+        mode: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        mode_named(mode)?;
+        let read = py.import("fuzarr._asynchronous")?.getattr("read")?;
+        read.call1((slf, or_all(py, selection), out, mode))
+    }
+
+    /// As ``read``, until ``cancel`` ends it.
+    fn _read_until<'py>(
+        &self,
+        cancel: &PyCancel,
+        selection: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
+        mode: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.get(selection, mode_named(mode)?, out, &cancel.0)
+    }
+
+    /// What reading ``selection`` takes: objects, requests, bytes. Nothing is read but, if it is to be
+    /// ``exact``, indexes of shards.
+    #[pyo3(signature = (selection = None, *, exact = false, mode = "auto"))]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        selection: Option<&Bound<'_, PyAny>>,
+        exact: bool,
+        mode: &str,
+    ) -> PyResult<PyExplanation> {
+        let selection = match selection {
+            Some(index) => self.parse(index, mode_named(mode)?)?,
+            None => Selection::all(),
+        };
+        let array = self.current();
+        array.resolve(&selection).map_err(raise_selection)?;
+        let cancel = Cancel::new();
+        let options = self.config.read(&cancel)?;
+        let explanation = request::run_long(py, &cancel, || {
+            if exact {
+                array.explain_exactly(&selection, &options)
+            } else {
+                array.explain(&selection, &options)
+            }
+        })?;
+        Ok(PyExplanation { explanation, exact })
+    }
+
+    /// Reads by integers and slices.
+    #[pyo3(signature = (selection = None, *, out = None, fields = None))]
+    fn get_basic_selection<'py>(
+        &self,
+        py: Python<'py>,
+        selection: Option<&Bound<'py, PyAny>>,
+        out: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        check_fields(fields)?;
+        self.get(&or_all(py, selection), Mode::Basic, out, &Cancel::new())
+    }
+
+    /// Writes by integers and slices.
+    #[pyo3(signature = (selection, value, *, fields = None))]
+    fn set_basic_selection(
+        &self,
+        selection: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        fields: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        check_fields(fields)?;
+        self.set(selection, Mode::Basic, value)
+    }
+
+    /// Reads as ``.oindex`` does.
+    #[pyo3(signature = (selection, *, out = None, fields = None))]
+    fn get_orthogonal_selection<'py>(
+        &self,
+        selection: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        check_fields(fields)?;
+        self.get(selection, Mode::Orthogonal, out, &Cancel::new())
+    }
+
+    /// Writes as ``.oindex`` does.
+    #[pyo3(signature = (selection, value, *, fields = None))]
+    fn set_orthogonal_selection(
+        &self,
+        selection: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        fields: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        check_fields(fields)?;
+        self.set(selection, Mode::Orthogonal, value)
+    }
+
+    /// Reads the elements where a mask is true.
+    #[pyo3(signature = (mask, *, out = None, fields = None))]
+    fn get_mask_selection<'py>(
+        &self,
+        mask: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        check_fields(fields)?;
+        self.get(mask, Mode::Mask, out, &Cancel::new())
+    }
+
+    /// Writes the elements where a mask is true.
+    #[pyo3(signature = (mask, value, *, fields = None))]
+    fn set_mask_selection(
+        &self,
+        mask: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        fields: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        check_fields(fields)?;
+        self.set(mask, Mode::Mask, value)
+    }
+
+    /// Reads points.
+    #[pyo3(signature = (selection, *, out = None, fields = None))]
+    fn get_coordinate_selection<'py>(
+        &self,
+        selection: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        check_fields(fields)?;
+        self.get(selection, Mode::Coordinates, out, &Cancel::new())
+    }
+
+    /// Writes points.
+    #[pyo3(signature = (selection, value, *, fields = None))]
+    fn set_coordinate_selection(
+        &self,
+        selection: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        fields: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        check_fields(fields)?;
+        self.set(selection, Mode::Coordinates, value)
+    }
+
+    /// Reads whole chunks, as ``.blocks`` does.
+    #[pyo3(signature = (selection, *, out = None, fields = None))]
+    fn get_block_selection<'py>(
+        &self,
+        selection: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        check_fields(fields)?;
+        self.get(selection, Mode::Blocks, out, &Cancel::new())
+    }
+
+    /// Writes whole chunks, as ``.blocks`` does.
+    #[pyo3(signature = (selection, value, *, fields = None))]
+    fn set_block_selection(
+        &self,
+        selection: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        fields: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        check_fields(fields)?;
+        self.set(selection, Mode::Blocks, value)
+    }
+
+    /// Gives the array another shape. Chunks that lie outside of it are deleted; new elements are the
+    /// fill value.
+    fn resize(&self, py: Python<'_>, new_shape: &Bound<'_, PyAny>) -> PyResult<()> {
+        let shape = lengths(new_shape)?;
+        self.change(py, &Cancel::new(), |array| array.resize(&shape))
+    }
+
+    /// Makes the array longer by ``data`` along ``axis``; the new shape.
+    #[pyo3(signature = (data, axis = 0))]
+    fn append<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        axis: isize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (input, added) = Input::whole(data, &self.element)?;
+        let shape = self.current().shape().to_vec();
+        let axis = if axis < 0 { axis.saturating_add_unsigned(shape.len()) } else { axis };
+        let axis = usize::try_from(axis).ok().filter(|&axis| axis < shape.len());
+        let axis = axis.ok_or_else(|| PyIndexError::new_err("there is no such axis"))?;
+        let mut expected = shape.clone();
+        if let (Some(length), Some(&by)) = (expected.get_mut(axis), added.get(axis)) {
+            *length = by;
+        }
+        if expected != added {
+            return Err(PyValueError::new_err(format!(
+                "data of shape {added:?} cannot be appended to an array of shape {shape:?} along \
+                 axis {axis}: all other dimensions must be the same"
+            )));
+        }
+        let cancel = Cancel::new();
+        let options = self.config.write(&cancel)?;
+        let values = input.bytes();
+        self.change(py, &cancel, |array| array.append_with(values, axis, &options))?;
+        self.shape(py)
+    }
+
+    /// Changes attributes and stores them; the array.
+    fn update_attributes<'py>(
+        slf: &Bound<'py, Self>,
+        new_attributes: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, Self>> {
+        slf.get()._change_attributes(slf.py(), Some(new_attributes), Vec::new(), false)?;
+        Ok(slf.clone())
+    }
+
+    /// The attributes as they are known here.
+    fn _attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        json::object_to_python(py, &self.current().metadata().attributes)
+    }
+
+    /// Sets and deletes attributes, after deleting all if they are to be ``replace``d.
+    #[pyo3(signature = (set, unset, replace))]
+    fn _change_attributes(
+        &self,
+        py: Python<'_>,
+        set: Option<&Bound<'_, PyDict>>,
+        unset: Vec<String>,
+        replace: bool,
+    ) -> PyResult<()> {
+        let set = set.map(|set| json::from_mapping(set.as_mapping())).transpose()?;
+        self.change(py, &Cancel::new(), |array| {
+            array.update_attributes(open::attribute_change(set.unwrap_or_default(), unset, replace))
+        })
+    }
+
+    #[pyo3(signature = (dtype = None, copy = None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if copy == Some(false) {
+            return Err(PyValueError::new_err("an array is always read into new memory"));
+        }
+        let all = PyEllipsis::get(py).to_owned().into_any();
+        let read = self.get(&all, Mode::Auto, None, &Cancel::new())?;
+        let dtype = dtype.cloned().unwrap_or_else(|| self.dtype(py));
+        py.import("numpy")?.call_method1("asarray", (read, dtype))
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        let array = self.current();
+        let length = array.shape().first();
+        let length = length.ok_or_else(|| PyTypeError::new_err("len() of unsized object"))?;
+        usize::try_from(*length).map_err(|_| PyValueError::new_err("the array is too long"))
+    }
+
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().__len__().map_err(|_| PyTypeError::new_err("iteration over a 0-d array"))?;
+        slf.py().import("fuzarr._display")?.getattr("rows")?.call1((slf,))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let array = self.current();
+        let url = self.store.url(array.path());
+        let shape = self.shape(py)?.repr()?;
+        Ok(format!("<Array {url} shape={shape} dtype={}>", self.element.dtype))
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("fuzarr._display")?.getattr("html")?.call1((slf,))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
+        let other = other.get();
+        let (one, two) = (self.current(), other.current());
+        let equal = self.store == other.store
+            && one.path() == two.path()
+            && one.metadata() == two.metadata()
+            && self.config == other.config;
+        Ok(equal.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(&(&self.store.location, self.current().path()))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<open::Pickled<'py>> {
+        let place = (self.store.folder()?.to_owned(), self.path(), self.read_only);
+        open::pickled(py, place, "array", None, Some(self.config.to_python(py)?))
+    }
+
+    /// What tells this array's contents from others': where it is, and its metadata.
+    fn __dask_tokenize__(&self) -> (&'static str, String, String) {
+        let array = self.current();
+        let document = array.metadata().to_json().to_string();
+        ("fuzarr.Array", self.store.url(array.path()), document)
+    }
+}
+
+/// The selection, or all.
+fn or_all<'py>(py: Python<'py>, selection: Option<&Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
+    selection.cloned().unwrap_or_else(|| PyEllipsis::get(py).to_owned().into_any())
+}
+
+fn mode_named(name: &str) -> PyResult<Mode> {
+    match name {
+        "auto" => Ok(Mode::Auto),
+        "basic" => Ok(Mode::Basic),
+        "orthogonal" => Ok(Mode::Orthogonal),
+        "vectorized" => Ok(Mode::Vectorized),
+        "blocks" => Ok(Mode::Blocks),
+        _ => Err(PyValueError::new_err(format!(
+            "mode is auto, basic, orthogonal, vectorized or blocks, not {name}"
+        ))),
+    }
+}
+
+/// A shape: an integer or several.
+///
+/// # Errors
+/// `TypeError`, `ValueError` for what is none.
+pub(crate) fn lengths(shape: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
+    let length = |item: &Bound<'_, PyAny>| {
+        item.extract::<u64>().map_err(|error| {
+            if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(item.py()) {
+                PyValueError::new_err(format!("{item} cannot be the length of a dimension"))
+            } else {
+                error
+            }
+        })
+    };
+    if shape.hasattr("__index__")? && !shape.hasattr("__len__")? {
+        return Ok(vec![length(shape)?]);
+    }
+    shape.try_iter()?.map(|item| length(&item?)).collect()
+}
