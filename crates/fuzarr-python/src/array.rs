@@ -8,6 +8,7 @@ use fuzarr::{Array, Cancel, Result, Selection, dtype, v2};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyEllipsis, PyTuple};
+use serde_json::Value;
 
 use crate::config::ArrayConfig;
 use crate::element::ElementType;
@@ -19,6 +20,9 @@ use crate::request::{self, PyCancel};
 use crate::selection::{self, Mode};
 use crate::store::{Opened, PyStore, hash};
 use crate::{json, open};
+
+/// Selections of more elements may be of so many objects that planning takes long, too.
+const PLANNED_AT_ONCE: u64 = 1 << 20;
 
 /// An array in a store.
 ///
@@ -74,14 +78,21 @@ impl PyArray {
         let selection = selection::parse(index, mode, array.shape())?;
         let resolved = array.resolve(&selection).map_err(raise_selection)?;
         let shape = resolved.shape().to_vec();
-        let plan = array.plan_read(resolved, self.config.read(cancel)?).map_err(raise)?;
+        let options = self.config.read(cancel)?;
         let mut output = match out {
             Some(target) => Output::borrowed(target, &self.element, &shape)?,
             None => Output::new(py, &self.element, &shape)?,
         };
         let memory = output.bytes_mut();
-        let estimate = plan.estimate_at_most();
-        let heap = request::run(py, cancel, estimate, || array.run_read(&plan, memory))?;
+        let heap = if resolved.elements() > PLANNED_AT_ONCE {
+            request::run_long(py, cancel, || {
+                array.run_read(&array.plan_read(resolved, options)?, memory)
+            })?
+        } else {
+            let plan = array.plan_read(resolved, options).map_err(raise)?;
+            let estimate = plan.estimate_at_most();
+            request::run(py, cancel, estimate, || array.run_read(&plan, memory))?
+        };
         output.finish(&self.element, &shape, heap)
     }
 
@@ -97,10 +108,16 @@ impl PyArray {
         let selection = selection::parse(index, mode, array.shape())?;
         let resolved = array.resolve(&selection).map_err(raise_selection)?;
         let input = Input::new(value, &self.element, resolved.shape())?;
-        let cancel = Cancel::new();
-        let plan = array.plan_write(resolved, self.config.write(&cancel)?).map_err(raise)?;
-        let (values, estimate) = (input.bytes(), plan.estimate_at_most());
-        request::run(index.py(), &cancel, estimate, || array.run_write(&plan, values))
+        let (py, cancel, values) = (index.py(), Cancel::new(), input.bytes());
+        let options = self.config.write(&cancel)?;
+        if resolved.elements() > PLANNED_AT_ONCE {
+            return request::run_long(py, &cancel, || {
+                array.run_write(&array.plan_write(resolved, options)?, values)
+            });
+        }
+        let plan = array.plan_write(resolved, options).map_err(raise)?;
+        let estimate = plan.estimate_at_most();
+        request::run(py, &cancel, estimate, || array.run_write(&plan, values))
     }
 
     /// Changes the array's documents, and what is known of them here.
@@ -142,8 +159,16 @@ impl PyArray {
 
 /// A tuple of codecs as metadata has them.
 fn codec_tuple<'py>(py: Python<'py>, codecs: &[Extension]) -> PyResult<Bound<'py, PyTuple>> {
-    let codecs = codecs.iter().map(|codec| json::to_python(py, &codec.to_json_object()));
-    PyTuple::new(py, codecs.collect::<PyResult<Vec<_>>>()?)
+    let codecs: Vec<Value> = codecs.iter().map(Extension::to_json_object).collect();
+    json_tuple(py, &codecs)
+}
+
+fn json_tuple<'a, 'py>(
+    py: Python<'py>,
+    values: impl IntoIterator<Item = &'a Value>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let values = values.into_iter().map(|value| json::to_python(py, value));
+    PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
 }
 
 fn product(extents: impl IntoIterator<Item = u64>) -> u64 {
@@ -320,16 +345,24 @@ impl PyArray {
         names.map(|names| PyTuple::new(py, names)).transpose()
     }
 
-    /// The codecs that turn chunks into other arrays, as metadata has them.
+    /// The codecs that turn chunks into other arrays, as metadata has them; all but the last one in
+    /// Zarr v2.
     #[getter]
     fn filters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        if let Some(document) = &self.current().metadata().v2 {
+            let filters = document.get("filters").and_then(Value::as_array).into_iter().flatten();
+            return json_tuple(py, filters);
+        }
         let (codecs, position) = self.codecs()?;
         codec_tuple(py, codecs.get(..position).unwrap_or_default())
     }
 
-    /// The codec that turns chunks into bytes, as metadata has it.
+    /// The codec that turns chunks into bytes, as metadata has it; ``None`` in Zarr v2.
     #[getter]
     fn serializer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.current().metadata().v2.is_some() {
+            return Ok(None);
+        }
         let (codecs, position) = self.codecs()?;
         let codec = codecs.get(position);
         codec.map(|codec| json::to_python(py, &codec.to_json_object())).transpose()
@@ -338,6 +371,10 @@ impl PyArray {
     /// The codecs that compress, as metadata has them.
     #[getter]
     fn compressors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        if let Some(document) = &self.current().metadata().v2 {
+            let compressor = document.get("compressor").filter(|codec| !codec.is_null());
+            return json_tuple(py, compressor);
+        }
         let (codecs, position) = self.codecs()?;
         codec_tuple(py, codecs.get(position + 1..).unwrap_or_default())
     }

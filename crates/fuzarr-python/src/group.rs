@@ -276,7 +276,7 @@ impl PyGroup {
 
     /// The nodes below the group by their paths, ``max_depth`` levels below its members; all with
     /// ``None``.
-    #[pyo3(signature = (max_depth = Some(0)))]
+    #[pyo3(signature = (max_depth = Some(0)), text_signature = "($self, max_depth=0)")]
     fn members<'py>(
         &self,
         py: Python<'py>,
@@ -288,7 +288,7 @@ impl PyGroup {
     }
 
     /// The number of nodes below the group, ``max_depth`` levels below its members; all with ``None``.
-    #[pyo3(signature = (max_depth = Some(0)))]
+    #[pyo3(signature = (max_depth = Some(0)), text_signature = "($self, max_depth=0)")]
     fn nmembers(&self, py: Python<'_>, max_depth: Option<usize>) -> PyResult<usize> {
         let depth = max_depth.map_or(DEEPEST, |depth| depth.saturating_add(1).min(DEEPEST));
         Ok(self.nodes(py, depth)?.len())

@@ -23,7 +23,7 @@ from ._fuzarr import Array, Explanation, Group, Machine, ReadPlan, Store, WriteP
 from ._open import (
     consolidate_metadata,
     load,
-    open,  # noqa: A004
+    open,
     open_array,
     open_group,
     save,

@@ -46,8 +46,8 @@ class Config(Mapping[str, Any]):
         return len(config_list())
 
     def set(self, options: Mapping[str, Option] | None = None, **named: Option) -> _Changed:
-        """Sets options: numbers, switches, or text as in the environment, ``"512MiB"``; ``None`` for
-        the default. All of them or, if one is wrong, none."""
+        """Sets options: numbers, switches, or text as in the environment, ``"512MiB"``; ``None``
+        for the default. All of them or, if one is wrong, none."""
         changes = {**(options or {}), **named}
         before = {name: value for name, value in config_list().items() if name in changes}
         config_set(changes)

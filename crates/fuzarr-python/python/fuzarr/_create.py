@@ -204,8 +204,8 @@ def create(
     config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Array:
-    """Creates an array with the arguments of zarr-python's ``create``; those of ``create_array`` are
-    taken as well. Of elements of no stated type are ``float64``."""
+    """Creates an array with the arguments of zarr-python's ``create``, or of ``create_array``.
+    Elements are ``float64`` unless stated otherwise."""
     compressors = options.pop("compressors", "auto")
     if not (isinstance(compressor, str) and compressor == "auto"):
         compressors = compressor
@@ -269,11 +269,10 @@ def like(array: Any) -> dict[str, Any]:
     if isinstance(array, Array):
         options |= {"fill_value": array.fill_value, "zarr_format": array.zarr_format}
         if array.zarr_format == 2:
-            stored = array.metadata
             options |= {
-                "order": stored["order"],
-                "compressors": stored["compressor"],
-                "filters": stored["filters"],
+                "order": array.order,
+                "compressors": array.compressors,
+                "filters": array.filters,
             }
         else:
             options |= {
@@ -308,7 +307,7 @@ def ones_like(a: Any, **options: Any) -> Array:
 
 
 def full_like(a: Any, fill_value: Any = DEFAULT, **options: Any) -> Array:
-    """Creates an array of ``fill_value``, or that of ``a``, with the shape, type and layout of ``a``."""
+    """Creates an array of ``fill_value`` with the shape, type and layout of ``a``."""
     given = {} if fill_value is DEFAULT else {"fill_value": fill_value}
     return create(**(like(a) | given | options))
 

@@ -24,8 +24,10 @@ def _bytes(size: int) -> str:
 
 def _codecs(codecs: tuple[dict[str, Any], ...]) -> str:
     def codec(codec: dict[str, Any]) -> str:
-        settings = codec.get("configuration", {}).items()
-        return f"{codec['name']}({', '.join(f'{name}={value}' for name, value in settings)})"
+        settings = {name: value for name, value in codec.items() if name not in ("name", "id")}
+        settings |= settings.pop("configuration", {})
+        said = ", ".join(f"{name}={value}" for name, value in settings.items())
+        return f"{codec.get('name', codec.get('id'))}({said})"
 
     return ", ".join(map(codec, codecs)) or "none"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ._create import StoreLike, check_storage_options, create, create_array, cre
 from ._fuzarr import Array, Group
 from .errors import NotFoundError
 
-Mode = Literal["r", "r+", "a", "w", "w-"]
+if TYPE_CHECKING:
+    _Mode = Literal["r", "r+", "a", "w", "w-"]
 
 
 def _check_mode(mode: str) -> None:
@@ -35,10 +36,10 @@ def _open(
     )
 
 
-def open(  # noqa: A001
+def open(
     store: StoreLike = None,
     *,
-    mode: Mode | None = None,
+    mode: _Mode | None = None,
     zarr_format: Literal[2, 3] | None = None,
     path: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -47,9 +48,9 @@ def open(  # noqa: A001
 ) -> Array | Group:
     """Opens the array or group at ``path`` of ``store``.
 
-    ``mode``: "r" to read, "r+" to read and write what is there, "a" (unless stated otherwise) to create
-    it if it is not there, "w" to create it in place of what is there, "w-" to create it if nothing is
-    there. An array is created if ``options`` say its ``shape``, else a group.
+    ``mode``: "r" to read, "r+" to read and write what is there, "a" (unless stated otherwise) to
+    create it if it is not there, "w" to create it in place of what is there, "w-" to create it if
+    nothing is there. An array is created if ``options`` say its ``shape``, else a group.
     """
     check_storage_options(storage_options)
     mode = mode or "a"
@@ -78,10 +79,10 @@ def open_array(
     path: str | None = "",
     storage_options: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
-    mode: Mode | None = None,
+    mode: _Mode | None = None,
     **options: Any,
 ) -> Array:
-    """Opens the array at ``path`` of ``store``; ``mode`` as for ``open``, "r+" unless stated otherwise.
+    """Opens the array at ``path`` of ``store``; ``mode`` as for ``open``, "r+" if it is not said.
     ``options`` are those of ``create`` for an array that is to be created."""
     check_storage_options(storage_options)
     mode = mode or "r+"
@@ -108,7 +109,7 @@ def open_array(
 def open_group(
     store: StoreLike = None,
     *,
-    mode: Mode = "a",
+    mode: _Mode = "a",
     path: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     zarr_format: Literal[2, 3] | None = None,
@@ -189,8 +190,8 @@ def save_group(
     storage_options: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Stores arrays in a group that takes the place of what is there, named ``arr_0``, ``arr_1``, ... or
-    as they are passed."""
+    """Stores arrays in a group that takes the place of what is there, named ``arr_0`` and so on,
+    or as they are passed."""
     check_storage_options(storage_options)
     if not args and not kwargs:
         raise ValueError("at least one array must be provided")
