@@ -89,6 +89,21 @@ def test_changes_are_seen_by_zarr_python(zarr_format, tmp_path):
     np.testing.assert_array_equal(peer["w"][...], [7])
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_groups_create_arrays_of_one_value(zarr_format, tmp_path):
+    group = fuzarr.create_group(tmp_path, zarr_format=zarr_format)
+    group.zeros(name="in/zeros", shape=(3,))
+    group.ones("ones", shape=3, dtype="i2")
+    group.full(name="full", shape=(3,), fill_value=2.5)
+    group.empty("empty", shape=(3,), dtype="u1")
+    peer = zarr.open_group(tmp_path, mode="r")
+    for name, expected in [("in/zeros", 0), ("ones", 1), ("full", 2.5)]:
+        np.testing.assert_array_equal(peer[name][...], expected)
+    assert [array.name for array in group.array_values()] == ["/empty", "/full", "/ones"]
+    assert group.group_values() == [group["in"]]
+    assert {node.metadata.zarr_format for _, node in peer.members(None)} == {zarr_format}
+
+
 def test_require(tmp_path):
     group = fuzarr.create_group(tmp_path)
     array = group.require_array("a", shape=(4,), dtype="i4")

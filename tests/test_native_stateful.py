@@ -25,9 +25,9 @@ LAYOUTS = [
 class Life(RuleBasedStateMachine):
     """The same changes to an array and to NumPy's.
 
-    Beyond the edge a chunk keeps what it holds when the array shrinks, and shows it when the array
-    grows again, here as in zarr-python. So the model is as large as the array may ever be, and what
-    is deleted with a whole chunk (or shard) is deleted in it.
+    Beyond the edge a chunk may keep what it holds when the array shrinks, and show it when the array
+    grows again, here as in zarr-python; until all of it that is inside is written. So the model is as
+    large as the array may ever be, and what shows anew is the fill value or what was there last.
     """
 
     @initialize(
@@ -81,7 +81,13 @@ class Life(RuleBasedStateMachine):
 
     @rule(shape=st.tuples(*[st.integers(0, EXTENT)] * 2))
     def resize(self, shape):
+        before = tuple(slice(0, min(pair)) for pair in zip(self.array.shape, shape, strict=True))
+        known = self.model[before].copy()
         self.array.resize(shape)
+        shown = self.array[...]
+        np.testing.assert_array_equal(shown[before], known)
+        assert ((shown == 3) | (shown == self.model)).all()
+        self.model[...] = shown
         # Chunks that lie outside are deleted.
         for dimension, (extent, cut) in enumerate(zip(shape, self.cut, strict=True)):
             kept = -(-extent // cut) * cut

@@ -263,6 +263,15 @@ impl PyArray {
             )));
         }
         let cancel = Cancel::new();
+        if added.contains(&0) {
+            // Without elements there is nothing to place but the new edge.
+            let mut grown = shape;
+            if let (Some(length), Some(&by)) = (grown.get_mut(axis), added.get(axis)) {
+                *length = length.saturating_add(by);
+            }
+            self.change(py, &cancel, |array| array.resize(&grown))?;
+            return self.shape(py);
+        }
         let options = self.config.write(&cancel)?;
         let values = input.bytes();
         self.change(py, &cancel, |array| array.append_with(values, axis, &options))?;

@@ -113,6 +113,28 @@ impl PyGroup {
         Ok(named.map(|(name, _)| name).collect())
     }
 
+    /// Creates an array at `name` below the group by a function of `fuzarr`.
+    fn make<'py>(
+        slf: &Bound<'py, Self>,
+        function: &str,
+        name: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (this, py) = (slf.get(), slf.py());
+        this.check_writable()?;
+        let arguments = PyDict::new(py);
+        arguments.set_item("zarr_format", this.zarr_format())?;
+        if let Some(options) = options {
+            arguments.update(options.as_mapping())?;
+        }
+        arguments.set_item("store", this.store())?;
+        let place = if function == "create_array" { "name" } else { "path" };
+        arguments.set_item(place, this.place(name)?)?;
+        let array = py.import("fuzarr")?.getattr(function)?.call((), Some(&arguments))?;
+        this.refresh(py)?;
+        Ok(array)
+    }
+
     fn pairs<'py>(&self, py: Python<'py>, names: Vec<String>) -> PyResult<Bound<'py, PyTuple>> {
         let mut pairs = Vec::new();
         for name in names {
@@ -299,6 +321,15 @@ impl PyGroup {
         self.pairs(py, self.names(py, is_array)?)
     }
 
+    /// The arrays among the members.
+    fn array_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let arrays = self.names(py, is_array)?.into_iter();
+        PyList::new(
+            py,
+            arrays.map(|name| self.__getitem__(py, &name)).collect::<PyResult<Vec<_>>>()?,
+        )
+    }
+
     /// The names of the arrays among the members.
     fn array_keys(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.names(py, is_array)
@@ -307,6 +338,15 @@ impl PyGroup {
     /// The groups among the members, by their names.
     fn groups<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.pairs(py, self.names(py, is_group)?)
+    }
+
+    /// The groups among the members.
+    fn group_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let groups = self.names(py, is_group)?.into_iter();
+        PyList::new(
+            py,
+            groups.map(|name| self.__getitem__(py, &name)).collect::<PyResult<Vec<_>>>()?,
+        )
     }
 
     /// The names of the groups among the members.
@@ -343,19 +383,48 @@ impl PyGroup {
         name: &str,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.get();
-        this.check_writable()?;
-        let py = slf.py();
-        let arguments = PyDict::new(py);
-        arguments.set_item("zarr_format", this.zarr_format())?;
-        if let Some(options) = options {
-            arguments.update(options.as_mapping())?;
-        }
-        arguments.set_item("name", this.place(name)?)?;
-        let create = py.import("fuzarr")?.getattr("create_array")?;
-        let array = create.call((this.store(),), Some(&arguments))?;
-        this.refresh(py)?;
-        Ok(array)
+        Self::make(slf, "create_array", name, options)
+    }
+
+    /// Creates an array of zeros at ``name``; ``options`` are those of ``fuzarr.zeros``.
+    #[pyo3(signature = (name, **options))]
+    fn zeros<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::make(slf, "zeros", name, options)
+    }
+
+    /// Creates an array of ones at ``name``; ``options`` are those of ``fuzarr.ones``.
+    #[pyo3(signature = (name, **options))]
+    fn ones<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::make(slf, "ones", name, options)
+    }
+
+    /// Creates an array of ``fill_value`` at ``name``; ``options`` are those of ``fuzarr.full``.
+    #[pyo3(signature = (name, **options))]
+    fn full<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::make(slf, "full", name, options)
+    }
+
+    /// Creates an array of elements that are not stated at ``name``; ``options`` are those of
+    /// ``fuzarr.empty``.
+    #[pyo3(signature = (name, **options))]
+    fn empty<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::make(slf, "empty", name, options)
     }
 
     /// Creates a group at ``name`` below the group.
