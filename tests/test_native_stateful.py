@@ -25,9 +25,10 @@ LAYOUTS = [
 class Life(RuleBasedStateMachine):
     """The same changes to an array and to NumPy's.
 
-    Beyond the edge a chunk may keep what it holds when the array shrinks, and show it when the array
-    grows again, here as in zarr-python; until all of it that is inside is written. So the model is as
-    large as the array may ever be, and what shows anew is the fill value or what was there last.
+    Beyond the edge a chunk may keep what it holds when the array shrinks, and show it when the
+    array grows again, here as in zarr-python; until all of it that is inside is written. So the
+    model is as large as the array may ever be, and what shows anew is the fill value or what was
+    there last.
     """
 
     @initialize(

@@ -354,9 +354,15 @@ impl PyGroup {
         self.names(py, is_group)
     }
 
-    /// Everything below the group as a tree, ``level`` levels deep; all with ``None``.
-    #[pyo3(signature = (level = None))]
-    fn tree<'py>(slf: &Bound<'py, Self>, level: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
+    /// Everything below the group as a tree, ``level`` levels deep; all with ``None``. ``expand`` is
+    /// not looked at, as in zarr-python.
+    #[pyo3(signature = (expand = None, level = None))]
+    fn tree<'py>(
+        slf: &Bound<'py, Self>,
+        expand: Option<bool>,
+        level: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = expand;
         slf.py().import("fuzarr._display")?.getattr("Tree")?.call1((slf, level))
     }
 
