@@ -31,6 +31,7 @@ check: $(VENV) ## Formatting, layers, lints, documentation
 	$(CARGO) clippy --workspace --all-targets --features fuzarr/faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	.venv/bin/ruff check --quiet tests demo crates
+	.venv/bin/mypy --strict --cache-dir target/mypy crates/fuzarr-python/python
 	.venv/bin/ruff format --check --quiet tests demo crates
 
 bench: ## Measure beside the zarrs crate

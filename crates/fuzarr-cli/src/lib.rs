@@ -26,23 +26,29 @@ use std::process::ExitCode;
 /// The exit code is 0 if all is fine, 1 if data is damaged, 2 for everything else that is wrong.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    exit_code(arguments).into()
+}
+
+/// As [`run`], for programs that end otherwise; the exit code.
+#[must_use]
+pub fn exit_code(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Where to tell that the help or the error could not be printed?
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { 2 } else { 0 };
         }
     };
     match commands::run(&arguments.command) {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Damaged) => ExitCode::from(1),
-        Ok(Outcome::Unchecked) => ExitCode::from(2),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Outcome::Fine) => 0,
+        Ok(Outcome::Damaged) => 1,
+        Ok(Outcome::Unchecked) => 2,
+        Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
             let text = render::visible(&error.to_string());
             let _ = writeln!(anstream::stderr(), "{} {text}", "error:".red().bold());
-            ExitCode::from(if commands::is_damage(&error) { 1 } else { 2 })
+            if commands::is_damage(&error) { 1 } else { 2 }
         }
     }
 }

@@ -204,13 +204,6 @@ impl Array {
         options: &ReadOptions,
     ) -> Result<()> {
         let resolved = self.resolve(selection)?;
-        if self.size_of(&resolved)? != output.len() as u64 {
-            return Err(Error::invalid_argument(format!(
-                "an output of {} bytes for a result of shape {:?}",
-                output.len(),
-                resolved.shape()
-            )));
-        }
         if self.layout.chain.is_variable() {
             return Err(Error::invalid_argument(
                 "elements of variable size need more than the output: use `read_bytes`",
@@ -232,10 +225,37 @@ impl Array {
         output: &mut [u8],
         options: &ReadOptions,
     ) -> Result<Vec<u8>> {
-        let mut plan = ReadPlan::new(Arc::clone(&self.layout), resolved, options.clone())?;
-        plan.fit(self.store.capabilities().ranges, exec::threads(&options.limits))?;
+        self.run_read(&self.plan_read(resolved, options.clone())?, output)
+    }
+
+    /// Plans the reading of a selection that [`resolve`](Self::resolve) gave. Nothing is read yet:
+    /// for callers that look at the plan's size before they say where it runs.
+    ///
+    /// # Errors
+    /// `Limit` if the selection touches more chunks than one request may, or its memory is too small.
+    pub fn plan_read(&self, resolved: Resolved, options: ReadOptions) -> Result<ReadPlan> {
+        let threads = exec::threads(&options.limits);
+        let mut plan = ReadPlan::new(Arc::clone(&self.layout), resolved, options)?;
+        plan.fit(self.store.capabilities().ranges, threads)?;
+        Ok(plan)
+    }
+
+    /// Executes a plan of [`plan_read`](Self::plan_read). What slots point into is given back; it is
+    /// empty for elements of fixed size.
+    ///
+    /// # Errors
+    /// As [`read_bytes`](Self::read_bytes), and `InvalidArgument` if `output` is not exactly as long
+    /// as the result. On error `output` is unspecified.
+    pub fn run_read(&self, plan: &ReadPlan, output: &mut [u8]) -> Result<Vec<u8>> {
+        if self.size_of(plan.resolved())? != output.len() as u64 {
+            return Err(Error::invalid_argument(format!(
+                "an output of {} bytes for a result of shape {:?}",
+                output.len(),
+                plan.resolved().shape()
+            )));
+        }
         let target = Arc::new(Output::borrowed(output));
-        exec::read(&plan, &*self.store, &target)?;
+        exec::read(plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
         drop(target);
         if self.data_type == DataType::Bool && output.iter().any(|&byte| byte > 1) {
@@ -290,21 +310,39 @@ impl Array {
     pub(crate) fn execute_write(
         &self,
         resolved: Resolved,
-        (values, heap): (&[u8], &[u8]),
+        values: (&[u8], &[u8]),
         options: &WriteOptions,
     ) -> Result<()> {
+        self.run_write(&self.plan_write(resolved, options.clone())?, values)
+    }
+
+    /// Plans the writing of a selection that [`resolve`](Self::resolve) gave. Nothing is written yet.
+    ///
+    /// # Errors
+    /// `Unsupported` if metadata holds a codec fuzarr may skip for reading only; `Limit` if the
+    /// selection touches more chunks than one request may, or its memory is too small.
+    pub fn plan_write(&self, resolved: Resolved, options: WriteOptions) -> Result<WritePlan> {
         if let Some(codec) = self.skipped.first() {
             return Err(Error::unsupported(format!(
                 "not supported: writing through codec `{codec}`, which may be skipped in reading"
             )));
         }
+        let threads = exec::threads(&options.limits);
+        let mut plan = WritePlan::new(Arc::clone(&self.layout), resolved, options)?;
+        plan.fit(self.store.capabilities(), threads)?;
+        Ok(plan)
+    }
+
+    /// Executes a plan of [`plan_write`](Self::plan_write): `values` are native elements in C order of
+    /// the selection's result, or a single element for all, and what their slots point into.
+    ///
+    /// # Errors
+    /// As [`write_elements`](Self::write_elements).
+    pub fn run_write(&self, plan: &WritePlan, (values, heap): (&[u8], &[u8])) -> Result<()> {
         if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
-        let mut plan = WritePlan::new(Arc::clone(&self.layout), resolved, options.clone())?;
-        plan.fit(self.store.capabilities(), exec::threads(&options.limits))?;
-        let values = plan.values(values, heap)?;
-        exec::write(&plan, &*self.store, values)
+        exec::write(plan, &*self.store, plan.values(values, heap)?)
     }
 
     /// How often this array's requests took each fast path, since it was opened.

@@ -32,40 +32,57 @@ use crate::error::{Error, Result};
 use crate::limits::{Limits, parse_size};
 use crate::plan::{ReadOptions, WriteOptions};
 
-/// What the environment asks for.
+/// Options by name: those of the environment, in small letters and without `FUZARR_`, as in
+/// `max_decode_buffers`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Settings {
-    read: ReadOptions,
-    write: WriteOptions,
+pub struct Settings {
+    /// Options of reads.
+    pub read: ReadOptions,
+    /// Options of writes; limits are the same for both.
+    pub write: WriteOptions,
 }
 
-/// What a variable may be.
+/// What an option may be, and where it is.
 #[derive(Debug, Clone, Copy)]
 enum Setting {
-    Number { least: usize, set: fn(&mut Limits, usize) },
+    Number { least: usize, of: fn(&mut Limits) -> &mut usize },
     Memory,
-    Size(fn(&mut Settings, u64)),
-    Switch(fn(&mut Settings, bool)),
+    Size(fn(&mut Settings) -> &mut u64),
+    Switch(fn(&mut Settings) -> &mut bool),
 }
 
+/// The value of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// A number, or a size in bytes.
+    Number(u64),
+    /// A switch.
+    Switch(bool),
+    /// Nothing: no limit.
+    Unlimited,
+}
+
+/// What the names of variables start with.
+const PREFIX: &str = "FUZARR_";
+
 const VARIABLES: [(&str, Setting); 14] = [
-    ("FUZARR_WORKERS", Setting::Number { least: 0, set: |limits, to| limits.workers = to }),
+    ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
-        Setting::Number { least: 1, set: |limits, to| limits.max_decode_buffers = to },
+        Setting::Number { least: 1, of: |limits| &mut limits.max_decode_buffers },
     ),
     ("FUZARR_MEMORY", Setting::Memory),
-    ("FUZARR_PARTIAL_READS", Setting::Switch(|all, to| all.read.partial_reads = to)),
-    ("FUZARR_ONE_ROUND_TRIP", Setting::Switch(|all, to| all.read.one_round_trip = to)),
-    ("FUZARR_COALESCE_GAP", Setting::Size(|all, to| all.read.coalesce_gap = to)),
-    ("FUZARR_COALESCE_SPAN", Setting::Size(|all, to| all.read.coalesce_span = to)),
-    ("FUZARR_BULK_DECODE", Setting::Switch(|all, to| all.read.bulk_decode = to)),
-    ("FUZARR_DIRECT_DECODE", Setting::Switch(|all, to| all.read.direct_decode = to)),
-    ("FUZARR_DIRECT_READS", Setting::Switch(|all, to| all.read.direct_reads = to)),
-    ("FUZARR_INDEX_CACHE", Setting::Switch(|all, to| all.read.index_cache = to)),
-    ("FUZARR_SCALAR_MEMO", Setting::Switch(|all, to| all.write.scalar_memo = to)),
-    ("FUZARR_PARTIAL_WRITES", Setting::Switch(|all, to| all.write.partial_writes = to)),
-    ("FUZARR_STREAMING", Setting::Switch(|all, to| all.write.streaming = to)),
+    ("FUZARR_PARTIAL_READS", Setting::Switch(|all| &mut all.read.partial_reads)),
+    ("FUZARR_ONE_ROUND_TRIP", Setting::Switch(|all| &mut all.read.one_round_trip)),
+    ("FUZARR_COALESCE_GAP", Setting::Size(|all| &mut all.read.coalesce_gap)),
+    ("FUZARR_COALESCE_SPAN", Setting::Size(|all| &mut all.read.coalesce_span)),
+    ("FUZARR_BULK_DECODE", Setting::Switch(|all| &mut all.read.bulk_decode)),
+    ("FUZARR_DIRECT_DECODE", Setting::Switch(|all| &mut all.read.direct_decode)),
+    ("FUZARR_DIRECT_READS", Setting::Switch(|all| &mut all.read.direct_reads)),
+    ("FUZARR_INDEX_CACHE", Setting::Switch(|all| &mut all.read.index_cache)),
+    ("FUZARR_SCALAR_MEMO", Setting::Switch(|all| &mut all.write.scalar_memo)),
+    ("FUZARR_PARTIAL_WRITES", Setting::Switch(|all| &mut all.write.partial_writes)),
+    ("FUZARR_STREAMING", Setting::Switch(|all| &mut all.write.streaming)),
 ];
 
 impl Setting {
@@ -81,29 +98,84 @@ impl Setting {
     /// Sets it to what `text` says; `None` if that makes no sense.
     fn apply(self, settings: &mut Settings, text: &str) -> Option<()> {
         let text = text.trim();
-        let Settings { read, write } = settings;
         match self {
-            Self::Number { least, set } => {
+            Self::Number { least, of } => {
                 let number = text.parse().ok().filter(|&number| number >= least)?;
-                set(&mut read.limits, number);
-                set(&mut write.limits, number);
+                *of(&mut settings.read.limits) = number;
+                *of(&mut settings.write.limits) = number;
             }
             Self::Memory => {
                 let memory = Some(parse_size(text)?);
-                (read.limits.memory, write.limits.memory) = (memory, memory);
+                (settings.read.limits.memory, settings.write.limits.memory) = (memory, memory);
             }
-            Self::Size(set) => set(settings, parse_size(text)?),
-            Self::Switch(set) => match text.to_ascii_lowercase().as_str() {
-                "1" | "true" | "on" => set(settings, true),
-                "0" | "false" | "off" => set(settings, false),
-                _ => return None,
-            },
+            Self::Size(of) => *of(settings) = parse_size(text)?,
+            Self::Switch(of) => {
+                *of(settings) = match text.to_ascii_lowercase().as_str() {
+                    "1" | "true" | "on" => true,
+                    "0" | "false" | "off" => false,
+                    _ => return None,
+                }
+            }
         }
         Some(())
+    }
+
+    fn value(self, settings: &mut Settings) -> Value {
+        match self {
+            Self::Number { of, .. } => Value::Number(*of(&mut settings.read.limits) as u64),
+            Self::Memory => settings.read.limits.memory.map_or(Value::Unlimited, Value::Number),
+            Self::Size(of) => Value::Number(*of(settings)),
+            Self::Switch(of) => Value::Switch(*of(settings)),
+        }
     }
 }
 
 impl Settings {
+    /// The options that the environment sets, and defaults for the rest.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a variable that is set to something else than it may be, with its name.
+    pub fn from_environment() -> Result<Self> {
+        settings().cloned()
+    }
+
+    /// All options: names and values.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, Value)> {
+        let mut settings = self.clone();
+        let option =
+            |(name, setting): &(&str, Setting)| (option_name(name), setting.value(&mut settings));
+        VARIABLES.iter().map(option).collect()
+    }
+
+    /// Sets the option `name` to what `text` says in the form of the environment; an empty text
+    /// stands for the default.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if there is no such option, or it cannot be that.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        let known = VARIABLES.iter().find(|(variable, _)| option_name(variable) == name);
+        let &(_, setting) = known.ok_or_else(|| {
+            let names = VARIABLES.map(|(variable, _)| option_name(variable)).join(", ");
+            Error::invalid_argument(format!("there is no option `{name}`; there are {names}"))
+        })?;
+        if text.trim().is_empty() {
+            return match setting.value(&mut Self::default()) {
+                Value::Number(number) => self.set(name, &number.to_string()),
+                Value::Switch(switch) => self.set(name, if switch { "on" } else { "off" }),
+                Value::Unlimited => {
+                    (self.read.limits.memory, self.write.limits.memory) = (None, None);
+                    Ok(())
+                }
+            };
+        }
+        let expected = || {
+            let message = format!("`{text}` is not what it may be: {}", setting.expected());
+            Error::invalid_argument(message).with("option", name)
+        };
+        setting.apply(self, text).ok_or_else(expected)
+    }
+
     /// The settings of an environment in which `lookup` finds variables.
     ///
     /// # Errors
@@ -129,24 +201,13 @@ pub struct Override {
 impl Override {
     /// The names of all settings.
     pub fn names() -> impl Iterator<Item = String> {
-        VARIABLES.iter().map(|(variable, _)| short(variable))
+        VARIABLES.iter().map(|(variable, _)| option_name(variable))
     }
 
     /// The setting's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    fn apply(&self, settings: &mut Settings) -> Result<()> {
-        let known = VARIABLES.iter().find(|(variable, _)| short(variable) == self.name);
-        let Some((_, setting)) = known else {
-            let names: Vec<_> = Self::names().collect();
-            let message = format!("there is no setting `{}`, but {}", self.name, names.join(", "));
-            return Err(Error::invalid_argument(message));
-        };
-        let applied = setting.apply(settings, &self.value);
-        applied.ok_or_else(|| wrong(&self.name, OsStr::new(&self.value), *setting))
     }
 }
 
@@ -161,21 +222,21 @@ impl FromStr for Override {
             .split_once('=')
             .ok_or_else(|| Error::invalid_argument("a setting is written as NAME=VALUE"))?;
         let parsed = Self { name: name.trim().to_owned(), value: value.to_owned() };
-        parsed.apply(&mut Settings::default())?;
+        Settings::default().set(&parsed.name, &parsed.value)?;
         Ok(parsed)
     }
-}
-
-/// The name of what a variable sets.
-fn short(variable: &str) -> String {
-    variable.trim_start_matches("FUZARR_").to_ascii_lowercase()
 }
 
 /// The settings of this process, with others in the place of some.
 fn overridden(overrides: &[Override]) -> Result<Settings> {
     let mut settings = settings()?.clone();
-    overrides.iter().try_for_each(|setting| setting.apply(&mut settings))?;
+    overrides.iter().try_for_each(|setting| settings.set(&setting.name, &setting.value))?;
     Ok(settings)
+}
+
+/// The name of the option that a variable sets.
+fn option_name(variable: &str) -> String {
+    variable.strip_prefix(PREFIX).unwrap_or(variable).to_ascii_lowercase()
 }
 
 #[cold]
@@ -312,7 +373,7 @@ mod tests {
             .map(|text| parse(text).unwrap())
             .to_vec();
         let mut settings = Settings::default();
-        overrides.iter().try_for_each(|setting| setting.apply(&mut settings)).unwrap();
+        overrides.iter().try_for_each(|one| settings.set(&one.name, &one.value)).unwrap();
         let same = read(&[("FUZARR_WORKERS", "3"), ("FUZARR_PARTIAL_READS", "off")]).unwrap();
         assert_eq!(settings, same);
         assert_eq!(Override::names().count(), VARIABLES.len());
@@ -339,6 +400,30 @@ mod tests {
             assert_eq!(error.kind(), Kind::InvalidArgument);
             assert_eq!(error.context("variable"), Some(name));
             assert!(error.message().contains(value), "{error}");
+        }
+    }
+
+    #[test]
+    fn options_have_the_names_of_variables() {
+        let mut settings = Settings::default();
+        settings.set("memory", "1KiB").unwrap();
+        settings.set("workers", "3").unwrap();
+        settings.set("index_cache", "off").unwrap();
+        let value = |settings: &Settings, name: &str| {
+            settings.list().into_iter().find(|(known, _)| known == name).unwrap().1
+        };
+        assert_eq!(value(&settings, "memory"), Value::Number(1024));
+        assert_eq!(value(&settings, "workers"), Value::Number(3));
+        assert_eq!(value(&settings, "index_cache"), Value::Switch(false));
+        assert_eq!(settings.write.limits, settings.read.limits);
+        for name in ["memory", "workers", "index_cache"] {
+            settings.set(name, "").unwrap();
+        }
+        assert_eq!(settings, Settings::default());
+        for (name, text) in [("threads", "3"), ("workers", "many"), ("WORKERS", "1")] {
+            let error = settings.set(name, text).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument);
+            assert!(error.to_string().contains(name), "{error}");
         }
     }
 }

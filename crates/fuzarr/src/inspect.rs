@@ -266,3 +266,16 @@ fn block(chunk: &[u64]) -> Result<Selection> {
     };
     chunk.iter().map(index).collect::<Result<_>>().map(Selection::Blocks)
 }
+
+/// Bytes of everything that is stored below `path`, documents and what is no part of an array included.
+///
+/// # Errors
+/// `Io` if the store cannot be listed.
+pub fn stored_bytes(store: &dyn Store, path: &str) -> Result<u64> {
+    let listing = store.list(path).now()?;
+    let mut bytes = listing.objects.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
+    for name in &listing.prefixes {
+        bytes = bytes.saturating_add(stored_bytes(store, &join(path, name))?);
+    }
+    Ok(bytes)
+}

@@ -34,6 +34,7 @@ compile_error!("fuzarr needs a 64-bit machine");
 pub mod array;
 pub mod buffer;
 pub mod builder;
+pub mod chunking;
 pub mod codec;
 mod copy;
 pub mod dtype;

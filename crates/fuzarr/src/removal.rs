@@ -74,3 +74,33 @@ pub fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
     let delete = |object: &StoredObject| store.delete(&object.key, Precondition::None).now();
     settled(store, || objects.iter().try_for_each(delete))
 }
+
+/// Makes sure that nothing is at `path` that would show up in `node`, which is to be created there:
+/// no node, and of an array no chunks that one left behind. With `overwrite` they are deleted.
+///
+/// # Errors
+/// `AlreadyExists` without `overwrite`; those of [`hierarchy::check_place`] and [`delete_node`].
+pub fn make_room(store: &dyn Store, path: &str, node: &Node, overwrite: bool) -> Result<()> {
+    hierarchy::check_place(store, path, node.format())?;
+    if let Some(document) = hierarchy::document_at(store, path)? {
+        if !overwrite {
+            return Err(Error::already_exists(
+                "there is an array or group already; overwrite deletes it and all below it",
+            )
+            .with("key", document));
+        }
+        let old = hierarchy::read_node(store, path)?;
+        let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
+        hierarchy::forget(store, path)?;
+        delete_node(store, path, &old)?;
+    }
+    let Node::Array(metadata) = node else { return Ok(()) };
+    let left = chunks(store, path, metadata)?;
+    if !overwrite && let Some(object) = left.first() {
+        return Err(Error::already_exists(
+            "here lie chunks of an array that is no more; overwrite deletes them",
+        )
+        .with("key", &object.key));
+    }
+    delete(store, &left)
+}

@@ -69,6 +69,20 @@ impl Array {
     /// [`resize`](Self::resize) and [`write`](Self::write). If writing fails, what was not written
     /// reads as fill value.
     pub fn append(&mut self, values: &[u8], axis: usize) -> Result<()> {
+        self.append_with((values, &[]), axis, &WriteOptions::from_environment()?)
+    }
+
+    /// As [`append`](Self::append), with options, and what the slots of elements of variable size
+    /// point into.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and `Cancelled`.
+    pub fn append_with(
+        &mut self,
+        (values, heap): (&[u8], &[u8]),
+        axis: usize,
+        options: &WriteOptions,
+    ) -> Result<()> {
         let element = self.element_size() as u64;
         let mut start = 0;
         // The shape goes first: it claims the new elements for us, before anybody else can.
@@ -100,11 +114,8 @@ impl Array {
         let stop = self.shape().get(axis).copied().unwrap_or_default();
         let mut terms = vec![Term::ALL; axis];
         terms.push(Term::Slice { start: bound(start)?, stop: bound(stop)?, step: None });
-        self.up_to_whole_chunks(axis).write_bytes(
-            &Selection::Orthogonal(terms),
-            values,
-            &WriteOptions::from_environment()?,
-        )
+        let array = self.up_to_whole_chunks(axis);
+        array.execute_write(array.resolve(&Selection::Orthogonal(terms))?, (values, heap), options)
     }
 
     /// The array as if it went on to the end of its last chunks along `axis`: what is written to them

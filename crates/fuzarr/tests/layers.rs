@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// has to find its place.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("chunking", &[]),
     ("buffer", &["error"]),
     ("copy", &["buffer", "error"]),
     ("metadata", &["error"]),

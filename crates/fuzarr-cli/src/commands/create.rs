@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Create) -> Result<Outcome> {
         if super::is_damage(&error) { Error::invalid_argument(error.to_string()) } else { error }
     })?;
     let store: Arc<dyn Store> = Arc::new(LocalStore::create(&place.store)?);
-    make_room(&store, &place.path, &node, arguments.overwrite)?;
+    removal::make_room(&*store, &place.path, &node, arguments.overwrite)?;
     hierarchy::create_node(&*store, &place.path, &node)?;
     Ok(Outcome::Fine)
 }
@@ -82,30 +82,4 @@ fn check(node: &Node, path: &str) -> Result<()> {
     let Node::Array(metadata) = node else { return Ok(()) };
     let nowhere = Arc::new(MemoryStore::default());
     Array::new(nowhere, path, (**metadata).clone(), &Registry::default()).map(|_| ())
-}
-
-/// Makes sure that nothing is at `path` that would show up in the new node.
-fn make_room(store: &Arc<dyn Store>, path: &str, node: &Node, overwrite: bool) -> Result<()> {
-    hierarchy::check_place(&**store, path, node.format())?;
-    if let Some(document) = hierarchy::document_at(&**store, path)? {
-        if !overwrite {
-            return Err(Error::already_exists(
-                "there is an array or group already; --overwrite deletes it and all below it",
-            )
-            .with("key", document));
-        }
-        let old = hierarchy::read_node(&**store, path)?;
-        let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
-        hierarchy::forget(&**store, path)?;
-        removal::delete_node(&**store, path, &old)?;
-    }
-    let Node::Array(metadata) = node else { return Ok(()) };
-    let left = removal::chunks(&**store, path, metadata)?;
-    if !overwrite && let Some(object) = left.first() {
-        return Err(Error::already_exists(
-            "here lie chunks of an array that is no more; --overwrite deletes them",
-        )
-        .with("key", &object.key));
-    }
-    removal::delete(&**store, &left)
 }

@@ -1,10 +1,64 @@
-"""Plans of fuzarr, driven from Python.
+"""Zarr arrays, read and written by a Rust engine.
 
-This is the foreign executor in its smallest form: Python awaits a store's bytes, Rust plans,
-decodes, scatters and encodes.
+``fuzarr.open``, ``fuzarr.create_array`` and the others take the arguments that zarr-python's users
+know. Importing fuzarr does not import zarr.
 """
 
+from ._config import config
+from ._create import (
+    create,
+    create_array,
+    create_group,
+    empty,
+    empty_like,
+    full,
+    full_like,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
 from ._foreign import read, write
-from ._fuzarr import Machine, ReadPlan, WritePlan
+from ._fuzarr import Array, Explanation, Group, Machine, ReadPlan, Store, WritePlan
+from ._open import (
+    consolidate_metadata,
+    load,
+    open,
+    open_array,
+    open_group,
+    save,
+    save_array,
+    save_group,
+)
 
-__all__ = ["Machine", "ReadPlan", "WritePlan", "read", "write"]
+__all__ = [
+    "Array",
+    "Explanation",
+    "Group",
+    "Machine",
+    "ReadPlan",
+    "Store",
+    "WritePlan",
+    "config",
+    "consolidate_metadata",
+    "create",
+    "create_array",
+    "create_group",
+    "empty",
+    "empty_like",
+    "full",
+    "full_like",
+    "load",
+    "ones",
+    "ones_like",
+    "open",
+    "open_array",
+    "open_group",
+    "read",
+    "save",
+    "save_array",
+    "save_group",
+    "write",
+    "zeros",
+    "zeros_like",
+]

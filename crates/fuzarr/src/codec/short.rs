@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::dtype::{DataType, ElementLayout};
 use crate::error::{Error, Result};
+use crate::metadata::Extension;
 
 /// What a step turns into what; steps come in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,35 @@ pub fn array_to_bytes(data_type: DataType, endian: &str) -> Value {
         _ if data_type.number_size() == 1 => json!({"name": "bytes"}),
         _ => json!({"name": "bytes", "configuration": {"endian": endian}}),
     }
+}
+
+/// The codec with the settings that it leaves open, as zarr-python chooses them for elements of
+/// `data_type`; null counts as open. `bytes` has a byte order if the type has one.
+#[must_use]
+pub fn complete(mut codec: Extension, data_type: DataType) -> Extension {
+    codec.configuration.retain(|_, setting| !setting.is_null());
+    let size = match data_type.layout() {
+        ElementLayout::Fixed(size) => size,
+        ElementLayout::Variable => 1,
+    };
+    let shuffle = if size == 1 { "bitshuffle" } else { "shuffle" };
+    let defaults = match codec.name.as_str() {
+        "bytes" if data_type.number_size() == 1 => {
+            codec.configuration.shift_remove("endian");
+            return codec;
+        }
+        "bytes" => json!({"endian": "little"}),
+        "zstd" => json!({"level": 0, "checksum": false}),
+        "gzip" => json!({"level": 5}),
+        "blosc" => json!({
+            "typesize": size, "cname": "zstd", "clevel": 5, "shuffle": shuffle, "blocksize": 0
+        }),
+        _ => return codec,
+    };
+    for (key, setting) in defaults.as_object().into_iter().flatten() {
+        codec.configuration.entry(key).or_insert_with(|| setting.clone());
+    }
+    codec
 }
 
 fn step(word: &str, data_type: DataType) -> Result<(Stage, Value)> {
@@ -213,6 +243,22 @@ mod tests {
         }
         assert_eq!(short(&json!("crc32c")), "crc32c");
         assert_eq!(short(&json!({"name": "x", "configuration": {"a": 1}})), r#"x{"a":1}"#);
+    }
+
+    #[test]
+    fn open_settings_are_filled_in() {
+        let complete = |codec: Value, data_type| {
+            super::complete(Extension::from_json(&codec).unwrap(), data_type).to_json_object()
+        };
+        let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
+        assert_eq!(complete(bytes.clone(), DataType::Bool), json!({"name": "bytes"}));
+        assert_eq!(complete(json!("bytes"), DataType::Int16), bytes);
+        let blosc = json!({"name": "blosc", "configuration": {"typesize": null, "clevel": 1}});
+        let blosc = complete(blosc, DataType::Int16);
+        assert_eq!(blosc["configuration"]["typesize"], 2);
+        assert_eq!(blosc["configuration"]["clevel"], 1);
+        assert_eq!(blosc["configuration"]["shuffle"], "shuffle");
+        assert_eq!(complete(json!({"name": "other"}), DataType::Bool), json!({"name": "other"}));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod blocking;
 mod explain;
 mod failures;
 mod pool;
+mod watch;
 
 pub use blocking::{check, read, survey, threads, write};
 pub use explain::explain;
+pub use watch::watched;

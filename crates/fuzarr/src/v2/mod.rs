@@ -6,8 +6,10 @@
 //! kept by their names: the array can be shown, and opening it says what is missing.
 
 mod codecs;
+mod create;
 mod describe;
 
+pub use create::NewArray;
 pub use describe::describe;
 
 use serde_json::{Map, Value};

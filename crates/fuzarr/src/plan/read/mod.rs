@@ -107,6 +107,12 @@ impl ReadPlan {
         Ok(())
     }
 
+    /// The selection.
+    #[must_use]
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
     /// How many stored objects the selection touches.
     #[must_use]
     pub fn objects(&self) -> usize {
@@ -117,6 +123,13 @@ impl ReadPlan {
     #[must_use]
     pub fn estimate(&self) -> u64 {
         self.layout.estimate(self.objects() as u64, self.resolved.elements())
+    }
+
+    /// About how many nanoseconds one thread takes at most: if chunks are large and little of each is
+    /// wanted, far more than [`estimate`](Self::estimate).
+    #[must_use]
+    pub fn estimate_at_most(&self) -> u64 {
+        self.layout.estimate_at_most(self.objects() as u64, self.resolved.elements())
     }
 
     /// A machine for each object, all filling `output`, and what the output becomes when they are

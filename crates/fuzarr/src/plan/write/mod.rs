@@ -151,6 +151,12 @@ impl WritePlan {
         Ok(())
     }
 
+    /// The selection.
+    #[must_use]
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
     /// How many stored objects the selection touches.
     #[must_use]
     pub fn objects(&self) -> usize {
@@ -161,6 +167,13 @@ impl WritePlan {
     #[must_use]
     pub fn estimate(&self) -> u64 {
         self.layout.estimate(self.objects() as u64, self.resolved.elements())
+    }
+
+    /// About how many nanoseconds one thread takes at most: if chunks are large and little of each is
+    /// wanted, far more than [`estimate`](Self::estimate).
+    #[must_use]
+    pub fn estimate_at_most(&self) -> u64 {
+        self.layout.estimate_at_most(self.objects() as u64, self.resolved.elements())
     }
 
     /// The options of the request.

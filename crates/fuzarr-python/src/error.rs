@@ -1,0 +1,102 @@
+//! Errors of the library as Python's: each kind is a class in `fuzarr.errors` that is also the
+//! builtin a Python program would catch.
+
+use fuzarr::{Error, Kind};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The class of a kind.
+fn class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::NotFound => "NotFoundError",
+        Kind::AlreadyExists => "ExistsError",
+        Kind::InvalidMetadata => "FormatError",
+        Kind::Unsupported => "UnsupportedError",
+        Kind::InvalidArgument => "ArgumentError",
+        Kind::Corrupt => "CorruptError",
+        Kind::Conflict => "ConflictError",
+        Kind::Limit => "LimitError",
+        Kind::Cancelled => "CancelledError",
+        Kind::Io => "StoreError",
+        _ => "FuzarrError",
+    }
+}
+
+/// What errors tell of where they happened.
+const CONTEXT: [&str; 14] = [
+    "key",
+    "chunk",
+    "codec",
+    "array",
+    "group",
+    "path",
+    "node",
+    "member",
+    "dimension",
+    "variable",
+    "option",
+    "name",
+    "to",
+    "slot",
+];
+
+fn build(py: Python<'_>, class: &str, error: &Error) -> PyResult<PyErr> {
+    let context = PyDict::new(py);
+    for name in CONTEXT {
+        if let Some(value) = error.context(name) {
+            context.set_item(name, value)?;
+        }
+    }
+    let raised = py.import("fuzarr.errors")?.getattr(class)?.call1((error.to_string(),))?;
+    raised.setattr("context", context)?;
+    Ok(PyErr::from_value(raised))
+}
+
+fn raise_as(class: &str, error: &Error) -> PyErr {
+    Python::attach(|py| match build(py, class, error) {
+        Ok(raised) => raised,
+        // While the interpreter shuts down there may be no module left.
+        Err(_) => PyRuntimeError::new_err(error.to_string()),
+    })
+}
+
+/// The Python error for an error of the library.
+#[cold]
+pub(crate) fn raise(error: Error) -> PyErr {
+    raise_as(class(error.kind()), &error)
+}
+
+/// As [`raise`], for an error about a selection: what is wrong with it is an `IndexError`.
+#[cold]
+pub(crate) fn raise_selection(error: Error) -> PyErr {
+    match error.kind() {
+        Kind::InvalidArgument => raise_as("SelectionError", &error),
+        _ => raise(error),
+    }
+}
+
+/// A selection that is none.
+#[cold]
+pub(crate) fn selection_error(message: impl Into<String>) -> PyErr {
+    raise_selection(Error::invalid_argument(message))
+}
+
+/// An argument that is wrong.
+#[cold]
+pub(crate) fn argument_error(message: impl Into<String>) -> PyErr {
+    raise(Error::invalid_argument(message))
+}
+
+/// What fuzarr does not have.
+#[cold]
+pub(crate) fn unsupported(message: impl Into<String>) -> PyErr {
+    raise(Error::unsupported(message))
+}
+
+/// A change through a handle that is for reading only.
+#[cold]
+pub(crate) fn read_only() -> PyErr {
+    let message = "opened for reading only: mode=\"r+\" allows changes";
+    raise_as("ReadOnlyError", &Error::invalid_argument(message))
+}

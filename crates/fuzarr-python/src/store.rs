@@ -1,0 +1,209 @@
+//! Stores: where a path or URL leads.
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fuzarr::store::{LocalStore, MemoryStore, Store};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::error::{argument_error, raise, unsupported};
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Location {
+    /// A folder, by its absolute path.
+    Folder(PathBuf),
+    /// This process's memory; the number tells stores apart.
+    Memory(usize),
+}
+
+/// A store that is open.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) location: Location,
+}
+
+impl PartialEq for Opened {
+    fn eq(&self, other: &Self) -> bool {
+        self.location == other.location
+    }
+}
+
+impl Opened {
+    fn memory() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let location = Location::Memory(Arc::as_ptr(&store).addr());
+        Self { store, location }
+    }
+
+    /// The URL of the node at `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        let root = match &self.location {
+            Location::Folder(folder) => format!("file://{}", folder.display()),
+            Location::Memory(number) => format!("memory://{number:x}"),
+        };
+        if path.is_empty() { root } else { format!("{}/{path}", root.trim_end_matches('/')) }
+    }
+
+    /// What another process needs to open the store.
+    ///
+    /// # Errors
+    /// `TypeError` for a store in memory.
+    pub(crate) fn folder(&self) -> PyResult<&Path> {
+        match &self.location {
+            Location::Folder(folder) => Ok(folder),
+            Location::Memory(_) => Err(PyTypeError::new_err(
+                "a store in memory belongs to its process and cannot be pickled",
+            )),
+        }
+    }
+}
+
+/// Whether a store that is not there may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    IsAnError,
+    IsMade,
+}
+
+/// What a caller named as store, not opened yet.
+#[derive(Debug)]
+pub(crate) enum Named {
+    Folder(PathBuf),
+    Opened(Opened),
+}
+
+impl Named {
+    /// The store that `object` names: a path, a `file://` URL, a [`PyStore`], or `None` for a new one
+    /// in memory.
+    ///
+    /// # Errors
+    /// `UnsupportedError` for other URLs and stores.
+    pub(crate) fn from_python(object: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let Some(object) = object.filter(|object| !object.is_none()) else {
+            return Ok(Self::Opened(Opened::memory()));
+        };
+        if let Ok(store) = object.cast::<PyStore>() {
+            return Ok(Self::Opened(store.get().0.clone()));
+        }
+        if let Ok(text) = object.cast::<PyString>() {
+            return url(object.py(), text.to_str()?);
+        }
+        if object.hasattr("__fspath__")? {
+            let path: PathBuf = object.extract()?;
+            return absolute(&path);
+        }
+        let name = object.get_type().name()?;
+        Err(unsupported(format!(
+            "not supported: a store of type {name}; a store is a path, a file:// URL or a \
+             fuzarr.Store (for zarr-python's stores there is fuzarr's pipeline in zarr-python)"
+        )))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `NotFoundError`, `StoreError`.
+    pub(crate) fn open(self, py: Python<'_>, missing: Missing) -> PyResult<Opened> {
+        let folder = match self {
+            Self::Opened(opened) => return Ok(opened),
+            Self::Folder(folder) => folder,
+        };
+        let opened = py.detach(|| match missing {
+            Missing::IsAnError => LocalStore::open(&folder),
+            Missing::IsMade => LocalStore::create(&folder),
+        });
+        let store: Arc<dyn Store> = Arc::new(opened.map_err(raise)?);
+        Ok(Opened { store, location: Location::Folder(folder) })
+    }
+}
+
+fn url(py: Python<'_>, text: &str) -> PyResult<Named> {
+    if text.is_empty() {
+        return Err(argument_error("the path of the store is empty"));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return absolute(Path::new(text));
+    };
+    if scheme != "file" {
+        return Err(unsupported(format!(
+            "not supported: stores by `{scheme}://`; there are paths and file:// URLs"
+        )));
+    }
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err(argument_error(format!("`{text}` is no file:// URL with an absolute path")));
+    }
+    let path: String = py.import("urllib.parse")?.call_method1("unquote", (path,))?.extract()?;
+    absolute(Path::new(&path))
+}
+
+fn absolute(path: &Path) -> PyResult<Named> {
+    let absolute = std::path::absolute(path);
+    let path = absolute.map_err(|error| argument_error(format!("no path: {error}")))?;
+    if path.is_file() {
+        return Err(unsupported(format!(
+            "not supported: `{}` is a file; a store is a folder",
+            path.display()
+        )));
+    }
+    // Without a slash at the end, so that a store has one name.
+    Ok(Named::Folder(path.components().collect()))
+}
+
+/// A store: a folder, or memory. Everything that takes a store takes one of these.
+#[pyclass(frozen, eq, module = "fuzarr", name = "Store")]
+#[derive(Debug, PartialEq)]
+pub(crate) struct PyStore(pub(crate) Opened);
+
+#[pymethods]
+impl PyStore {
+    /// A folder, which is made if it is not there.
+    #[staticmethod]
+    fn local(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        absolute(&path)?.open(py, Missing::IsMade).map(Self)
+    }
+
+    /// A new store in this process's memory.
+    #[staticmethod]
+    fn memory() -> Self {
+        Self(Opened::memory())
+    }
+
+    /// The folder; `None` for memory.
+    #[getter]
+    fn path(&self) -> Option<&Path> {
+        match &self.0.location {
+            Location::Folder(folder) => Some(folder),
+            Location::Memory(_) => None,
+        }
+    }
+
+    fn __str__(&self) -> String {
+        self.0.url("")
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Store {}>", self.0.url(""))
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(&self.0.location)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf,))> {
+        let folder = self.0.folder()?.to_owned();
+        Ok((py.get_type::<Self>().getattr("local")?, (folder,)))
+    }
+}
+
+/// A hash for Python.
+pub(crate) fn hash(value: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,324 @@
+"""Native arrays among processes, threads, signals and event loops."""
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import dask.array
+import fuzarr
+import numpy as np
+import pytest
+
+
+def make(path, **options):
+    options = {"chunks": (10, 10), "shards": (50, 50)} | options
+    array = fuzarr.create_array(path, shape=(200, 200), dtype="i4", **options)
+    array[...] = np.arange(40_000).reshape(200, 200)
+    return array
+
+
+def slow(path):
+    """An array of which a column takes many seconds to read: 3000 chunks are decoded for it."""
+    array = fuzarr.create_array(
+        path, shape=(3000, 1 << 22), dtype="u1", chunks=(1, 1 << 22), compressors="gzip"
+    )
+    array[...] = 1
+    return array
+
+
+def total(array):
+    return int(array[...].sum()), len(array.attrs)
+
+
+def test_pickles_open_the_same_again(tmp_path):
+    array = make(tmp_path / "x", config={"write_empty_chunks": True})
+    reader = fuzarr.open(tmp_path / "x", mode="r")
+    group = fuzarr.create_group(tmp_path / "g", attributes={"a": 1})
+    for node in (array, reader, group, array.store):
+        again = pickle.loads(pickle.dumps(node))
+        assert again == node
+        assert hash(again) == hash(node)
+        assert type(again) is type(node)
+    again = pickle.loads(pickle.dumps(array))
+    assert again.config == array.config
+    assert pickle.loads(pickle.dumps(reader)).read_only
+    assert array.with_config({"write_empty_chunks": False}) != array
+    assert array != group
+    with pytest.raises(TypeError, match="memory"):
+        pickle.dumps(fuzarr.zeros(3))
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_worker_process_takes_an_array(method, tmp_path):
+    array = make(tmp_path)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        assert list(pool.map(total, [array] * 4)) == [total(array)] * 4
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_arrays_survive_forks_after_use(tmp_path):
+    array = make(tmp_path)
+    expected = total(array)
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            right = total(array) == expected and total(fuzarr.open(tmp_path)) == expected
+            os._exit(0 if right else 1)
+        deadline = time.monotonic() + 60
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            assert time.monotonic() < deadline, "the child hangs"
+            time.sleep(0.01)
+        assert ended == (child, 0)
+        assert total(array) == expected
+
+
+@pytest.mark.parametrize("layout", [{}, {"shards": None}])
+def test_eight_threads_share_an_array(layout, tmp_path):
+    array = make(tmp_path, **layout)
+    model = array[...]
+
+    def work(number):
+        # Each has rows of its own, all have chunks in common.
+        rows = slice(number, None, 8)
+        for step in range(4):
+            array[rows] = model[rows] + step
+            np.testing.assert_array_equal(array[rows], model[rows] + step)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    np.testing.assert_array_equal(array[...], model + 3)
+
+
+LONG_READ = """
+import sys, time, fuzarr, numpy as np
+array = fuzarr.open(sys.argv[1], mode="r")
+print("reading", flush=True)
+began = time.monotonic()
+try:
+    while time.monotonic() < began + 60:
+        array[:, 0]
+        print("too short", flush=True)
+except KeyboardInterrupt:
+    print(f"stopped after {time.monotonic() - began:.3f}", flush=True)
+    # What was interrupted can be used again.
+    assert array[5, 5] == 1
+    sys.exit(7)
+"""
+
+
+def test_ctrl_c_ends_a_long_read_within_a_second(tmp_path):
+    slow(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG_READ, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "reading\n"
+        time.sleep(0.5)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        answer = process.stdout.read()
+        process.wait(60)
+        assert time.monotonic() - sent < 1
+    assert answer.startswith("stopped after")
+    assert process.returncode == 7
+
+
+def test_what_a_handler_raises_ends_a_request(tmp_path):
+    array = slow(tmp_path)
+
+    class EnoughError(Exception):
+        pass
+
+    def handler(*_):
+        raise EnoughError
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    began = time.monotonic()
+    try:
+        with pytest.raises(EnoughError):
+            array[:, 0]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert 0.2 <= time.monotonic() - began < 1.2
+
+
+def test_reads_for_an_event_loop(tmp_path):
+    array = make(tmp_path)
+
+    async def many():
+        reads = [array.read_async((slice(row, row + 20),)) for row in range(0, 200, 20)]
+        return np.concatenate(await asyncio.gather(*reads))
+
+    np.testing.assert_array_equal(asyncio.run(many()), array[...])
+
+    async def into():
+        out = np.empty(200, "i4")
+        assert await array.read_async((slice(None), 3), out=out) is out
+        return out
+
+    np.testing.assert_array_equal(asyncio.run(into()), array[:, 3])
+
+    async def wrong():
+        await array.read_async(200)
+
+    with pytest.raises(IndexError):
+        asyncio.run(wrong())
+
+
+def test_ending_a_task_ends_its_read(tmp_path):
+    array = slow(tmp_path)
+    beats = 0
+
+    async def main():
+        nonlocal beats
+        reading = asyncio.create_task(array.read_async((slice(None), 0)))
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            beats += 1
+        began = time.monotonic()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert time.monotonic() - began < 1
+
+    asyncio.run(main())
+    assert beats == 10
+
+
+def test_the_interpreter_goes_on_during_a_read(tmp_path):
+    array = fuzarr.create_array(tmp_path, shape=(2_000_000,), dtype="u1", chunks=(2,))
+    done = threading.Event()
+    counted = 0
+
+    def count():
+        nonlocal counted
+        while not done.is_set():
+            counted += 1
+            time.sleep(0.001)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    began = time.monotonic()
+    array[:]
+    took = time.monotonic() - began
+    done.set()
+    counter.join()
+    assert counted > min(took, 5) * 1000 / 20
+
+
+def test_dask_cuts_along_shards(tmp_path):
+    array = make(tmp_path)
+    with dask.config.set({"array.chunk-size": "12kiB"}):
+        lazy = dask.array.from_array(array)
+    assert lazy.dtype == array.dtype
+    assert len(lazy.chunks[0]) > 1
+    for lengths in lazy.chunks:
+        assert all(edge % 50 == 0 for edge in np.cumsum(lengths))
+    np.testing.assert_array_equal((lazy[3:] + 1).compute(scheduler="threads"), array[3:] + 1)
+    one, two = fuzarr.open(tmp_path), fuzarr.open(tmp_path)
+    assert dask.array.from_array(one).name == dask.array.from_array(two).name
+    other = make(tmp_path / "other")
+    assert dask.array.from_array(other).name != lazy.name
+    target = fuzarr.zeros_like(array, store=tmp_path / "target")
+    dask.array.store(lazy * 2, target, lock=False, scheduler="threads")
+    np.testing.assert_array_equal(target[...], array[...] * 2)
+
+
+def test_options_by_name_and_environment(tmp_path):
+    array = make(tmp_path)
+    assert fuzarr.config["workers"] == 0
+    with fuzarr.config.set(workers=1, memory="64MiB", index_cache=False):
+        assert fuzarr.config["memory"] == 64 << 20
+        assert fuzarr.config["index_cache"] is False
+        assert array[5, 5] == 1005
+    assert fuzarr.config["memory"] is None
+    assert fuzarr.config.get("nonesuch") is None
+    for wrong in [{"workers": "many"}, {"nonesuch": 1}, {"max_decode_buffers": 0}]:
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            fuzarr.config.set(wrong)
+    with pytest.raises(TypeError):
+        fuzarr.config.set(workers=[1])
+    assert fuzarr.config["workers"] == 0
+    program = "import fuzarr; print(fuzarr.config['workers'], fuzarr.config['streaming'])"
+    environment = os.environ | {"FUZARR_WORKERS": "3", "FUZARR_STREAMING": "off"}
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "3 False\n"
+    bad = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"FUZARR_WORKERS": "many"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "FUZARR_WORKERS" in bad.stderr
+
+
+def test_importing_fuzarr_imports_no_other_engine():
+    program = "import sys, fuzarr; print([m for m in ('zarr', 'dask') if m in sys.modules])"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "[]\n"
+
+
+def test_the_command_comes_with_the_package(tmp_path):
+    make(tmp_path / "x.zarr")
+    command = os.path.join(os.path.dirname(sys.executable), "fuzarr")
+    answer = subprocess.run(
+        [command, "get", tmp_path / "x.zarr", "5,5"], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "1005"
+    missing = subprocess.run(
+        [command, "info", tmp_path / "none"], capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2
+    assert "none" in missing.stderr
+
+
+def test_the_stubs_are_what_the_module_is(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "fuzarr"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_explanations_tell_what_a_read_takes(tmp_path):
+    array = make(tmp_path)
+    whole = array.explain()
+    assert (whole.elements, whole.bytes, whole.objects) == (40_000, 160_000, 16)
+    part = array.explain((slice(0, 5), slice(0, 5)), exact=True)
+    assert (part.objects, part.chunks, part.decoded) == (1, 1, (1, 1))
+    assert part.requests[0] >= 1
+    assert "Objects" in repr(part)
+    assert "\033" not in repr(part)
+    with pytest.raises(IndexError):
+        array.explain(200)
+
+
+def test_what_is_stored_is_counted(tmp_path):
+    array = fuzarr.create_array(
+        tmp_path, shape=(100,), dtype="i4", chunks=(10,), shards=(50,), compressors=None
+    )
+    assert (array.nchunks, array.nchunks_initialized) == (10, 0)
+    array[:5] = 1
+    assert array.nchunks_initialized == 5
+    files = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert array.nbytes_stored() == files
+    for text in (repr(array), repr(array.info), array._repr_html_()):
+        assert "100" in text
+        assert str(tmp_path) in text
