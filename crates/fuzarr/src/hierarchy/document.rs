@@ -100,8 +100,8 @@ pub(crate) fn stored_documents(store: &dyn Store, path: &str) -> Result<Vec<Vec<
 const ATTEMPTS: usize = 100;
 
 /// Changes the document at `key`. `change` is given what is stored, null if nothing is, and gives what
-/// to store instead, or `None` to leave it. What is the same in both keeps its spelling. If somebody else changes the document meanwhile, it is
-/// asked again, so that no change is lost.
+/// to store instead, or `None` to leave it. What is the same in both keeps its spelling. If somebody
+/// else changes the document meanwhile, it is asked again, so that no change is lost.
 ///
 /// # Errors
 /// Those of `change`; `InvalidMetadata` if what is stored is no JSON; `Conflict` if it never stops

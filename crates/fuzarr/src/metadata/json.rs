@@ -2,7 +2,7 @@
 
 mod rewrite;
 
-pub(crate) use rewrite::rewrite;
+pub(crate) use rewrite::{are_same, rewrite};
 
 use serde_json::{Map, Value};
 

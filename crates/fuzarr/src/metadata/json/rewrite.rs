@@ -3,7 +3,9 @@
 //! A number that no [`Value`] holds, such as an integer beyond 64 bits or one of Python's bare `NaN`,
 //! therefore survives a change beside it.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use serde_json::{Map, Number, Value};
 
 use super::to_vec;
 
@@ -18,7 +20,7 @@ pub(crate) fn rewrite(text: &[u8], old: &Value, new: &Value) -> Vec<u8> {
 /// Writes `new`. `line` is what starts a line at its depth.
 fn write(old: Option<(&[u8], &Value)>, new: &Value, line: &str, written: &mut Vec<u8>) {
     let Some((text, old)) = old else { return write_anew(new, line, written) };
-    if old == new {
+    if is_same(old, new) {
         written.extend_from_slice(text.trim_ascii());
         return;
     }
@@ -36,13 +38,31 @@ fn write(old: Option<(&[u8], &Value)>, new: &Value, line: &str, written: &mut Ve
         written.extend_from_slice(inner.as_bytes());
         written.extend_from_slice(Value::from(key.as_str()).to_string().as_bytes());
         written.extend_from_slice(b": ");
-        // The last of duplicates is the one that counts.
-        let text = texts.iter().rev().find(|(name, _)| name == key).map(|(_, text)| *text);
-        write(text.zip(old.get(key)), value, &inner, written);
+        write(texts.get(key).copied().zip(old.get(key)), value, &inner, written);
         separator = ",";
     }
     written.extend_from_slice(line.as_bytes());
     written.push(b'}');
+}
+
+/// Whether two objects are the same but for the order of members, the signs of zeros included, which
+/// `==` passes over.
+pub(crate) fn are_same(old: &Map<String, Value>, new: &Map<String, Value>) -> bool {
+    let is_kept = |(key, old): (&String, &Value)| new.get(key).is_some_and(|new| is_same(old, new));
+    old.len() == new.len() && old.iter().all(is_kept)
+}
+
+/// As [`are_same`], of values.
+fn is_same(old: &Value, new: &Value) -> bool {
+    let bits = |number: &Number| number.as_f64().map(f64::to_bits);
+    match (old, new) {
+        (Value::Number(old), Value::Number(new)) => old == new && bits(old) == bits(new),
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| is_same(old, new))
+        }
+        (Value::Object(old), Value::Object(new)) => are_same(old, new),
+        _ => old == new,
+    }
 }
 
 /// Writes a value that was not there.
@@ -56,15 +76,16 @@ fn write_anew(new: &Value, line: &str, written: &mut Vec<u8>) {
     }
 }
 
-/// The members of an object's text with the texts of their values; `None` if it is no such text.
-fn members(text: &[u8]) -> Option<Vec<(String, &[u8])>> {
-    let mut members = Vec::new();
+/// The texts of the values of an object's members, by name; `None` if it is no such text.
+fn members(text: &[u8]) -> Option<HashMap<String, &[u8]>> {
+    let mut members = HashMap::new();
     let mut rest = text.trim_ascii().strip_prefix(b"{")?.trim_ascii_start();
     while !rest.starts_with(b"}") {
         let (key, after) = rest.split_at_checked(end_of_string(rest)?)?;
         let value = after.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
         let (value, after) = value.split_at_checked(end_of_value(value)?)?;
-        members.push((serde_json::from_slice(key).ok()?, value));
+        // The last of duplicates is the one that counts.
+        members.insert(serde_json::from_slice(key).ok()?, value);
         let after = after.trim_ascii_start();
         rest = after.strip_prefix(b",").unwrap_or(after).trim_ascii_start();
     }
@@ -160,6 +181,24 @@ mod tests {
   "new": "\n"
 }"#;
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn the_sign_of_a_zero_is_a_change() {
+        let written = changed(r#"{"a": [0.0, 1], "b": -0.0}"#, |value| {
+            value["a"][0] = json!(-0.0);
+            value["b"] = json!(0.0);
+        });
+        assert_eq!(written, "{\n  \"a\": [\n    -0.0,\n    1\n  ],\n  \"b\": 0.0\n}");
+    }
+
+    #[test]
+    fn many_members_are_found_at_once() {
+        // Far too long if each were looked for among all.
+        let members = (0..200_000).map(|number| format!("\"{number}\": 1.0"));
+        let text = format!("{{{}}}", members.collect::<Vec<_>>().join(", "));
+        let written = changed(&text, |value| value["7"] = json!(2));
+        assert!(written.contains("\"7\": 2,\n") && written.contains("\"8\": 1.0,\n"));
     }
 
     #[test]

@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_folder_is_durable_by_who_syncs_all_above_it() {
-        // Seen to fail: what arrived was taken for durable by who was asked after some were noted.
+        // Who begins while those above a new folder are noted does not wait for them.
         let (_place, folders) = folders(MOST + 2);
         let (above, others) = folders.split_at(2);
         let table = Unsettled::new().unwrap();
