@@ -143,8 +143,11 @@ impl Change {
             .iter()
             .flat_map(|row| across.iter().map(move |column| (row * shape[1] + column) as usize))
             .collect();
-        let value =
-            |random: &mut Random| (random.below(6).saturating_sub(2) as u16 * 257).to_ne_bytes();
+        // Often nothing but zeros, which is the fill value.
+        let value = |random: &mut Random| {
+            let byte = random.below(6).saturating_sub(2) as u8;
+            [byte, 3 * byte]
+        };
         let values = match random.below(3) {
             0 => value(random).to_vec(),
             _ => places.iter().flat_map(|_| value(random)).collect(),
