@@ -7,7 +7,7 @@ use super::document::{DOCUMENT, already_there, document_at, edit};
 use super::traverse::{DEEPEST, Walk};
 use super::{create_groups, place, read_node};
 use crate::error::{Error, Kind, Result};
-use crate::metadata::{Format, Node, NodePath};
+use crate::metadata::{Format, Node, NodePath, json};
 use crate::store::{self, Store, settled};
 use crate::v2;
 
@@ -27,7 +27,9 @@ pub fn update_attributes(
     let node = read_node(store, path.as_str())?.ok_or_else(|| no_node(&path))?;
     let mut changed = node.attributes().clone();
     change(&mut changed)?;
-    if changed == *node.attributes() {
+    // By text: values that count as equal, such as zeros of either sign, are not the same.
+    let text = |attributes: &Map<String, Value>| json::to_vec(&attributes.clone().into());
+    if text(node.attributes()) == text(&changed) {
         return Ok(changed);
     }
     forget(store, path.as_str())?;

@@ -66,7 +66,8 @@ pub trait Machine: Sync {
     /// What the machine needs next. Cheap: decoding and encoding are always units of work.
     ///
     /// # Errors
-    /// `Corrupt` if what was supplied makes no sense, `Limit` if the plan would be too large.
+    /// `Corrupt` if what was supplied makes no sense, `Limit` if the plan would be too large. Of a
+    /// write `InvalidArgument` if units of the last [`Step::Work`] were not run, or failed.
     fn next(&mut self) -> Result<Step>;
 
     /// The spans that the last [`Step::Fetch`] asks for.

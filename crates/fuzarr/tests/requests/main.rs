@@ -10,6 +10,7 @@
 )]
 
 mod changing;
+mod runs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +18,9 @@ use std::time::Duration;
 
 use fuzarr::codec::{BytesToBytes, Codec, Registry, Size};
 use fuzarr::metadata::Node;
-use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
+use fuzarr::plan::{
+    Commit, FastPath, Machine, ReadOptions, Scratch, Step, WriteMachine, WriteOptions, WritePlan,
+};
 use fuzarr::store::{
     Latency, LocalStore, MemoryStore, Metered, Precondition, Span, Store, put_bytes,
 };
@@ -283,6 +286,34 @@ fn a_panic_on_a_helper_reaches_the_caller_and_leaves_the_pool_usable() {
             assert_eq!(read().unwrap().bytes, values(4000));
             write().unwrap();
             slow.microseconds.store(200, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_write_does_not_go_on_without_its_units() {
+    // Seen to fail: what no unit had encoded was taken for nothing but fill value, and deleted.
+    let bytes = json!(["bytes"]);
+    for codecs in [bytes.clone(), sharding(4, &bytes)] {
+        let array = open(Arc::new(MemoryStore::new()), &document(64, 32, &codecs), &Arc::default());
+        let resolved = array.resolve(&Selection::all()).unwrap();
+        let layout = Arc::clone(array.layout());
+        let plan = WritePlan::new(layout, resolved, WriteOptions::default()).unwrap();
+        let values = Arc::new(plan.values(vec![7; 64], Vec::new()).unwrap());
+        let capabilities = array.store().capabilities();
+        let mut machine = WriteMachine::new(&plan, values, capabilities);
+        machine.begin(&plan, 1);
+        loop {
+            match machine.next().unwrap() {
+                Step::Work(units) => {
+                    let error = machine.next().unwrap_err();
+                    assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+                    let mut scratch = Scratch::default();
+                    (0..units).for_each(|unit| machine.run(unit, &mut scratch).unwrap());
+                }
+                Step::Commit(Commit::Put) => break,
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::faults::{self, Action, Event, Kind as Call};
 use fuzarr::store::{
-    Content, LocalOptions, LocalStore, Part, Precondition, Span, Store, put_bytes,
+    Content, LocalOptions, LocalStore, Part, Precondition, Span, Store, put_bytes, settled,
 };
 use fuzarr::{Array, Selection};
 
@@ -177,4 +177,35 @@ fn a_folder_that_is_moved_before_it_is_settled_is_synced() {
     let events = faults::remove().1;
     let moved = std::fs::metadata(folder.path().join("moved/b")).unwrap();
     assert_eq!(events, [Event::Sync { file: (moved.dev(), moved.ino()) }]);
+}
+
+#[test]
+fn who_settles_first_waits_for_the_folders_that_its_own_changes_need() {
+    // Seen to fail: a change in place settled its own folder only, a deletion below nothing none.
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let options = LocalOptions { fsync: true, ..LocalOptions::default() };
+    let store = LocalStore::open_with(folder.path(), options).unwrap();
+    let sync = |path: &str| {
+        let folder = std::fs::metadata(folder.path().join(path)).unwrap();
+        Event::Sync { file: (folder.dev(), folder.ino()) }
+    };
+    let events = |act: &dyn Fn() -> fuzarr::Result<()>| {
+        faults::install(|_, _| Action::Pass);
+        settled(&store, act).unwrap();
+        faults::remove().1
+    };
+    let parts = [Part::Bytes(b"old")];
+    let content = Content { parts: &parts, base: None };
+    // Somebody else's, who has yet to settle that.
+    store.put("a/b/k", content, Precondition::None).now().unwrap();
+    let changes = [(0, &b"new"[..])];
+    let changed = events(&|| store.patch("a/b/k", &changes, Precondition::None).now());
+    for path in ["a/b", "a", ""] {
+        assert!(changed.contains(&sync(path)), "{path}: {changed:?}");
+    }
+    put_bytes(&store, "c/d/k", b"old", Precondition::None).unwrap();
+    store.delete_all("c/d").now().unwrap();
+    let deleted = events(&|| store.delete("c/d/k", Precondition::None).now());
+    assert_eq!(deleted, [sync("c")]);
 }

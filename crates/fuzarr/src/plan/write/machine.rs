@@ -320,6 +320,19 @@ impl<'a> WriteMachine<'a> {
         Step::Work(units)
     }
 
+    /// Whether the units of a job have come to something. An executor may ask for the next step after
+    /// one of them failed: what it was to write must not be taken for nothing to write then.
+    fn is_worked(&self, job: &Job) -> bool {
+        let Some(write) = &self.shard else { return self.outcome.get().is_some() };
+        match job {
+            Job::Chunk => self.outcome.get().is_some(),
+            Job::Open => write.old.get().is_some(),
+            Job::Inner(runs) => write.runs[runs.clone()].iter().all(|run| run.get().is_some()),
+            Job::Lay => write.laid.get().is_some(),
+            Job::Index => self.stream.as_ref().is_some_and(|stream| stream.index.get().is_some()),
+        }
+    }
+
     /// What follows when the old index is decoded.
     fn opened_old(&mut self) -> Result<Step> {
         if let (Some(version), Some(old)) =
@@ -421,6 +434,9 @@ impl Machine for WriteMachine<'_> {
                 Err(Error::invalid_argument("a write was not supplied with what it asked for"))
             }
             State::Ready(purpose) => self.ready(purpose),
+            State::Work(job) if !self.is_worked(&job) => Err(Error::invalid_argument(
+                "a write goes on, but its units were not run to an end",
+            )),
             State::Work(Job::Open) => self.opened_old(),
             State::Work(Job::Inner(units)) => self.encoded(units),
             State::Work(Job::Chunk | Job::Lay) => Ok(self.finish()),

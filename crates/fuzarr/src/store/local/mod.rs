@@ -173,12 +173,8 @@ impl LocalStore {
             Err(errno) if is_missing(errno) && !create => return Ok(None),
             Err(errno) => return Err(failed(errno, "the object's folder cannot be opened")),
         };
-        if let Some(unsettled) = self.unsettled.as_deref().filter(|_| create) {
-            match self.arrive(unsettled, folder, &opened) {
-                Ok(()) => {}
-                Err(Errno::NOENT) => return Ok(None),
-                Err(errno) => return Err(failed(errno, "the object's folder cannot be synced")),
-            }
+        if create && !self.keep(folder, &opened)? {
+            return Ok(None);
         }
         Ok(Some(Arc::new(opened)))
     }
@@ -203,8 +199,17 @@ impl LocalStore {
         Ok(above)
     }
 
-    /// Sees to it that the folders above one that something new goes to are synced in the end, so
-    /// that it stays reachable.
+    /// Sees to it that the folders above one that something is written to are synced in the end, so
+    /// that it stays reachable, if the store is asked to; `false` if one of them was deleted.
+    fn keep(&self, path: &str, folder: &Opened) -> Result<bool> {
+        let Some(unsettled) = self.unsettled.as_deref() else { return Ok(true) };
+        match self.arrive(unsettled, path, folder) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(failed(errno, "the object's folder cannot be synced")),
+        }
+    }
+
     fn arrive(&self, unsettled: &Unsettled, path: &str, folder: &Opened) -> Result<(), Errno> {
         let birth = birth(folder)?;
         if unsettled.is_reachable(path, birth) {
@@ -239,10 +244,14 @@ impl LocalStore {
     /// Locks a key for changing what is there; `None` if not even its folder is.
     fn existing_target(&self, key: &str) -> Result<Option<Target>> {
         check_writable(key)?;
-        match self.parent(key, false)? {
-            Some(folder) => Target::lock(self, folder, name_of(key)),
-            None => Ok(None),
+        let Some(folder) = self.parent(key, false)? else { return Ok(None) };
+        // Who made the folder may not have settled that.
+        if let Some((path, _)) = key.rsplit_once('/')
+            && !self.keep(path, &folder)?
+        {
+            return Ok(None);
         }
+        Target::lock(self, folder, name_of(key))
     }
 }
 

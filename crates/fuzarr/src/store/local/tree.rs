@@ -119,6 +119,25 @@ impl LocalStore {
         Ok(())
     }
 
+    /// Notes that the nearest folder above a key has to be synced, if the store is asked to.
+    pub(super) fn note_above(&self, key: &str) -> Result<(), Errno> {
+        if self.unsettled.is_none() {
+            return Ok(());
+        }
+        for (end, _) in key.rmatch_indices('/') {
+            match self.beneath(&key[..end], OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(folder) => {
+                    self.note(&Arc::new(folder));
+                    return Ok(());
+                }
+                Err(errno) if is_missing(errno) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.note(&self.root);
+        Ok(())
+    }
+
     /// Removes a link to a folder; `false` if it is none.
     fn unlink_link(&self, path: &str) -> Result<bool> {
         if path.is_empty() {

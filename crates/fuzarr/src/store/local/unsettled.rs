@@ -67,7 +67,9 @@ struct Pending {
 #[derive(Debug)]
 struct Arrival {
     birth: Birth,
-    at: u64,
+    /// Before the folders above were noted, and after.
+    first: u64,
+    last: u64,
     above: Vec<Identity>,
 }
 
@@ -99,10 +101,11 @@ impl Table {
         (self.folders.len() > MOST).then(|| (*identity, Arc::clone(&pending.turn)))
     }
 
-    /// The folders of a span are synced: what arrived in it is durable.
+    /// The folders of a span are synced: what arrived in it, from first to last, is durable.
     fn end(&mut self, (since, until): Span) -> Result<(), Errno> {
         let failure = self.failure.filter(|(at, _)| *at > since);
-        let is_over = |_: &String, arrival: &mut Arrival| arrival.at > since && arrival.at <= until;
+        let is_over =
+            |_: &String, arrival: &mut Arrival| arrival.first > since && arrival.last <= until;
         let arrived: Vec<_> = self.arrivals.extract_if(is_over).collect();
         if let Some((_, errno)) = failure {
             return Err(errno);
@@ -174,16 +177,21 @@ impl Unsettled {
 
     /// Notes the folders above a new one, which is durable when they are.
     pub(super) fn arrive(&self, path: &str, birth: Option<Birth>, above: &[Arc<Opened>]) {
+        self.arrive_with(path, birth, above, &sync_folder);
+    }
+
+    fn arrive_with(&self, path: &str, birth: Option<Birth>, above: &[Arc<Opened>], sync: Sync<'_>) {
+        let first = self.moment();
         let mut noted = Vec::with_capacity(above.len());
         for folder in above {
-            noted.extend(self.note_with(folder, &sync_folder));
+            noted.extend(self.note_with(folder, sync));
         }
         let Some(birth) = birth.filter(|_| noted.len() == above.len()) else { return };
         self.with(|table| {
             if table.arrivals.len() >= REMEMBERED {
                 table.arrivals.clear();
             }
-            let arrival = Arrival { birth, at: table.tick(), above: noted };
+            let arrival = Arrival { birth, first, last: table.tick(), above: noted };
             table.arrivals.insert(path.to_owned(), arrival);
         });
     }
@@ -199,7 +207,8 @@ impl Unsettled {
             let is_known = arrival.birth == birth
                 && arrival.above.iter().all(|&above| table.note_again(above));
             if is_known {
-                arrival.at = table.tick();
+                arrival.last = table.tick();
+                arrival.first = arrival.last;
                 table.arrivals.insert(path.to_owned(), arrival);
             }
             is_known
@@ -294,7 +303,7 @@ fn sync_folder(folder: &Opened) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use rustix::fs::CWD;
@@ -394,5 +403,32 @@ mod tests {
         assert_eq!(table.settle_with(since, &sync), Err(Errno::IO));
         assert_eq!(syncs.load(Ordering::Relaxed), folders.len());
         assert_eq!(table.settle_with(table.moment(), &sync), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_is_durable_by_who_syncs_all_above_it() {
+        // Who begins while those above a new folder are noted does not wait for them.
+        let (_place, folders) = folders(MOST + 2);
+        let (above, others) = folders.split_at(2);
+        let table = Unsettled::new().unwrap();
+        others.iter().for_each(|folder| table.note(folder));
+        let birth = Some((0, 0, 0, 0, 0));
+        let meanwhile = AtomicU64::new(0);
+        table.arrive_with("a/b", birth, above, &|_| {
+            meanwhile.store(table.moment(), Ordering::Relaxed);
+            Ok(())
+        });
+        table.settle(meanwhile.into_inner()).unwrap();
+        let since = table.moment();
+        assert!(table.is_reachable("a/b", birth));
+        let syncs = AtomicUsize::new(0);
+        let count = |_: &Opened| {
+            syncs.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        table.settle_with(since, &count).unwrap();
+        assert_eq!(syncs.into_inner(), 2);
+        assert!(table.is_reachable("a/b", birth));
+        assert_eq!(table.with(|table| table.arrivals.len()), 0);
     }
 }

@@ -235,7 +235,11 @@ impl LocalStore {
             Precondition::None | Precondition::Absent => Ok(()),
         };
         check_writable(key)?;
-        let Some(folder) = self.parent(key, false)? else { return missing() };
+        let Some(folder) = self.parent(key, false)? else {
+            // Another's deletion of the folder may not be settled yet.
+            self.note_above(key).map_err(|errno| failed(errno, "no folder above can be opened"))?;
+            return missing();
+        };
         // Chunks of nothing but fill value are deleted unseen, and most of them are not there: that
         // takes no lock, as the deletion is over before whoever holds it has written.
         match system::status_of(folder.as_fd(), name_of(key), AtFlags::SYMLINK_NOFOLLOW) {
