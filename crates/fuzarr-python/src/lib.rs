@@ -3,6 +3,8 @@
 //! Python does the I/O with whatever store it has; planning, decoding, encoding and copying happen
 //! here, outside the interpreter lock. No thread of ours calls into Python.
 
+mod pipeline;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -263,6 +265,7 @@ impl ObjectMachine {
 /// Plans of fuzarr, driven from Python.
 #[pymodule(gil_used = false)]
 fn _fuzarr(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    pipeline::register(module)?;
     module.add_class::<ReadPlan>()?;
     module.add_class::<PyWritePlan>()?;
     module.add_class::<ObjectMachine>()

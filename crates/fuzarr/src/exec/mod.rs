@@ -8,5 +8,5 @@ mod explain;
 mod failures;
 mod pool;
 
-pub use blocking::{check, read, survey, threads, write};
+pub use blocking::{check, read, read_present, survey, threads, work, write};
 pub use explain::explain;
