@@ -18,6 +18,7 @@ import numpy as np
 import zarr.core.codec_pipeline as zarr_pipeline
 from zarr.abc.codec import GetResult
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.codecs import ShardingCodec
 from zarr.core.buffer import cpu
 from zarr.core.config import config as zarr_config
 from zarr.registry import register_pipeline
@@ -72,6 +73,8 @@ class DeclinedError(Exception):
 class _Call:
     """What the items of one call have in common, and how they are to be carried out."""
 
+    trust_complete = True
+
     def __init__(
         self, pipeline: FuzarrCodecPipeline, batch: list[Item], drop_axes: tuple[int, ...]
     ) -> None:
@@ -93,7 +96,7 @@ class _Call:
             "gap": config.sharding_coalesce_max_gap_bytes,
             "span": config.sharding_coalesce_max_bytes,
             "write_empty_chunks": config.write_empty_chunks,
-            "order": self.bound.order,
+            "order": self.bound.order or "morton",
         }
 
     def frame(self, shape: tuple[int, ...] | None, strides: tuple[int, ...]) -> dict[str, Any]:
@@ -101,6 +104,7 @@ class _Call:
             "getter": StorePath,
             "store": self.store,
             "spec": self.spec,
+            "trust_complete": self.trust_complete,
             "drop_axes": list(self.drop_axes),
             "shape": shape,
             "strides": strides,
@@ -144,6 +148,13 @@ def _memory(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]
     return flat.view(np.uint8), array, strides
 
 
+def _in_native_order(array: np.ndarray) -> np.ndarray:
+    """The array with its numbers in this machine's byte order."""
+    if array.dtype.isnative:
+        return array
+    return array.byteswap().view(_bind.in_native_order(array.dtype))
+
+
 class _Read(_Call):
     """A call of `read`."""
 
@@ -173,7 +184,7 @@ class _Read(_Call):
             self.target = self.out
             found = _memory(self.out) if self.out.flags.writeable else None
             if found is None:
-                self.target = np.array(self.out, dtype=native_type, order="C", copy=True)
+                self.target = _in_native_order(np.array(self.out, order="C", copy=True))
                 found = _memory(self.target)
             elif not self.out.dtype.isnative:
                 self.swapped = True
@@ -198,7 +209,9 @@ class _Read(_Call):
         elif self.swapped:
             self.out.view(self.bound.dtype).byteswap(inplace=True)
         elif self.target is not self.out:
-            self.out[...] = self.target
+            # Bytes are moved, not values: NumPy does not swap times without a unit.
+            swap = not self.out.dtype.isnative
+            self.out.view(self.bound.dtype)[...] = self.target.byteswap() if swap else self.target
         status = ("missing", "present")
         return tuple([GetResult(status=status[stored]) for stored in present])
 
@@ -240,6 +253,8 @@ class _Write(_Call):
         if not isinstance(array, np.ndarray):
             raise DeclinedError(f"values {type(array).__name__}")
         self.value = array
+        # zarr-python keeps what a shard holds beyond the array's shape.
+        self.trust_complete = not isinstance(pipeline.codecs[0], ShardingCodec)
         self.plan(batch)
 
     def plan(self, batch: list[Item]) -> None:
@@ -254,7 +269,7 @@ class _Write(_Call):
             native_type = self.bound.dtype
             if _bind.in_native_order(array.dtype) != native_type:
                 raise DeclinedError(f"values of {array.dtype} for {native_type}")
-            array = np.asarray(array, dtype=native_type)
+            array = _in_native_order(array)
             found = _memory(array) or _memory(np.array(array, order="C", copy=True))
             if found is None:
                 raise DeclinedError("no values")

@@ -18,6 +18,9 @@ pub(super) struct Frame<'py> {
     store: Bound<'py, PyAny>,
     #[pyo3(item("spec"))]
     spec: Bound<'py, PyAny>,
+    /// Whether an item that says that it is complete leaves nothing of its object to be kept.
+    #[pyo3(item("trust_complete"))]
+    trust_complete: bool,
     #[pyo3(item("drop_axes"))]
     drop_axes: Vec<usize>,
     /// The shape of the caller's memory, and its strides in elements; `None` for a single value.
@@ -141,7 +144,7 @@ impl Reader<'_, '_> {
         let key: String = of.getattr("path")?.extract()?;
         check_key(&key).map_err(|error| mismatch(&error))?;
         let selections = terms(&item.get_item(2)?);
-        let complete: bool = item.get_item(4)?.is_truthy()?;
+        let complete = self.frame.trust_complete && item.get_item(4)?.is_truthy()?;
         if selections.len() != self.chunk_shape.len() {
             return Err(decline("a selection that leaves dimensions out"));
         }
