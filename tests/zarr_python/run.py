@@ -61,7 +61,9 @@ def fetch():
 def run(pipeline, everything, accelerate, processes):
     """The outcome of every test, and the counts of calls with the reasons for fallbacks."""
     chosen = ["tests"] if everything else [f"tests/{name}" for name in FIRST]
-    options = "-q -p no:cacheprovider -p fuzarr_counts --ignore tests/benchmarks --benchmark-disable"
+    options = (
+        "-q -p no:cacheprovider -p fuzarr_counts --ignore tests/benchmarks --benchmark-disable"
+    )
     command = [sys.executable, "-m", "pytest", *options.split(), "-n", str(processes)]
     # The options of the distribution's own configuration ask for plugins that are not needed.
     command += ["-o", "addopts=", "-o", "log_cli=false", "--tb=short", *chosen]
