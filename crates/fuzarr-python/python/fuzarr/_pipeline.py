@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from . import _bind
 from ._fuzarr import pipeline as native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from zarr.abc.store import ByteGetter
     from zarr.core.array_spec import ArraySpec
@@ -43,10 +44,14 @@ _counts: Counter[tuple[str, str]] = Counter()
 _executor: ThreadPoolExecutor | None = None
 
 
+#: Held while what was written is put into a store in memory.
+_commits = threading.Lock()
+
+
 def _forget_executor() -> None:
-    """The threads of the parent do not exist in a forked child."""
-    global _executor
-    _executor = None
+    """The threads of the parent do not exist in a forked child, nor does who holds the lock."""
+    global _executor, _commits
+    _executor, _commits = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_executor)
@@ -74,6 +79,8 @@ class _Call:
     """What the items of one call have in common, and how they are to be carried out."""
 
     trust_complete = True
+    #: The calls that are to be made: the numbers of the items of each, these, and itself.
+    calls: Sequence[tuple[list[int], list[Item], Any]] = ()
 
     def __init__(
         self, pipeline: FuzarrCodecPipeline, batch: list[Item], drop_axes: tuple[int, ...]
@@ -84,10 +91,10 @@ class _Call:
         prototype = spec.prototype
         if prototype.buffer is not cpu.Buffer or prototype.nd_buffer is not cpu.NDBuffer:
             raise DeclinedError("buffer prototype")
+        self.pipeline = pipeline
         self.bound = _bind.bind(pipeline, spec)
         self.batch = batch
         self.store = getter.store
-        self.spec = spec
         self.drop_axes = drop_axes
         config = spec.config
         self.workers = zarr_pipeline._resolve_max_workers()
@@ -99,16 +106,51 @@ class _Call:
             "order": self.bound.order or "morton",
         }
 
-    def frame(self, shape: tuple[int, ...] | None, strides: tuple[int, ...]) -> dict[str, Any]:
-        return {
-            "getter": StorePath,
-            "store": self.store,
-            "spec": self.spec,
-            "trust_complete": self.trust_complete,
-            "drop_axes": list(self.drop_axes),
-            "shape": shape,
-            "strides": strides,
-        }
+    def plan(
+        self,
+        kind: Any,
+        batch: list[Item],
+        shape: tuple[int, ...] | None,
+        strides: tuple[int, ...],
+        memory: Any,
+    ) -> list[tuple[list[int], list[Item], Any]]:
+        """Plans the items: one call for each shape of chunks, with the numbers of its items.
+
+        `shape` and `strides` (in elements) are those of `memory`; of a single value it has none.
+        """
+        groups: dict[tuple[int, ...], list[int]] = {}
+        first = batch[0][1]
+        if any(item[1] is not first for item in batch):
+            for number, item in enumerate(batch):
+                groups.setdefault(item[1].shape, []).append(number)
+        else:
+            groups[first.shape] = list(range(len(batch)))
+        if len(groups) > 1 and self.bound.layout.variable is not None:
+            raise DeclinedError("text in chunks of several shapes")
+        calls = []
+        for numbers in groups.values():
+            items = batch if len(groups) == 1 else [batch[number] for number in numbers]
+            spec = items[0][1]
+            frame = {
+                "getter": StorePath,
+                "store": self.store,
+                "spec": spec,
+                "trust_complete": self.trust_complete,
+                "drop_axes": list(self.drop_axes),
+                "shape": shape,
+                "strides": strides,
+            }
+            layout = _bind.bind(self.pipeline, spec).layout
+            try:
+                calls.append((numbers, items, kind(layout, items, frame, memory, self.options)))
+            except NotImplementedError as reason:
+                raise DeclinedError(str(reason)) from None
+        return calls
+
+    def cancel(self) -> None:
+        """Ends the call early."""
+        for _, _, call in self.calls:
+            call.cancel()
 
     @property
     def way(self) -> str:
@@ -120,11 +162,11 @@ class _Call:
             return "memory"
         return "foreign"
 
-    def pinned(self) -> dict[str, Any]:
-        """The memory of the objects that the items name, of a `MemoryStore`."""
+    def pinned(self, items: list[Item]) -> dict[str, Any]:
+        """The buffers of the objects that the items name, of a `MemoryStore`."""
         found = {}
         objects = self.store._store_dict
-        for item in self.batch:
+        for item in items:
             key = item[0].path
             buffer = objects.get(key)
             if buffer is not None:
@@ -192,16 +234,13 @@ class _Read(_Call):
                 raise DeclinedError("output without elements")
             memory, _, strides = found
             shape = self.target.shape
-        try:
-            self.call = native.ReadCall(
-                layout, batch, self.frame(shape, strides), memory, self.options
-            )
-        except NotImplementedError as reason:
-            raise DeclinedError(str(reason)) from None
-        if self.call.elements != self.out.size and (layout.variable or self.swapped):
+        self.calls = self.plan(native.ReadCall, batch, shape, strides, memory)
+        wanted = sum(call.elements for _, _, call in self.calls)
+        if wanted != self.out.size and (layout.variable or self.swapped):
             raise DeclinedError("a read of a part of the output")
 
     def finish(self, present: list[bool], elements: list[Any] | None) -> tuple[GetResult, ...]:
+        """Brings the output into its form."""
         if elements is not None:
             values = np.empty(len(elements), dtype=object)
             values[:] = elements
@@ -217,19 +256,27 @@ class _Read(_Call):
 
     def execute(self) -> tuple[GetResult, ...]:
         """Reads from a store that answers at once."""
-        if self.way == "local":
-            present, elements = self.call.local(self.store.root)
-        else:
-            pinned = {key: value.as_numpy_array() for key, value in self.pinned().items()}
-            present, elements = self.call.memory(pinned)
+        present, elements = [False] * len(self.batch), None
+        for numbers, items, call in self.calls:
+            if self.way == "local":
+                found, elements = call.local(self.store.root)
+            else:
+                pinned = {key: value.as_numpy_array() for key, value in self.pinned(items).items()}
+                found, elements = call.memory(pinned)
+            for number, stored in zip(numbers, found, strict=True):
+                present[number] = stored
         return self.finish(present, elements)
 
     async def drive(self) -> tuple[GetResult, ...]:
         """Reads from any other store."""
-        machines, result = self.call.machines()
-        steps = await _drive_all(self, machines)
-        elements = await _hop(result.take)
-        return await _hop(self.finish, [step == "present" for step in steps], elements)
+        present, elements = [False] * len(self.batch), None
+        for numbers, items, call in self.calls:
+            machines, result = call.machines()
+            steps = await _drive_all(self, items, machines)
+            elements = await _hop(result.take)
+            for number, step in zip(numbers, steps, strict=True):
+                present[number] = step == "present"
+        return await _hop(self.finish, present, elements)
 
 
 class _Write(_Call):
@@ -255,13 +302,11 @@ class _Write(_Call):
         self.value = array
         # zarr-python keeps what a shard holds beyond the array's shape.
         self.trust_complete = not isinstance(pipeline.codecs[0], ShardingCodec)
-        self.plan(batch)
+        self.calls = self.plan_values(batch)
 
-    def plan(self, batch: list[Item]) -> None:
+    def plan_values(self, batch: list[Item]) -> list[tuple[list[int], list[Item], Any]]:
         """Plans the writing of these items."""
         array, layout = self.value, self.bound.layout
-        self.batch = batch
-        shape: tuple[int, ...] | None = array.shape
         if layout.variable is not None:
             values: Any = array.reshape(-1).tolist()
             strides = tuple(int(np.prod(array.shape[axis + 1 :])) for axis in range(array.ndim))
@@ -274,52 +319,51 @@ class _Write(_Call):
             if found is None:
                 raise DeclinedError("no values")
             values, _, strides = found
-        if array.shape == ():
-            shape, strides = None, ()
-        try:
-            self.call = native.WriteCall(
-                layout, batch, self.frame(shape, strides), values, self.options
-            )
-        except NotImplementedError as reason:
-            raise DeclinedError(str(reason)) from None
+        shape = array.shape or None
+        return self.plan(native.WriteCall, batch, shape, strides, values)
 
     def execute(self) -> None:
         """Writes to a store that answers at once."""
-        if self.way == "local":
-            self.call.local(self.store.root)
-            return
-        while True:
-            before = self.pinned()
-            pinned = {key: value.as_numpy_array() for key, value in before.items()}
-            try:
-                changes = self.call.memory(pinned)
-            except Exception as error:
-                self.commit(before, getattr(error, "changes", {}))
-                raise
-            again = self.commit(before, changes)
-            if not again:
-                return
-            self.plan([item for item in self.batch if item[0].path in again])
+        for _, items, call in self.calls:
+            if self.way == "local":
+                call.local(self.store.root)
+            else:
+                self.write_memory(items, call)
+
+    def write_memory(self, items: list[Item], call: Any) -> None:
+        """Writes to a `MemoryStore`, anew where others were quicker."""
+        before = self.pinned(items)
+        try:
+            changes = call.memory({key: value.as_numpy_array() for key, value in before.items()})
+        except Exception as error:
+            self.commit(before, getattr(error, "changes", {}))
+            raise
+        again = self.commit(before, changes)
+        if again:
+            left = [item for item in items if item[0].path in again]
+            for _, items, call in self.plan_values(left):
+                self.write_memory(items, call)
 
     def commit(self, before: dict[str, Any], changes: dict[str, bytes | None]) -> set[str]:
         """Puts what was written into the store; the keys that others changed meanwhile."""
         objects, again = self.store._store_dict, set()
-        for key, data in changes.items():
-            if objects.get(key) is not before.get(key):
-                again.add(key)
-            elif data is None:
-                objects.pop(key, None)
-            else:
-                objects[key] = cpu.Buffer.from_bytes(data)
+        with _commits:
+            for key, data in changes.items():
+                if objects.get(key) is not before.get(key):
+                    again.add(key)
+                elif data is None:
+                    objects.pop(key, None)
+                else:
+                    objects[key] = cpu.Buffer.from_bytes(data)
         return again
 
     async def drive(self) -> None:
         """Writes to any other store."""
-        machines = await _hop(self.call.machines)
-        await _drive_all(self, machines)
+        for _, items, call in self.calls:
+            await _drive_all(self, items, await _hop(call.machines))
 
 
-async def _drive_all(call: _Read | _Write, machines: list[Any]) -> list[str]:
+async def _drive_all(call: _Read | _Write, items: list[Item], machines: list[Any]) -> list[str]:
     """Drives all machines at the same time, within the limits; how each ended."""
     operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
     # So many objects' bytes may be waiting for the store or for a thread.
@@ -332,12 +376,12 @@ async def _drive_all(call: _Read | _Write, machines: list[Any]) -> list[str]:
 
     tasks = [
         asyncio.ensure_future(life(item, machine))
-        for item, machine in zip(call.batch, machines, strict=True)
+        for item, machine in zip(items, machines, strict=True)
     ]
     try:
         return await asyncio.gather(*tasks)
     except BaseException:
-        call.call.cancel()
+        call.cancel()
         for task in tasks:
             task.cancel()
         with contextlib.suppress(BaseException):
@@ -450,11 +494,19 @@ async def _run(
             if not getter.store._is_open:
                 await getter.store._ensure_open()
 
+            running: list[_Read | _Write] = []
+
             def all_of_it() -> Any:
                 call = kind(pipeline, batch, array, drop_axes)
+                running.append(call)
                 return call.drive() if call.way == "foreign" else call.execute()
 
-            outcome = await _hop(all_of_it)
+            try:
+                outcome = await _hop(all_of_it)
+            except asyncio.CancelledError:
+                for call in running:
+                    call.cancel()
+                raise
             way = "native"
             if asyncio.iscoroutine(outcome):
                 way, outcome = "foreign", await outcome

@@ -138,7 +138,8 @@ impl Reader<'_, '_> {
         if !of.get_type().is(getter) || !of.getattr("store")?.is(store) {
             return Err(decline("items of several stores"));
         }
-        if !item.get_item(1)?.is(spec) {
+        let other = item.get_item(1)?;
+        if !other.is(spec) && !other.eq(spec)? {
             return Err(decline("items of several specs"));
         }
         let key: String = of.getattr("path")?.extract()?;
