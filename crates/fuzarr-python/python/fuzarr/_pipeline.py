@@ -521,12 +521,13 @@ async def _run(
 
 
 def pipeline_counts() -> dict[str, int]:
-    """How many calls of this process were served natively, driven from Python, or fell back."""
-    counts = {
-        f"{name} {way}": 0
-        for name in ("read", "write")
-        for way in ("native", "foreign", "fallback")
-    }
+    """How many calls of this process were served in which way.
+
+    `native` and `foreign` (driven from Python) by fuzarr, `fallback` by zarr-python's fused
+    pipeline, `accelerated` without ever coming to a pipeline.
+    """
+    ways = ("native", "foreign", "fallback", "accelerated")
+    counts = {f"{name} {way}": 0 for name in ("read", "write") for way in ways}
     for (name, _), count in _counts.items():
         counts[name] += count
     return counts

@@ -13,6 +13,7 @@ use fuzarr::{Cancel, Error, Limits, exec};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use super::array::Place;
 use super::foreign::{self, Machine};
 use super::items::{self, Frame};
 use super::layout::Layout;
@@ -162,6 +163,29 @@ impl ReadCall {
         Ok(Self { plan, output: Mutex::new(Some(output)), cancel, text, elements })
     }
 
+    /// Plans the reading of a selection of a whole array into `memory`.
+    #[staticmethod]
+    fn of_array(
+        py: Python<'_>,
+        layout: &Layout,
+        place: Place,
+        memory: &Bound<'_, PyAny>,
+        options: Options,
+    ) -> PyResult<Self> {
+        let (whole, resolved) = place.resolve(py, layout)?;
+        let elements = resolved.elements();
+        let output = Mutex::new(Some(Output::kept(Pinned::writable(memory)?)));
+        let cancel = Cancel::new();
+        let plan = ReadPlan::new(whole, resolved, options.reading(&cancel));
+        let plan = plan.map_err(|error| raise(&error))?;
+        Ok(Self { plan, output, cancel, text: false, elements })
+    }
+
+    /// The keys of all objects.
+    fn keys(&self) -> Vec<String> {
+        (0..self.plan.objects()).map(|number| self.plan.key(number)).collect()
+    }
+
     /// Reads from the folder `root`.
     fn local<'py>(
         &self,
@@ -277,6 +301,27 @@ impl WriteCall {
         let options = options.writing(&cancel)?;
         let plan = WritePlan::of_objects(Arc::clone(&layout.layout), list, options);
         Ok(Self { plan: plan.map_err(|error| raise(&error))?, source, cancel })
+    }
+
+    /// Plans the writing of `values` to a selection of a whole array.
+    #[staticmethod]
+    fn of_array(
+        py: Python<'_>,
+        layout: &Layout,
+        place: Place,
+        values: &Bound<'_, PyAny>,
+        options: Options,
+    ) -> PyResult<Self> {
+        let (whole, resolved) = place.resolve(py, layout)?;
+        let source = Source::Pinned(Pinned::new(values)?.into_bytes());
+        let cancel = Cancel::new();
+        let plan = WritePlan::new(whole, resolved, options.writing(&cancel)?);
+        Ok(Self { plan: plan.map_err(|error| raise(&error))?, source, cancel })
+    }
+
+    /// The keys of all objects.
+    fn keys(&self) -> Vec<String> {
+        (0..self.plan.objects()).map(|number| self.plan.key(number)).collect()
     }
 
     /// Writes to the folder `root`.

@@ -3,6 +3,7 @@
 //! Python hands over the items of one call. Stores that answer at once are read and written here,
 //! outside the interpreter lock; for all others Python awaits the bytes and drives the machines.
 
+mod array;
 mod call;
 mod foreign;
 mod items;

@@ -176,6 +176,14 @@ impl WritePlan {
         self.objects.len()
     }
 
+    /// The key of object `number`.
+    #[must_use]
+    pub fn key(&self, number: usize) -> String {
+        let (mut key, mut valid) = (String::new(), Vec::new());
+        self.objects.begin(number, &self.layout, &mut key, &mut valid);
+        key
+    }
+
     /// About how many nanoseconds one thread takes for all of it.
     #[must_use]
     pub fn estimate(&self) -> u64 {
