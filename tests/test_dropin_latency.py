@@ -153,7 +153,7 @@ def test_an_error_of_the_store_ends_the_call():
     class BrokenError(Exception):
         pass
 
-    async def get(key, prototype=None, byte_range=None):
+    async def get(key, *_, **__):
         if key.endswith("c/3"):
             raise BrokenError(key)
         await asyncio.sleep(30)

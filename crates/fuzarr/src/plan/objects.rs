@@ -385,10 +385,11 @@ impl Along {
     fn check(&self, extent: u64, memory: Option<u64>) -> Result<Claim> {
         let (inside, fits, claim) = match self {
             Self::Range { start, step, count, place } => {
-                let last = (*count > 0)
-                    .then(|| (count - 1).checked_mul(*step)?.checked_add(*start))
-                    .unwrap_or(Some(0));
-                let inside = *step > 0 && (*count == 0 || last.is_some_and(|last| last < extent));
+                let last = match count.checked_sub(1) {
+                    Some(steps) => steps.checked_mul(*step).and_then(|way| way.checked_add(*start)),
+                    None => Some(0),
+                };
+                let inside = *step > 0 && last.is_some_and(|last| last < extent);
                 let end = place.checked_add(*count);
                 let fits = memory.is_none_or(|memory| end.is_some_and(|end| end <= memory));
                 (inside, fits, Claim::Range(*place, *count))
