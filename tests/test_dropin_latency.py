@@ -68,10 +68,11 @@ def shards(count=1, **config):
     return array, recorder, values
 
 
-def latencies(act):
-    """How many latencies `act` takes; the best of three, since the machine may be busy."""
+def latencies(act, enough):
+    """How many latencies `act` takes, which should be `enough`. The least of some tries counts:
+    the machine may be busy, and what is asked one after the other never takes less."""
     took = []
-    for _ in range(3):
+    while len(took) < 10 and min(took, default=enough + 1) > enough:
         begin = time.monotonic()
         outcome = act()
         took.append((time.monotonic() - begin) / LATENCY)
@@ -100,7 +101,7 @@ def test_parts_of_shards_take_two_latencies(joined, count, way):
         return sync(array.async_array.getitem(selection))
 
     with zarr.config.set({"async.concurrency": 64}), dropin.served("read foreign"):
-        took, read = latencies(act)
+        took, read = latencies(act, 2.2)
     np.testing.assert_array_equal(read, values[selection])
     assert took <= 2.2
     if joined:
@@ -134,17 +135,17 @@ def test_sets_overlap_each_other():
         array = zarr.open_array(recorder, mode="r+")
     recorder.spans.clear()
     with dropin.served("write foreign"):
-        took, _ = latencies(lambda: array.set_basic_selection(slice(None), np.arange(64)))
+        took, _ = latencies(lambda: array.set_basic_selection(slice(None), np.arange(64)), 1.8)
     assert recorder.most_at_once() >= 5
     assert took <= 1.8
 
 
 def test_chunks_are_fetched_at_the_same_time():
     array, recorder, values = shards(4)
-    took, read = latencies(lambda: array[...])
-    np.testing.assert_array_equal(read, values)
+    np.testing.assert_array_equal(array[...], values)
+    assert len(recorder.spans) == 4, "a whole shard takes one request"
+    took, _ = latencies(lambda: array[...], 1.6)
     assert took <= 1.6
-    assert len(recorder.spans) == 3 * 4, "a whole shard takes one request"
 
 
 def test_an_error_of_the_store_ends_the_call():
