@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -511,3 +512,58 @@ def test_the_document_is_as_the_fused_pipeline_writes_it(tmp_path):
             )
         documents.append(json.loads((tmp_path / name / "zarr.json").read_text()))
     assert documents[0] == documents[1]
+
+
+LONG_READ = """
+import sys, time, numpy as np, zarr, fuzarr
+path = "fuzarr.FuzarrCodecPipeline"
+zarr.config.set({"codec_pipeline.path": path, "codec_pipeline.max_workers": 1})
+if sys.argv[2] == "accelerated":
+    fuzarr.accelerate_zarr()
+array = zarr.open_array(sys.argv[1])
+print("begin", flush=True)
+try:
+    while True:
+        array[...]
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("way", ["plain", "accelerated"])
+def test_an_interrupt_ends_a_long_read(way, tmp_path):
+    array = create(
+        LocalStore(tmp_path),
+        shape=(1 << 27,),
+        chunks=(1 << 16,),
+        dtype="i4",
+        compressors=[GzipCodec(level=1)],
+    )
+    array[: 1 << 20] = np.random.default_rng(3).integers(0, 1 << 30, 1 << 20)
+    for chunk in range(16, 1 << 11):
+        (tmp_path / "c" / str(chunk)).hardlink_to(tmp_path / "c" / "0")
+    command = [sys.executable, "-c", LONG_READ, str(tmp_path), way]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begin\n"
+        time.sleep(0.5)
+        assert process.poll() is None
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        process.wait(30)
+        took = time.monotonic() - begin
+    assert took < 1.5
+
+
+def test_chunks_of_several_shapes():
+    for store in (MemoryStore(), LatencyStore(MemoryStore(), get_latency=0, set_latency=0)):
+        way = "native" if type(store) is MemoryStore else "foreign"
+        with zarr.config.set({"array.rectilinear_chunks": True}):
+            array = create(store, chunks=[[4, 6], [5, 2, 5]])
+            with dropin.served(f"read {way}", f"write {way}"):
+                array[...] = VALUES
+                array[3:5, 4:8] = 0
+                expected = VALUES.copy()
+                expected[3:5, 4:8] = 0
+                np.testing.assert_array_equal(array[...], expected)
+                np.testing.assert_array_equal(array[2:, ::2], expected[2:, ::2])

@@ -17,7 +17,7 @@ _LAZY = {
     "accelerate_zarr": "_accelerate",
 }
 
-__all__ = ["Machine", "ReadPlan", "WritePlan", "read", "write", *_LAZY]
+__all__ = ["Machine", "ReadPlan", "WritePlan", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

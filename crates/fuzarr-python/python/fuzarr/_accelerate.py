@@ -7,6 +7,7 @@ are zarr-python's own business, so this is for those to ask for who want it, on 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from ._fuzarr import pipeline as native
 from ._pipeline import DeclinedError, FuzarrCodecPipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 #: The versions whose functions are as this module knows them: from, and before.
@@ -186,11 +188,22 @@ class _Request(_pipeline._Call):
         if found is None or not out.flags.c_contiguous or out.dtype != self.bound.dtype:
             raise DeclinedError("an output of another form")
         call = native.ReadCall.of_array(self.bound.layout, self.place, found[0], self.options)
-        if self.way == "local":
-            call.local(self.store.root)
-        else:
-            buffers = self.objects(call.keys())
-            call.memory({key: buffer.as_numpy_array() for key, buffer in buffers.items()})
+        with self.running(call):
+            if self.way == "local":
+                call.local(self.store.root)
+            else:
+                buffers = self.objects(call.keys())
+                call.memory({key: buffer.as_numpy_array() for key, buffer in buffers.items()})
+
+    @contextlib.contextmanager
+    def running(self, call: Any) -> Iterator[None]:
+        """Has the call end with the interpreter."""
+        self.calls = [([], [], call)]
+        _pipeline._running.add(self)
+        try:
+            yield
+        finally:
+            _pipeline._running.discard(self)
 
     def write(self, values: np.ndarray, shape: tuple[int, ...]) -> None:
         """Writes `values`, of the selection's `shape` or one for all."""
@@ -211,16 +224,20 @@ class _Request(_pipeline._Call):
         left = True
         while left:
             call = native.WriteCall.of_array(self.bound.layout, self.place, memory, self.options)
-            if self.way == "local":
-                return call.local(self.store.root)
-            before = self.objects(call.keys())
-            try:
-                changes = call.memory({key: part.as_numpy_array() for key, part in before.items()})
-            except Exception as error:
-                self.commit(before, getattr(error, "changes", {}))
-                raise
-            left = bool(self.commit(before, changes))
-        return None
+            with self.running(call):
+                left = self.way != "local" and self.write_memory_once(call)
+                if self.way == "local":
+                    call.local(self.store.root)
+
+    def write_memory_once(self, call: Any) -> bool:
+        """Writes to a `MemoryStore`; whether others were quicker."""
+        before = self.objects(call.keys())
+        try:
+            changes = call.memory({key: part.as_numpy_array() for key, part in before.items()})
+        except Exception as error:
+            self.commit(before, getattr(error, "changes", {}))
+            raise
+        return bool(self.commit(before, changes))
 
     commit = _pipeline._Write.commit
 

@@ -66,6 +66,21 @@ def _pool() -> ThreadPoolExecutor:
     return _executor
 
 
+#: Calls whose threads are at work.
+_running: set[_Call] = set()
+
+
+def _end_all() -> None:
+    """An interpreter that ends, after Ctrl-C, does not wait for what nobody waits for."""
+    for call in list(_running):
+        call.cancel()
+
+
+# Called before `concurrent.futures` joins its threads; `atexit` would be too late.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_end_all)
+
+
 async def _hop[T](work: Callable[..., T], *args: Any) -> T:
     """Runs `work` off the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
@@ -494,17 +509,23 @@ async def _run(
             if not getter.store._is_open:
                 await getter.store._ensure_open()
 
-            running: list[_Read | _Write] = []
+            calls: list[_Read | _Write] = []
 
             def all_of_it() -> Any:
                 call = kind(pipeline, batch, array, drop_axes)
-                running.append(call)
-                return call.drive() if call.way == "foreign" else call.execute()
+                if call.way == "foreign":
+                    return call.drive()
+                calls.append(call)
+                _running.add(call)
+                try:
+                    return call.execute()
+                finally:
+                    _running.discard(call)
 
             try:
                 outcome = await _hop(all_of_it)
             except asyncio.CancelledError:
-                for call in running:
+                for call in calls:
                     call.cancel()
                 raise
             way = "native"
