@@ -15,7 +15,8 @@ const LIMIT: u64 = 1 << 20;
 pub fn decode(codec: &dyn BytesToBytes, encoded: &[u8]) {
     let mut decoded = Vec::new();
     if let Err(error) = codec.decode(encoded, LIMIT, &mut decoded) {
-        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+        // A stream of lzma may ask for more memory than it is given.
+        assert!(matches!(error.kind(), Kind::Corrupt | Kind::Limit), "{error}");
         assert_eq!(error.context("codec"), Some(codec.name()));
         assert!(decoded.len() as u64 <= LIMIT);
         let mut guess = vec![0; 4096];

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fuzarr::dtype::DataType;
+use fuzarr::environment::Override;
 use fuzarr::limits::parse_size;
 use serde_json::Value;
 use std::num::NonZeroUsize;
@@ -60,6 +61,19 @@ pub enum Command {
     Consolidate(Consolidate),
 }
 
+/// Settings of a run. They have the same names and values as the variables of the environment.
+#[derive(Debug, Default, Args)]
+pub struct Settings {
+    /// Set an option of this run, whatever its variable (FUZARR_…) in the environment says; may be
+    /// given more than once.
+    ///
+    /// Numbers: workers, max_decode_buffers. Sizes as in 512MiB: memory, coalesce_gap,
+    /// coalesce_span. Switches, on or off: partial_reads, one_round_trip, bulk_decode,
+    /// direct_decode, direct_reads, index_cache, scalar_memo, partial_writes, streaming.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub set: Vec<Override>,
+}
+
 /// `fuzarr info`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -104,6 +118,8 @@ The selection is written as in NumPy, an entry for each axis: `3` is one positio
 Positions count from 0; negative ones count from the end. Axes left out are taken whole. A list in
 brackets, `[0,4,2]`, picks positions of its axis, whatever the other axes pick (zarr-python's oindex).
 Of more than 1,000 elements, only the ends of each axis are read and printed; -o saves all.
+In a .npy file, text of any length becomes NumPy's U and bytes become S, each as long as the longest
+(up to 1 GiB in all; a NUL at an end is refused, as NumPy drops it).
 
 Examples:
   fuzarr get ocean.zarr/temperature '3:31:2, 5:'
@@ -119,6 +135,9 @@ pub struct Get {
     /// Save the part in this NumPy file, in the byte order of this machine; `-` is standard output.
     #[arg(short, long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `fuzarr explain`.
@@ -126,11 +145,11 @@ pub struct Get {
 #[command(after_help = "\
 Without --exact no file is looked at: every chunk is taken to exist, and what only the indexes of
 shards or the sizes of files tell is given between bounds. The switches of the environment, such as
-FUZARR_PARTIAL_READS=0, count here as they do for `fuzarr get`.
+FUZARR_PARTIAL_READS=0, and --set count here as they do for `fuzarr get`.
 
 Examples:
   fuzarr explain ocean.zarr/temperature '3:31:2, 5:'
-  fuzarr explain ocean.zarr/temperature '0' --exact")]
+  fuzarr explain ocean.zarr/temperature '0' --exact --set partial_reads=off")]
 pub struct Explain {
     /// Folder of the store, and the path in it.
     #[arg(value_name = "STORE[/path]")]
@@ -144,11 +163,16 @@ pub struct Explain {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `fuzarr put`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The file must hold the array's type; for `string` NumPy's U, of any length, and for `bytes` S.
+
 Examples:
   fuzarr put ocean.zarr/temperature '0:10, 5' values.npy
   fuzarr put ocean.zarr/temperature '..., 0' nan
@@ -170,6 +194,9 @@ pub struct Put {
     /// Also store chunks that hold nothing but the fill value.
     #[arg(long)]
     pub write_empty_chunks: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// In which order the inner chunks of a shard are placed.
@@ -315,6 +342,9 @@ pub struct Verify {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `fuzarr copy`.
@@ -362,6 +392,9 @@ pub struct Copy {
     /// Delete what is at DST already, an unfinished copy too. Files that are not Zarr's stay.
     #[arg(long)]
     pub overwrite: bool,
+    /// Options of the engine.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// What `--shards` asks for.
@@ -476,6 +509,11 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| format!("`{text}` is not a size; write it as in 512MiB"))
 }
 
+/// Parses a setting.
+fn setting(text: &str) -> Result<Override, String> {
+    text.parse().map_err(|error: fuzarr::Error| error.message().to_owned())
+}
+
 /// Parses `NAME=JSON`.
 fn attribute(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=JSON")?;
@@ -491,84 +529,4 @@ fn data_type(text: &str) -> Result<DataType, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    fn parse(line: &str) -> Result<Command, clap::Error> {
-        let words = line.split('|').map(str::trim);
-        Arguments::try_parse_from([&["fuzarr"], &words.collect::<Vec<_>>()[..]].concat())
-            .map(|arguments| arguments.command)
-    }
-
-    #[test]
-    fn the_definitions_are_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_has_an_example() {
-        for command in Arguments::command().get_subcommands_mut() {
-            let help = command.render_long_help().to_string();
-            assert!(help.contains("Example") && help.contains("fuzarr "), "{help}");
-        }
-    }
-
-    #[test]
-    fn a_selection_may_start_with_a_minus_after_two() {
-        for (line, selection) in [
-            ("get | a.zarr", "..."),
-            ("get | a.zarr | 3:31:2, 5:", "3:31:2, 5:"),
-            ("get | a.zarr | -1", "-1"),
-            ("get | a.zarr | -o | x.npy | -- | -2:, 1", "-2:, 1"),
-        ] {
-            let Command::Get(get) = parse(line).unwrap() else { panic!("{line}") };
-            assert_eq!(get.selection, selection, "{line}");
-        }
-        assert!(parse("get | a.zarr | -2:").is_err());
-        let Command::Put(put) = parse("put | a.zarr | 0 | -1.5e3").unwrap() else { panic!() };
-        assert_eq!((put.source.as_str(), put.order), ("-1.5e3", Order::Morton));
-        let Command::Put(put) = parse("put | a.zarr | -- | -1 | -inf").unwrap() else { panic!() };
-        assert_eq!((put.selection.as_str(), put.source.as_str()), ("-1", "-inf"));
-    }
-
-    #[test]
-    fn create_wants_shape_type_and_chunks_or_a_document() {
-        let line = "create | a | --shape | 3,4 | --dtype | <i2 | --chunks | (2, 2) | --fill | -1";
-        let Command::Create(create) = parse(line).unwrap() else { panic!() };
-        assert_eq!(create.shape, Some(Lengths(vec![3, 4])));
-        assert_eq!(create.chunks, Some(Lengths(vec![2, 2])));
-        assert_eq!(create.dtype, Some(DataType::Int16));
-        assert_eq!(create.fill.as_deref(), Some("-1"));
-        assert!(parse("create | a | --metadata | zarr.json").is_ok());
-        for line in [
-            "create | a",
-            "create | a | --shape | 3 | --dtype | i2",
-            "create | a | --shape | 3,-1 | --dtype | i2 | --chunks | 1",
-            "create | a | --shape | 3 | --dtype | i3 | --chunks | 1",
-            "create | a | --metadata | zarr.json | --shape | 3",
-            "create | a | --metadata | zarr.json | --codecs | none",
-            "create | a | --shape | 3 | --dtype | i2 | --chunks | 1 | --index-location | start",
-        ] {
-            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
-        }
-        assert_eq!(lengths(" [ ] "), Ok(Lengths(vec![])));
-    }
-
-    #[test]
-    fn copy_takes_shapes_sizes_and_none() {
-        let line = "copy | a | b | --chunks | 2,3 | --shards | none | --memory | 512MiB";
-        let Command::Copy(copy) = parse(line).unwrap() else { panic!() };
-        assert_eq!((copy.chunks, copy.shards), (Some(Lengths(vec![2, 3])), Some(Shards::None)));
-        assert_eq!(copy.memory, 512 << 20);
-        assert!(parse("copy | a").is_err() && parse("copy | a | b | --workers | 0").is_err());
-        for (text, bytes) in
-            [("7", 7), ("7 B", 7), ("1k", 1024), ("2kB", 2000), ("3GiB", 3 << 30), ("1T", 1 << 40)]
-        {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "MiB", "-1", "1.5G", "1XB", "1MiBs", "99999999999G"] {
-            assert!(size(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

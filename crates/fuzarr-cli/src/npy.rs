@@ -3,6 +3,7 @@
 //! Follows `numpy.lib.format`, versions 1.0, 2.0 and 3.0.
 
 mod header;
+pub mod text;
 
 use fuzarr::dtype::{DataType, ElementLayout};
 use fuzarr::error::ResultExt as _;

@@ -20,8 +20,12 @@
 //! A switch is `1`, `true` or `on`, or `0`, `false` or `off`; a size is a number of bytes, with a
 //! unit (`KiB`, `MB`, …) or without; an empty variable counts as not set. Variables are looked at
 //! once, when they are first needed: changes after that are not seen.
+//!
+//! An [`Override`] sets the same by the variable's name in small letters without `FUZARR_`, as in
+//! `partial_reads=off`.
 
 use std::ffi::{OsStr, OsString};
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
@@ -115,6 +119,65 @@ impl Settings {
     }
 }
 
+/// A setting that takes the place of the environment's: `workers=1`, `partial_reads=off`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    name: String,
+    value: String,
+}
+
+impl Override {
+    /// The names of all settings.
+    pub fn names() -> impl Iterator<Item = String> {
+        VARIABLES.iter().map(|(variable, _)| short(variable))
+    }
+
+    /// The setting's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn apply(&self, settings: &mut Settings) -> Result<()> {
+        let known = VARIABLES.iter().find(|(variable, _)| short(variable) == self.name);
+        let Some((_, setting)) = known else {
+            let names: Vec<_> = Self::names().collect();
+            let message = format!("there is no setting `{}`, but {}", self.name, names.join(", "));
+            return Err(Error::invalid_argument(message));
+        };
+        let applied = setting.apply(settings, &self.value);
+        applied.ok_or_else(|| wrong(&self.name, OsStr::new(&self.value), *setting))
+    }
+}
+
+impl FromStr for Override {
+    type Err = Error;
+
+    /// Reads `NAME=VALUE`.
+    ///
+    /// The error is `InvalidArgument` for a name that is none and a value that makes no sense.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::invalid_argument("a setting is written as NAME=VALUE"))?;
+        let parsed = Self { name: name.trim().to_owned(), value: value.to_owned() };
+        parsed.apply(&mut Settings::default())?;
+        Ok(parsed)
+    }
+}
+
+/// The name of what a variable sets.
+fn short(variable: &str) -> String {
+    variable.trim_start_matches("FUZARR_").to_ascii_lowercase()
+}
+
+/// The settings of this process, with others in the place of some.
+fn overridden(overrides: &[Override]) -> Result<Settings> {
+    let mut settings = settings()?.clone();
+    overrides.iter().try_for_each(|setting| setting.apply(&mut settings))?;
+    Ok(settings)
+}
+
 #[cold]
 fn wrong(name: &str, value: &OsStr, setting: Setting) -> Error {
     let message =
@@ -144,6 +207,15 @@ impl ReadOptions {
     pub fn from_environment() -> Result<Self> {
         settings().map(|settings| settings.read.clone())
     }
+
+    /// As [`from_environment`](Self::from_environment), with other settings in the place of some;
+    /// the last one of a name counts.
+    ///
+    /// # Errors
+    /// As [`from_environment`](Self::from_environment).
+    pub fn with_overrides(overrides: &[Override]) -> Result<Self> {
+        overridden(overrides).map(|settings| settings.read)
+    }
 }
 
 impl WriteOptions {
@@ -154,6 +226,15 @@ impl WriteOptions {
     /// `InvalidArgument` for a variable that is set to something else than it may be, with its name.
     pub fn from_environment() -> Result<Self> {
         settings().map(|settings| settings.write.clone())
+    }
+
+    /// As [`from_environment`](Self::from_environment), with other settings in the place of some;
+    /// the last one of a name counts.
+    ///
+    /// # Errors
+    /// As [`from_environment`](Self::from_environment).
+    pub fn with_overrides(overrides: &[Override]) -> Result<Self> {
+        overridden(overrides).map(|settings| settings.write)
     }
 }
 
@@ -222,6 +303,26 @@ mod tests {
         assert_eq!(read(&variables).unwrap(), expected);
         assert_eq!(variables.len(), VARIABLES.len());
         assert!(read(&[("FUZARR_STREAMING", "on")]).unwrap().write.streaming);
+    }
+
+    #[test]
+    fn overrides_are_the_same_settings_by_shorter_names() {
+        let parse = |text: &str| text.parse::<Override>();
+        let overrides: Vec<Override> = ["workers=2", "partial_reads=off", "workers=3"]
+            .map(|text| parse(text).unwrap())
+            .to_vec();
+        let mut settings = Settings::default();
+        overrides.iter().try_for_each(|setting| setting.apply(&mut settings)).unwrap();
+        let same = read(&[("FUZARR_WORKERS", "3"), ("FUZARR_PARTIAL_READS", "off")]).unwrap();
+        assert_eq!(settings, same);
+        assert_eq!(Override::names().count(), VARIABLES.len());
+        for name in Override::names() {
+            assert!(["1", "1MiB"].iter().any(|value| parse(&format!("{name}={value}")).is_ok()));
+        }
+        for text in ["", "workers", "workers=", "workers=x", "WORKERS=1", "a=1", "index_cache=2"] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{text}");
+        }
     }
 
     #[test]

@@ -62,11 +62,31 @@ pub fn stored_objects(
     keys: ChunkKeyEncoding,
     grid: &[u64],
 ) -> Result<Vec<StoredObject>> {
-    let mut search =
-        Search { store, prefix: NodePath::parse(path)?.prefix(), keys, grid, objects: Vec::new() };
+    search(store, path, keys, grid).map(|found| found.objects)
+}
+
+/// What a search found.
+#[derive(Debug, Default)]
+struct Found {
+    /// In the order of the grid.
+    objects: Vec<StoredObject>,
+    /// Keys of what is no object in the place of one, and no folder in the place of one that leads to
+    /// objects, with what is there.
+    misplaced: Vec<(String, &'static str)>,
+}
+
+const FOLDER: &str = "a folder is in the place of a chunk";
+const OBJECT: &str = "a file is in the place of a folder of chunks";
+const OTHER: &str = "a link that leads nowhere or out of the store, or a pipe or a device, is in the \
+                     place of a chunk or of a folder of chunks";
+
+fn search(store: &dyn Store, path: &str, keys: ChunkKeyEncoding, grid: &[u64]) -> Result<Found> {
+    let prefix = NodePath::parse(path)?.prefix();
+    let mut search = Search { store, prefix, keys, grid, found: Found::default() };
     search.collect(path)?;
-    search.objects.sort_unstable_by(|one, other| one.chunk.cmp(&other.chunk));
-    Ok(search.objects)
+    let mut found = search.found;
+    found.objects.sort_unstable_by(|one, other| one.chunk.cmp(&other.chunk));
+    Ok(found)
 }
 
 /// A search for the chunks of an array among the keys below it.
@@ -75,14 +95,20 @@ struct Search<'a> {
     prefix: String,
     keys: ChunkKeyEncoding,
     grid: &'a [u64],
-    objects: Vec<StoredObject>,
+    found: Found,
 }
 
 impl Search<'_> {
+    /// Which chunk this is the key of.
+    fn chunk(&self, key: &str) -> Option<Vec<u64>> {
+        let chunk = self.keys.parse_key(key.strip_prefix(&self.prefix)?, self.grid.len())?;
+        self.is_inside(&chunk).then_some(chunk)
+    }
+
     /// Whether keys of chunks may lie below `folder`: whether it can be completed to one.
     fn may_lead(&self, folder: &str) -> bool {
         let Some(start) = folder.strip_prefix(&self.prefix) else { return false };
-        (0..=self.grid.len()).any(|missing| {
+        (1..=self.grid.len()).any(|missing| {
             let key = format!("{start}{}", "/0".repeat(missing));
             self.keys.parse_key(&key, self.grid.len()).is_some_and(|chunk| self.is_inside(&chunk))
         })
@@ -96,16 +122,23 @@ impl Search<'_> {
         let listing = self.store.list(folder).now()?;
         for (name, size) in listing.objects {
             let key = join(folder, &name);
-            let chunk = key
-                .strip_prefix(&self.prefix)
-                .and_then(|key| self.keys.parse_key(key, self.grid.len()));
-            if let Some(chunk) = chunk.filter(|chunk| self.is_inside(chunk)) {
-                self.objects.push(StoredObject { chunk, key, size });
+            match self.chunk(&key) {
+                Some(chunk) => self.found.objects.push(StoredObject { chunk, key, size }),
+                None if self.may_lead(&key) => self.found.misplaced.push((key, OBJECT)),
+                None => {}
+            }
+        }
+        for name in listing.others {
+            let key = join(folder, &name);
+            if self.chunk(&key).is_some() || self.may_lead(&key) {
+                self.found.misplaced.push((key, OTHER));
             }
         }
         for name in listing.prefixes {
             let below = join(folder, &name);
-            if self.may_lead(&below) {
+            if self.chunk(&below).is_some() {
+                self.found.misplaced.push((below, FOLDER));
+            } else if self.may_lead(&below) {
                 self.collect(&below)?;
             }
         }
@@ -147,8 +180,9 @@ impl Array {
                 Some(per_object.saturating_mul(storage.possible_objects));
             if deep {
                 let mut stored = 0;
+                let options = ReadOptions::from_environment()?;
                 for object in &objects {
-                    let plan = self.object_plan(&object.chunk)?;
+                    let plan = self.object_plan(&object.chunk, &options)?;
                     stored += exec::survey(&plan, &**self.store())?;
                 }
                 storage.inner_chunks = Some(stored);
@@ -158,7 +192,7 @@ impl Array {
     }
 
     /// A plan that reads one object whole, what lies beyond the array's edge included.
-    fn object_plan(&self, chunk: &[u64]) -> Result<ReadPlan> {
+    fn object_plan(&self, chunk: &[u64], options: &ReadOptions) -> Result<ReadPlan> {
         let extents = self.chunk_shape();
         let padded = self.layout().grid().into_iter().zip(extents).map(|(count, &extent)| {
             count
@@ -169,20 +203,40 @@ impl Array {
         let resolved = block(chunk)?.resolve(&shape, extents)?;
         let layout = Arc::new(Layout { shape, ..(**self.layout()).clone() });
         // Indexes are read anew: what a disk damages gets no new version.
-        let options = ReadOptions { index_cache: false, ..ReadOptions::from_environment()? };
+        let options = ReadOptions { index_cache: false, ..options.clone() };
         ReadPlan::new(layout, resolved, options)
     }
 
     /// Reads every stored object: every index entry, checksum and size is checked, every chunk
-    /// decoded. `progress` is told of each object before it is read.
+    /// decoded. `progress` is told of each object before it is read. What is no object in the place
+    /// of one, which reading takes for a chunk that is not stored, counts as damage.
     ///
     /// # Errors
     /// `Io` if the store cannot be listed, `Limit` if a chunk cannot be allocated or the grid ends
-    /// beyond 2^63; what is wrong with the data is in the result.
-    pub fn verify(&self, mut progress: impl FnMut(&StoredObject)) -> Result<Verification> {
+    /// beyond 2^63; what is wrong with the data is in the result. `InvalidArgument` for an environment
+    /// that makes no sense.
+    pub fn verify(&self, progress: impl FnMut(&StoredObject)) -> Result<Verification> {
+        self.verify_with(&ReadOptions::from_environment()?, progress)
+    }
+
+    /// As [`verify`](Self::verify), with other options than those of the environment. Indexes are
+    /// read anew whatever they say.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_with(
+        &self,
+        options: &ReadOptions,
+        mut progress: impl FnMut(&StoredObject),
+    ) -> Result<Verification> {
         let mut found = Verification::default();
         let mut memory = None;
-        for object in self.stored_objects()? {
+        let layout = self.layout();
+        let stored = search(&**self.store(), self.path(), layout.keys, &layout.grid())?;
+        for (key, what) in stored.misplaced {
+            found.damage.push(Error::corrupt(what).with("key", key));
+        }
+        for object in stored.objects {
             progress(&object);
             found.objects += 1;
             found.bytes = found.bytes.saturating_add(object.size);
@@ -190,7 +244,7 @@ impl Array {
                 Some(memory) => memory,
                 none => none.insert(zeroed(self.layout().chain.length as u64)?),
             };
-            let plan = self.object_plan(&object.chunk)?;
+            let plan = self.object_plan(&object.chunk, options)?;
             let mut damage = exec::check(&plan, &**self.store(), Output::borrowed(memory));
             // What only a typed read finds: a bool that is none.
             if damage.is_empty()

@@ -5,7 +5,7 @@ use crate::grid::{ChunkKeyEncoding, RegularGrid};
 use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node};
-use crate::store::{Precondition, Store, join};
+use crate::store::{self, Precondition, Store, join, settled};
 use crate::v2;
 
 /// The stored chunks of an array, which fuzarr need not be able to read.
@@ -60,7 +60,7 @@ fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
     let documents = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES, v2::CONSOLIDATED, hierarchy::DOCUMENT];
     for key in documents.map(|name| join(path, name)) {
         if store.open(&key).now()?.is_some() {
-            store.delete(&key, Precondition::None).now()?;
+            store::delete(store, &key)?;
         }
     }
     Ok(())
@@ -71,5 +71,6 @@ fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
 /// # Errors
 /// `Io`.
 pub fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
-    objects.iter().try_for_each(|object| store.delete(&object.key, Precondition::None).now())
+    let delete = |object: &StoredObject| store.delete(&object.key, Precondition::None).now();
+    settled(store, || objects.iter().try_for_each(delete))
 }

@@ -12,7 +12,7 @@ use crate::inspect;
 use crate::metadata::{ArrayMetadata, Format, NodePath};
 use crate::plan::{Layout, WriteOptions};
 use crate::selection::{Selection, Term};
-use crate::store::{Precondition, Store};
+use crate::store::{Precondition, Store, settled};
 use crate::v2;
 
 impl Array {
@@ -48,14 +48,16 @@ impl Array {
         // The shape goes first: a kill before the deletions leaves an array of the new shape with
         // objects that nothing reads. The other way round it would leave one of the old shape that
         // has lost elements without a trace.
-        for (key, precondition) in outside {
-            match store.delete(&key, precondition).now() {
-                // Somebody has made the array longer again, and written there.
-                Err(error) if error.kind() == Kind::Conflict => {}
-                deleted => deleted?,
+        settled(&*store, || {
+            for (key, precondition) in outside {
+                match store.delete(&key, precondition).now() {
+                    // Somebody has made the array longer again, and written there.
+                    Err(error) if error.kind() == Kind::Conflict => {}
+                    deleted => deleted?,
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Makes the array longer by `values` along `axis`, native elements in C order, and writes them

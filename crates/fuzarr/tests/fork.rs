@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Content, LocalStore, Part, Precondition, Span, Store, Upload, put_bytes};
+use fuzarr::store::{
+    Content, LocalOptions, LocalStore, Part, Precondition, Span, Store, Upload, put_bytes,
+};
 use fuzarr::{Array, Limits, Selection, Tuning};
 
 const ORDERS: &str = "FUZARR_FORK_ORDERS";
@@ -29,6 +31,8 @@ fn fork(child: impl FnOnce() -> bool) -> libc::pid_t {
     // SAFETY: the child runs nothing but `child` and ends without cleaning up after its parent.
     match unsafe { libc::fork() } {
         0 => {
+            // SAFETY: sets a timer. A child that waits for ever is killed.
+            unsafe { libc::alarm(20) };
             let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
             // SAFETY: ends the process at once.
             unsafe { libc::_exit(i32::from(!is_good.unwrap_or(false))) }
@@ -142,8 +146,18 @@ fn a_child_leaves_its_parents_write_alone_and_makes_its_own() {
 
 #[test]
 fn children_forked_while_others_write_can_write() {
+    fork_while_others_write(LocalOptions::default(), 200);
+}
+
+#[test]
+fn children_forked_while_others_wait_for_the_disk_can_write() {
+    // Seen to fail when a child took over which folders its parent syncs.
+    fork_while_others_write(LocalOptions { fsync: true, ..LocalOptions::default() }, 60);
+}
+
+fn fork_while_others_write(options: LocalOptions, count: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let store = LocalStore::open(folder.path()).unwrap();
+    let store = LocalStore::open_with(folder.path(), options).unwrap();
     let done = AtomicBool::new(false);
     let put = |store: &LocalStore, key: &str| {
         put_bytes(store, key, &[7; 3000], Precondition::None).unwrap();
@@ -158,7 +172,7 @@ fn children_forked_while_others_write_can_write() {
                 }
             });
         }
-        let all_good = (0..200).all(|_| {
+        let all_good = (0..count).all(|_| {
             let child = fork(|| {
                 put(&store, "child");
                 put(&store, "shared");

@@ -235,3 +235,37 @@ fn folders_that_cannot_hold_chunks_are_not_searched() {
     }
     assert_eq!(array.stored_objects().unwrap(), []);
 }
+
+// Seen to fail when what is no object was taken for nothing.
+#[test]
+fn what_is_in_the_place_of_a_chunk_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+    let array = array(Arc::clone(&store), "a", &json!([little()]));
+    array.write_bytes(&Selection::all(), &[1, 0], &WriteOptions::default()).unwrap();
+    let chunk = |key: &str| folder.path().join("a/c").join(key);
+    let keys = ["0/0", "0/1", "1/0", "1/1"];
+    for key in keys {
+        std::fs::remove_file(chunk(key)).unwrap();
+    }
+    std::fs::create_dir(chunk("0/0")).unwrap();
+    std::fs::create_dir(chunk("0/1")).unwrap();
+    std::fs::write(chunk("0/1").join("file"), b"x").unwrap();
+    std::os::unix::fs::symlink("nowhere", chunk("1/0")).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", chunk("1/1")).unwrap();
+    // Beyond the grid there are no chunks.
+    std::fs::create_dir(chunk("0/2")).unwrap();
+    std::os::unix::fs::symlink("nowhere", chunk("9")).unwrap();
+    let found = array.verify(|_| {}).unwrap();
+    assert_eq!((found.objects, found.bytes), (0, 0));
+    let told: Vec<_> = found.damage.iter().map(|e| (e.kind(), e.context("key").unwrap())).collect();
+    let expected = keys.map(|key| (Kind::Corrupt, format!("a/c/{key}")));
+    assert_eq!(told, expected.each_ref().map(|(kind, key)| (*kind, key.as_str())));
+    assert!(array.stored_objects().unwrap().is_empty());
+    // A folder of chunks in the place of which something else is.
+    std::fs::remove_dir_all(folder.path().join("a/c")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("a/c")).unwrap();
+    let found = array.verify(|_| {}).unwrap();
+    assert_eq!(found.damage.len(), 1);
+    assert_eq!(found.damage[0].context("key"), Some("a/c"));
+}

@@ -137,10 +137,19 @@ const UNSAFE: &[&str] = &[
     "codec/zstd.rs",
 ];
 
+/// The files that ask the kernel.
+const CALLS: &[&str] = &["store/local/system.rs", "store/local/faults.rs"];
+
 /// Where each kind of side effect may happen.
 const EFFECTS: &[(&str, &[&str])] = &[
     ("std::fs", &["store/local/"]),
     ("rustix::", &["store/local/"]),
+    // What an object costs is counted where it passes.
+    ("fs::open", CALLS),
+    ("fs::fstat", CALLS),
+    ("fs::statat", CALLS),
+    ("io::pread", CALLS),
+    ("io::pwrite", CALLS),
     ("std::net", &[]),
     ("std::thread", &["exec/", "store/latency.rs"]),
     ("rayon::", &["exec/"]),

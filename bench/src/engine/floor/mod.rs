@@ -50,7 +50,7 @@ fn index_bytes(places: &[Range<u64>]) -> Vec<u8> {
         bytes.extend_from_slice(&place.start.to_le_bytes());
         bytes.extend_from_slice(&(place.end - place.start).to_le_bytes());
     }
-    let checksum = crc32c::crc32c(&bytes);
+    let checksum = crc_fast::crc32_iscsi(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
 }

@@ -18,6 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
+    let settings = &arguments.settings.set;
+    if settings.iter().any(|setting| setting.name() == "memory") {
+        return Err(Error::invalid_argument("the memory of a copy is set by --memory"));
+    }
     let of_source = |error: Error| error.with("in", arguments.source.display());
     let from = location::existing(&arguments.source).map_err(of_source)?;
     let to = location::new(&arguments.destination)?;
@@ -30,8 +34,8 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
             memory: arguments.memory,
             workers: arguments.workers,
             overwrite: arguments.overwrite,
-            read: ReadOptions::from_environment()?,
-            write: WriteOptions::from_environment()?,
+            read: ReadOptions::with_overrides(settings)?,
+            write: WriteOptions::with_overrides(settings)?,
             format: arguments.format.map(Into::into),
             ..Options::default()
         };

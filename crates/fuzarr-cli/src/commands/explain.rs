@@ -9,7 +9,7 @@ use fuzarr::{Result, Selection};
 pub(super) fn run(arguments: &Explain) -> Result<Outcome> {
     let array = super::open(&arguments.location)?;
     let selection = Selection::parse(&arguments.selection)?;
-    let options = ReadOptions::from_environment()?;
+    let options = ReadOptions::with_overrides(&arguments.settings.set)?;
     let explanation = if arguments.exact {
         array.explain_exactly(&selection, &options)?
     } else {

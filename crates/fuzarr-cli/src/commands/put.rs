@@ -4,7 +4,8 @@ use super::Outcome;
 use crate::arguments::{Order, Put};
 use crate::{npy, value};
 use fuzarr::codec::Elements;
-use fuzarr::dtype::{ElementLayout, fill_from_json};
+use fuzarr::dtype::{DataType, ElementLayout, fill_from_json};
+use fuzarr::error::ResultExt as _;
 use fuzarr::plan::WriteOptions;
 use fuzarr::shard::WriteOrder;
 use fuzarr::{Array, Error, Result, Selection};
@@ -37,7 +38,7 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
     let options = WriteOptions {
         write_empty_chunks: arguments.write_empty_chunks,
         order,
-        ..WriteOptions::from_environment()?
+        ..WriteOptions::with_overrides(&arguments.settings.set)?
     };
     array.write_elements(&selection, &values, &options)?;
     Ok(Outcome::Fine)
@@ -47,20 +48,26 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
 fn from_file(array: &Array, shape: &[u64], file: &Path) -> Result<Elements> {
     let npy = npy::read(file)?;
     let (theirs, ours) = (npy.data_type, array.data_type());
-    if theirs != ours {
-        return Err(Error::invalid_argument(format!(
+    let given = npy.shape.clone();
+    let elements = npy::text::elements(npy, ours).context("file", || file.display())?;
+    let elements = elements.ok_or_else(|| {
+        let wanted = match ours {
+            DataType::String => "U".to_owned(),
+            DataType::Bytes => "S".to_owned(),
+            other => other.to_string(),
+        };
+        Error::invalid_argument(format!(
             "the file holds {theirs}, the array {ours}; convert it first, in NumPy with \
-             `.astype(\"{ours}\")`"
+             `.astype(\"{wanted}\")`"
         ))
-        .with("file", file.display()));
-    }
-    let single = npy.bytes.len() == array.element_size();
-    if npy.shape != shape && !single {
+        .with("file", file.display())
+    })?;
+    let single = elements.slots.len() == array.element_size();
+    if given != shape && !single {
         return Err(Error::invalid_argument(format!(
-            "the file has shape {:?}, the selection {shape:?}",
-            npy.shape
+            "the file has shape {given:?}, the selection {shape:?}"
         ))
         .with("file", file.display()));
     }
-    Ok(Elements { slots: npy.bytes, heap: Vec::new() })
+    Ok(elements)
 }

@@ -6,6 +6,7 @@ use crate::render::{Finding, Report, bytes, count};
 use fuzarr::codec::Registry;
 use fuzarr::hierarchy::Visit;
 use fuzarr::metadata::{ArrayMetadata, Format, Node};
+use fuzarr::plan::ReadOptions;
 use fuzarr::store::{Store, join};
 use fuzarr::{Array, Error, Result, hierarchy, v2};
 use std::error::Error as _;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 pub(super) fn run(arguments: &Verify) -> Result<Outcome> {
     let (store, path) = super::find(&arguments.location)?;
-    let mut check = Check { store, report: Report::default(), progress: Progress::new() };
+    let options = ReadOptions::with_overrides(&arguments.settings.set)?;
+    let mut check = Check { store, options, report: Report::default(), progress: Progress::new() };
     let node = match hierarchy::read_node(&*check.store, &path) {
         Ok(Some(node)) => Ok(node),
         Ok(None) => return Err(Error::not_found("there is no node").with("path", path)),
@@ -38,6 +40,7 @@ pub(super) fn run(arguments: &Verify) -> Result<Outcome> {
 
 struct Check {
     store: Arc<dyn Store>,
+    options: ReadOptions,
     report: Report,
     progress: Progress,
 }
@@ -72,10 +75,10 @@ impl Check {
             Format::V2 => v2::ARRAY,
         };
         let array = Array::new(Arc::clone(&self.store), path, metadata, &Registry::default());
-        let (before, progress) = (&self.report, &mut self.progress);
+        let (before, options, progress) = (&self.report, &self.options, &mut self.progress);
         let (mut objects, mut bytes) = (before.objects, before.bytes);
         let verified = array.and_then(|array| {
-            array.verify(|object| {
+            array.verify_with(options, |object| {
                 progress.show(objects, bytes);
                 objects += 1;
                 bytes += u128::from(object.size);

@@ -33,6 +33,16 @@ pub(super) fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
     })
 }
 
+/// Appends bytes.
+///
+/// # Errors
+/// `Limit` if there is no memory for them.
+pub(super) fn append(bytes: &mut Vec<u8>, more: &[u8]) -> Result<()> {
+    reserve(bytes, more.len())?;
+    bytes.extend_from_slice(more);
+    Ok(())
+}
+
 /// The error for output that does not fit.
 #[cold]
 pub(super) fn too_large(limit: usize) -> Error {

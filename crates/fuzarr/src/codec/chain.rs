@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::bound::append;
 use super::{ArrayToArray, ArrayToBytes, BytesToBytes, ChunkSpec, Codec, Effect, Elements, Endian};
 use super::{Sharding, Size};
 use crate::buffer::{addressable, reuse};
@@ -498,56 +499,76 @@ impl Prepared {
         Some(Ok(()))
     }
 
-    /// Encodes a chunk in buffer form that is no shard.
+    /// Appends the encoding of a chunk in buffer form that is no shard.
     ///
     /// # Errors
-    /// `InvalidArgument` if an element has no encoded form.
-    pub(crate) fn encode(&self, buffer: &[u8]) -> Result<Vec<u8>> {
-        match (&self.body, self.compressors.first()) {
-            (Body::Plain { .. }, Some((codec, _))) if self.transforms.is_empty() => {
-                let mut encoded = Vec::new();
-                codec.encode(buffer, &mut encoded).context("codec", || codec.name())?;
-                self.seal(encoded, 1)
-            }
-            (Body::Plain { .. }, None) if self.transforms.is_empty() => Ok(buffer.to_vec()),
-            _ => self.encode_elements(Elements { slots: buffer.to_vec(), heap: Vec::new() }),
+    /// `InvalidArgument` if an element has no encoded form, `Limit` without memory.
+    pub(crate) fn encode(
+        &self,
+        buffer: &[u8],
+        stages: &mut Stages,
+        encoded: &mut Vec<u8>,
+    ) -> Result<()> {
+        if matches!(self.body, Body::Plain { .. }) && self.transforms.is_empty() {
+            return self.seal(buffer, stages, encoded);
         }
+        let elements = Elements { slots: buffer.to_vec(), heap: Vec::new() };
+        self.encode_elements(elements, stages, encoded)
     }
 
-    /// Encodes the elements of a chunk in buffer form that is no shard.
+    /// Appends the encoding of the elements of a chunk in buffer form that is no shard.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
-    pub(crate) fn encode_elements(&self, mut elements: Elements) -> Result<Vec<u8>> {
+    pub(crate) fn encode_elements(
+        &self,
+        mut elements: Elements,
+        stages: &mut Stages,
+        encoded: &mut Vec<u8>,
+    ) -> Result<()> {
         for (codec, decoded) in &self.transforms {
             elements = codec.encode(decoded, &elements)?;
         }
-        let bytes = match &self.body {
+        match &self.body {
             Body::Plain { swap, .. } => {
                 copy::swap_in_place(&mut elements.slots, *swap);
-                elements.slots
+                self.seal(&elements.slots, stages, encoded)
             }
             Body::Other(codec, spec) => {
-                let mut encoded = Vec::new();
-                codec.encode(spec, &elements, &mut encoded)?;
-                encoded
+                let mut bytes = Vec::new();
+                codec.encode(spec, &elements, &mut bytes)?;
+                self.seal(&bytes, stages, encoded)
             }
-            Body::Shard(_) => return Err(Error::invalid_argument("a shard is encoded by a plan")),
-        };
-        self.seal(bytes, 0)
+            Body::Shard(_) => Err(Error::invalid_argument("a shard is encoded by a plan")),
+        }
     }
 
-    /// Applies the bytes codecs from number `first` on.
+    /// Appends what the bytes codecs make of `bytes`.
     ///
     /// # Errors
-    /// `InvalidArgument` if there are more bytes than a codec can take.
-    pub(crate) fn seal(&self, mut bytes: Vec<u8>, first: usize) -> Result<Vec<u8>> {
-        for (codec, _) in self.compressors.get(first..).unwrap_or_default() {
-            let mut encoded = Vec::new();
-            codec.encode(&bytes, &mut encoded).context("codec", || codec.name())?;
-            bytes = encoded;
+    /// `InvalidArgument` if there are more bytes than a codec can take, `Limit` without memory.
+    pub(crate) fn seal(
+        &self,
+        bytes: &[u8],
+        stages: &mut Stages,
+        encoded: &mut Vec<u8>,
+    ) -> Result<()> {
+        let Some(((last, _), before)) = self.compressors.split_last() else {
+            return append(encoded, bytes);
+        };
+        // Two stages, in turn, as in `unseal`.
+        let [front, back] = &mut stages.bytes;
+        let (mut source, mut target) = (front, back);
+        let mut is_first = true;
+        for (codec, _) in before {
+            target.clear();
+            let input = if is_first { bytes } else { &source[..] };
+            codec.encode(input, target).context("codec", || codec.name())?;
+            std::mem::swap(&mut source, &mut target);
+            is_first = false;
         }
-        Ok(bytes)
+        let input = if is_first { bytes } else { &source[..] };
+        last.encode(input, encoded).context("codec", || last.name())
     }
 }
 

@@ -52,7 +52,7 @@ impl Algorithm {
             Self::Crc32 => unsafe {
                 deflate::libdeflate_crc32(0, data.as_ptr().cast(), data.len())
             },
-            Self::Crc32c => ::crc32c::crc32c(data),
+            Self::Crc32c => crc_fast::crc32_iscsi(data),
             Self::Fletcher32 => fletcher32(data),
         }
     }

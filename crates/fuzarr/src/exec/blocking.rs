@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::failures::Failures;
 use super::pool::{Crew, cores};
@@ -14,7 +14,7 @@ use crate::plan::{
     Commit, Counters, FastPath, Machine, ReadMachine, ReadPlan, Scratch, Step, Values,
     WriteMachine, WritePlan,
 };
-use crate::store::{Content, MemoryStore, Object, Precondition, Store, Upload};
+use crate::store::{Content, MemoryStore, Object, Precondition, Store, Upload, settled};
 
 /// How often an object that keeps changing under a request is read anew before giving up.
 const ATTEMPTS: usize = 100;
@@ -24,15 +24,15 @@ const PAGE: u64 = 4096;
 
 thread_local! {
     /// What this thread's calls reuse. Taken while in use, so that a call within a call is safe.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<Option<Box<Scratch>>> = const { RefCell::new(None) };
 }
 
 /// Calls `act` with the thread's scratch.
 pub(super) fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch = SCRATCH.take();
+    let mut scratch = SCRATCH.take().unwrap_or_default();
     let outcome = act(&mut scratch);
     scratch.shrink();
-    SCRATCH.set(scratch);
+    SCRATCH.set(Some(scratch));
     outcome
 }
 
@@ -110,22 +110,25 @@ fn read_all(
 ///
 /// # Errors
 /// An error of the first object that failed, with its key. That object is as it was; of the
-/// others, some are written and some are not.
+/// others, some are written and some are not. What is written is settled either way.
 pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
     let failures = Failures::first();
     let values = Arc::new(values);
     let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
     let capabilities = store.capabilities();
-    job.objects(plan.objects(), plan.estimate(), |claims| {
-        let mut machine = WriteMachine::new(plan, Arc::clone(&values), capabilities);
-        with_scratch(|scratch| {
-            claims.each(&mut |number| {
-                machine.begin(plan, number);
-                job.drive(&mut machine, scratch).map(drop)
+    let outcome = settled(store, || {
+        job.objects(plan.objects(), plan.estimate(), |claims| {
+            let mut machine = WriteMachine::new(plan, Arc::clone(&values), capabilities);
+            with_scratch(|scratch| {
+                claims.each(&mut |number| {
+                    machine.begin(plan, number);
+                    job.drive(&mut machine, scratch).map(drop)
+                });
             });
         });
+        Ok(())
     });
-    failures.into_result()
+    failures.into_result().and(outcome)
 }
 
 /// Runs the `units` of a machine's last [`Step::Work`], for an executor that lives elsewhere, on this
@@ -176,7 +179,9 @@ pub(super) struct Job<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     counters: &'a Counters,
-    crew: Arc<Crew>,
+    threads: usize,
+    /// Made when there is work to share.
+    crew: OnceLock<Arc<Crew>>,
     failures: &'a Failures<'a>,
 }
 
@@ -217,14 +222,19 @@ impl<'a> Job<'a> {
         counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
-        Self { store, limits, counters, crew: Crew::new(threads(limits)), failures }
+        let threads = threads(limits);
+        Self { store, limits, counters, threads, crew: OnceLock::new(), failures }
+    }
+
+    fn crew(&self) -> &Arc<Crew> {
+        self.crew.get_or_init(|| Crew::new(self.threads))
     }
 
     /// How many threads to invite for `count` parts that take `estimate` nanoseconds together.
     fn helpers(&self, count: usize, estimate: u64) -> usize {
         let worth =
             usize::try_from(estimate / self.limits.tuning.helper.max(1)).unwrap_or(usize::MAX);
-        worth.min(count.saturating_sub(1)).min(self.crew.threads() - 1)
+        worth.min(count.saturating_sub(1)).min(self.threads - 1)
     }
 
     fn grain(&self, count: usize, helpers: usize) -> usize {
@@ -239,7 +249,10 @@ impl<'a> Job<'a> {
         let grain = self.grain(count, helpers);
         let claims = Claims { cursor: &cursor, count, grain, limits, failures };
         self.counters.add(FastPath::Shared, u64::from(helpers > 0));
-        self.crew.share(helpers, false, &|| work(&claims));
+        if helpers == 0 {
+            return work(&claims);
+        }
+        self.crew().share(helpers, false, &|| work(&claims));
     }
 
     /// Runs the units of a machine's work, on this thread and those that join.
@@ -264,7 +277,7 @@ impl<'a> Job<'a> {
             // The first to come works with this thread's scratch, the others with their own.
             let lent = Mutex::new(Some(scratch));
             self.counters.add(FastPath::Shared, 1);
-            self.crew.share(helpers, true, &|| {
+            self.crew().share(helpers, true, &|| {
                 let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let run = |scratch: &mut Scratch| {
                     claims.each(&mut |unit| machine.run(unit, scratch));
@@ -278,25 +291,26 @@ impl<'a> Job<'a> {
         self.failures.take_over(failures, machine.key())
     }
 
-    /// Reads the machine's targets; whether the store can.
+    /// Reads the machine's targets; the bytes of the first, or `None` if the store cannot.
     fn fill_targets(
         &self,
         machine: &dyn Machine,
         object: &dyn Object,
         targets: usize,
-    ) -> Result<bool> {
+    ) -> Result<Option<u64>> {
         let fill = |target: usize| match machine.target(target) {
-            Some((start, memory)) => object.read_into(start, memory).now(),
+            Some((start, memory)) => {
+                let length = memory.len() as u64;
+                Ok(object.read_into(start, memory).now()?.then_some(length))
+            }
             None => Err(Error::invalid_argument("a read has no place for what it asked for")),
         };
-        if !fill(0)? {
-            return Ok(false);
-        }
+        let Some(first) = fill(0)? else { return Ok(None) };
         (1..targets).try_for_each(|target| {
             self.limits.check()?;
             fill(target).map(drop)
         })?;
-        Ok(true)
+        Ok(Some(first))
     }
 
     /// Drives one machine to its end; whether its object is stored.
@@ -305,6 +319,11 @@ impl<'a> Job<'a> {
         let outcome = life.run(scratch);
         outcome.context("key", || life.machine.key())
     }
+}
+
+/// What a read of so many bytes adds to those before it, see [`Life::read`].
+fn read_of(before: u64, length: u64) -> u64 {
+    length + if before == 0 { 1 } else { PAGE + 1 }
 }
 
 /// One object's life: the machine, and the version of the object that it works on.
@@ -400,11 +419,14 @@ impl Life<'_, '_> {
             return Ok(());
         };
         let targets = self.machine.targets(object.size());
-        if targets > 0 && self.job.fill_targets(self.machine, object, targets)? {
-            self.machine.placed();
-            self.read = u64::MAX / 2;
-        } else {
-            self.machine.without_targets();
+        let first =
+            if targets > 0 { self.job.fill_targets(self.machine, object, targets)? } else { None };
+        match first {
+            Some(length) => {
+                self.machine.placed();
+                self.read += read_of(self.read, length) + (targets as u64 - 1) * (PAGE + 1);
+            }
+            None => self.machine.without_targets(),
         }
         scratch.pieces.clear();
         for span in self.machine.spans() {
@@ -416,8 +438,7 @@ impl Life<'_, '_> {
                 _ => error,
             })? {
                 Some(piece) => {
-                    let more = if self.read == 0 { 1 } else { PAGE + 1 };
-                    self.read += piece.bytes.as_slice().len() as u64 + more;
+                    self.read += read_of(self.read, piece.bytes.as_slice().len() as u64);
                     scratch.pieces.push(piece);
                 }
                 None => {

@@ -46,11 +46,6 @@ impl Crew {
         Arc::new(Self { most: threads.saturating_sub(1), helping: AtomicUsize::new(0) })
     }
 
-    /// How many threads may work, the calling one included.
-    pub(super) fn threads(&self) -> usize {
-        self.most + 1
-    }
-
     /// Runs `work` on this thread, and on up to `helpers` of the pool's that are free meanwhile.
     /// Returns when all of them have left it.
     ///

@@ -8,7 +8,7 @@ use super::traverse::{DEEPEST, Walk};
 use super::{create_groups, place, read_node};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Format, Node, NodePath};
-use crate::store::{Precondition, Store};
+use crate::store::{self, Store, settled};
 use crate::v2;
 
 /// Changes the attributes of the node at `path`, and nothing else of its documents; the attributes
@@ -86,11 +86,11 @@ pub fn delete_node(store: &dyn Store, path: &str) -> Result<()> {
         for name in [v2::ARRAY, v2::GROUP, DOCUMENT] {
             let key = node.key(name);
             if store.open(&key).now()?.is_some() {
-                store.delete(&key, Precondition::None).now()?;
+                store::delete(store, &key)?;
             }
         }
     }
-    store.delete_all(path.as_str()).now()
+    settled(store, || store.delete_all(path.as_str()).now())
 }
 
 /// The nodes from `path` down, groups before their members, without those that are reached by a link:
@@ -160,7 +160,7 @@ pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
     let above = place(store, &to, node.format())?;
     forget(store, from.as_str())?;
     create_groups(store, above, node.format())?;
-    store.rename_all(from.as_str(), to.as_str()).now()
+    settled(store, || store.rename_all(from.as_str(), to.as_str()).now())
 }
 
 #[cold]

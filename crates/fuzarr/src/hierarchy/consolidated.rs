@@ -10,7 +10,7 @@ use super::traverse::{DEEPEST, Step, Walk};
 use super::{Stored, read_node};
 use crate::error::{Error, Result, ResultExt as _};
 use crate::metadata::{Format, GroupMetadata, Node, NodePath, json};
-use crate::store::{Precondition, Store, put_bytes};
+use crate::store::{self, Precondition, Store, put_bytes};
 use crate::v2;
 
 /// The nodes below the group at `path`, by their path relative to it, that its consolidated metadata
@@ -139,7 +139,7 @@ pub(super) fn drop_consolidated(store: &dyn Store, path: &NodePath, format: Form
         let key = path.key(v2::CONSOLIDATED);
         // Looking is cheaper than deleting what is mostly not there.
         return match store.open(&key).now()? {
-            Some(_) => store.delete(&key, Precondition::None).now(),
+            Some(_) => store::delete(store, &key),
             None => Ok(()),
         };
     }

@@ -1,5 +1,6 @@
 //! The documents that make a node, as they are stored.
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, ResultExt as _};
@@ -57,6 +58,8 @@ pub(super) fn documents(node: &Node) -> Vec<(&'static str, Vec<u8>)> {
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) value: Value,
+    /// What the value was parsed from.
+    text: Bytes,
     pub(super) version: Option<Version>,
     /// Held, so that the version cannot be mistaken for another's.
     pub(super) object: Box<dyn Object>,
@@ -69,16 +72,35 @@ pub(super) fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
         let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
         let Some(piece) = piece else { return Ok(None) };
         let value = json::parse(piece.bytes.as_slice())?;
-        Ok(Some(Document { value, version: object.version(), object }))
+        let text = piece.bytes.into_bytes();
+        Ok(Some(Document { value, text, version: object.version(), object }))
     };
     read().context("key", || key)
+}
+
+/// The bytes of the documents of the node at `path`, in a fixed order; none of them if there is none.
+///
+/// # Errors
+/// As [`document_at`]; `Limit` for a document that is larger than any may be.
+pub(crate) fn stored_documents(store: &dyn Store, path: &str) -> Result<Vec<Vec<u8>>> {
+    let path = NodePath::parse(path)?;
+    let mut documents = Vec::new();
+    for name in [DOCUMENT, v2::ARRAY, v2::GROUP, v2::ATTRIBUTES] {
+        let key = path.key(name);
+        let Some(object) = store.open(&key).now()? else { continue };
+        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now();
+        if let Some(piece) = piece.context("key", || &key)? {
+            documents.push([name.as_bytes(), piece.bytes.as_slice()].concat());
+        }
+    }
+    Ok(documents)
 }
 
 /// How often a document that keeps changing is read anew before giving up.
 const ATTEMPTS: usize = 100;
 
 /// Changes the document at `key`. `change` is given what is stored, null if nothing is, and gives what
-/// to store instead, or `None` to leave it. If somebody else changes the document meanwhile, it is
+/// to store instead, or `None` to leave it. What is the same in both keeps its spelling. If somebody else changes the document meanwhile, it is
 /// asked again, so that no change is lost.
 ///
 /// # Errors
@@ -90,17 +112,15 @@ pub(crate) fn edit(
     mut change: impl FnMut(Value) -> Result<Option<Value>>,
 ) -> Result<()> {
     let mut attempt = || -> Result<()> {
-        let (value, precondition, _held) = match read(store, key)? {
-            Some(Document { value, version, object }) => {
+        let (value, text, precondition, _held) = match read(store, key)? {
+            Some(Document { value, text, version, object }) => {
                 let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
-                (value, unchanged, Some(object))
+                (value, text, unchanged, Some(object))
             }
-            None => (Value::Null, Precondition::Absent, None),
+            None => (Value::Null, Bytes::new(), Precondition::Absent, None),
         };
-        match change(value)? {
-            Some(changed) => put_bytes(store, key, &json::to_vec(&changed), precondition),
-            None => Ok(()),
-        }
+        let Some(changed) = change(value.clone())? else { return Ok(()) };
+        put_bytes(store, key, &json::rewrite(&text, &value, &changed), precondition)
     };
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {

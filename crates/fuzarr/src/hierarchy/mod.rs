@@ -10,8 +10,8 @@ mod traverse;
 
 pub use change::{delete_node, forget, rename_node, update_attributes};
 pub use consolidated::{consolidate, read_consolidated};
-pub(crate) use document::edit;
 pub use document::{DOCUMENT, document_at, document_name};
+pub(crate) use document::{edit, stored_documents};
 pub use traverse::{DEEPEST, Traverse, Visit, traverse};
 
 use self::consolidated::drop_consolidated;

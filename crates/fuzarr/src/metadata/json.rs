@@ -1,5 +1,9 @@
 //! The text of a metadata document.
 
+mod rewrite;
+
+pub(crate) use rewrite::rewrite;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -12,8 +16,9 @@ pub const MAX_DOCUMENT_SIZE: usize = 256 << 20;
 const NON_FINITE: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
 
 /// Parses a metadata document. Leniently, as zarr-python reads them: a byte order mark is skipped,
-/// the last of duplicate members counts, and where strict JSON fails, bare `NaN`, `Infinity` and
-/// `-Infinity` are read as those strings.
+/// the last of duplicate members counts, and where strict JSON fails, what Python takes for numbers
+/// and no float is finite for, bare `NaN`, `Infinity`, `-Infinity` and the like of `1e400`, is read as
+/// a string of that text.
 ///
 /// # Errors
 /// `InvalidMetadata` if `document` is no JSON or nests deeper than 127 levels, `Limit` if it is
@@ -34,7 +39,7 @@ pub fn parse(document: &[u8]) -> Result<Value> {
         .map_err(|error| Error::invalid_metadata("the document is not JSON").with_source(error))
 }
 
-/// `document` with the bare [`NON_FINITE`] tokens turned into strings; `None` if it has none.
+/// `document` with what is no finite number turned into strings; `None` if it has nothing like that.
 fn quote_non_finite(document: &[u8]) -> Option<Vec<u8>> {
     let mut quoted = Vec::new();
     let mut copied = 0;
@@ -50,7 +55,7 @@ fn quote_non_finite(document: &[u8]) -> Option<Vec<u8>> {
                 }
                 _ => 1,
             };
-        } else if let Some(token) = NON_FINITE.iter().find(|token| rest.starts_with(token)) {
+        } else if let Some(token) = non_finite(rest) {
             quoted.extend_from_slice(document.get(copied..position)?);
             quoted.push(b'"');
             quoted.extend_from_slice(token);
@@ -59,11 +64,45 @@ fn quote_non_finite(document: &[u8]) -> Option<Vec<u8>> {
             copied = position;
         } else {
             in_string = rest.starts_with(b"\"");
-            position += 1;
+            position += number(rest).len().max(1);
         }
     }
     quoted.extend_from_slice(document.get(copied..)?);
     (quoted.len() > document.len()).then_some(quoted)
+}
+
+/// What `text` starts with, if that is a number to Python, and not a finite one.
+fn non_finite(text: &[u8]) -> Option<&[u8]> {
+    if let Some(token) = NON_FINITE.into_iter().find(|token| text.starts_with(token)) {
+        return Some(token);
+    }
+    let number = number(text);
+    let value: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+    (value.is_infinite() && is_number(number)).then_some(number)
+}
+
+/// The characters of a number that `text` starts with.
+fn number(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| !b"0123456789+-.eE".contains(byte));
+    text.get(..end.unwrap_or(text.len())).unwrap_or_default()
+}
+
+/// Whether this is how JSON spells a number.
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let mut parts = text.splitn(2, |byte| matches!(byte, b'e' | b'E'));
+    let (mantissa, exponent) = (parts.next().unwrap_or_default(), parts.next());
+    let mut parts = mantissa.splitn(2, |&byte| byte == b'.');
+    let (whole, fraction) = (parts.next().unwrap_or_default(), parts.next());
+    let unsigned = |text: &[u8]| match text {
+        [b'+' | b'-', rest @ ..] => digits(rest),
+        text => digits(text),
+    };
+    digits(whole)
+        && (whole.len() == 1 || !whole.starts_with(b"0"))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(unsigned)
 }
 
 /// The text of a document: strict JSON, indented by two spaces.
@@ -203,6 +242,19 @@ mod tests {
             "a": "NaN", "b": ["Infinity", "-Infinity"], "NaN \" NaN": "-Infinity\\"
         });
         assert_eq!(parse(document).unwrap(), expected);
+    }
+
+    // Seen to fail: the whole document was refused.
+    #[test]
+    fn numbers_beyond_all_floats_become_strings() {
+        let long = "9".repeat(400);
+        let document =
+            format!(r#"{{"a": 1e400, "b": [-1.5E+999,{long}], "c": "1e400", "d": 1e3}}"#);
+        let expected = json!({"a": "1e400", "b": ["-1.5E+999", long], "c": "1e400", "d": 1000.0});
+        assert_eq!(parse(document.as_bytes()).unwrap(), expected);
+        for wrong in ["01e400", "1.e400", ".1e400", "+1e400", "1e400-", "--1e400", "1e4e400"] {
+            assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::codec::Prepared;
 use crate::grid::ChunkKeyEncoding;
 
@@ -43,6 +45,17 @@ pub struct Layout {
     pub indexes: Arc<IndexCache>,
 }
 
+/// Bytes that a unit of small inner chunks decodes or encodes.
+const RUN: usize = 32 << 10;
+
+/// The most inner chunks of one unit.
+const MOST_IN_RUN: usize = 256;
+
+/// How many inner chunks of a shard are one unit.
+fn run_length(inner: &Prepared) -> usize {
+    (RUN / inner.length.max(1)).clamp(1, MOST_IN_RUN)
+}
+
 /// Nanoseconds around the codecs that one stored object takes.
 const OBJECT_COST: u64 = 2_000;
 
@@ -61,7 +74,7 @@ impl Layout {
     }
 
     /// The shape of the object's valid part: what lies inside the array, of a chunk at `chunk`.
-    fn valid(&self, chunk: &[u64], valid: &mut Vec<u64>) {
+    fn valid(&self, chunk: &[u64], valid: &mut SmallVec<[u64; 4]>) {
         let extents = &self.chain.spec.shape;
         let inside = |((&at, &extent), &array): ((&u64, &u64), &u64)| {
             extent.min(array.saturating_sub(at.saturating_mul(extent)))

@@ -27,7 +27,7 @@ pub(super) enum Objects {
 pub(super) struct Named {
     key: String,
     /// The extents of it that lie inside the array, as far as that is known.
-    valid: Vec<u64>,
+    valid: SmallVec<[u64; 4]>,
     pub(super) region: Region,
 }
 
@@ -63,7 +63,7 @@ impl Objects {
         number: usize,
         layout: &Layout,
         key: &mut String,
-        valid: &mut Vec<u64>,
+        valid: &mut SmallVec<[u64; 4]>,
     ) -> Region {
         match self {
             Self::Grid(tiling) => {
@@ -199,7 +199,7 @@ impl ObjectList {
             i64::try_from(stride).map_err(|_| Error::limit("a stride of 2^63 elements"))
         };
         let resolved = Resolved {
-            shape: shape.clone(),
+            shape: shape.as_slice().into(),
             strides: dimensions.iter().map(stride).collect::<Result<_>>()?,
             region: Region::Axes(SmallVec::new()),
             lists: Vec::new(),
@@ -251,7 +251,7 @@ impl ObjectList {
         self.shared |= !self.parts.insert(part);
         let valid = if complete { region.extents() } else { None };
         let valid = valid.unwrap_or_else(|| self.chunk_shape.clone());
-        self.objects.push(Named { key, valid, region });
+        self.objects.push(Named { key, valid: valid.into(), region });
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl ObjectList {
             self.shared |= !self.parts.insert(SmallVec::from_elem(part, 1));
         }
         let region = Region::Points { numbers: places, origin: SmallVec::from_elem(0, rank) };
-        self.objects.push(Named { key, valid: self.chunk_shape.clone(), region });
+        self.objects.push(Named { key, valid: self.chunk_shape.as_slice().into(), region });
         Ok(())
     }
 

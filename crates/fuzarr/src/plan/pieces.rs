@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
 use crate::store::{Piece, Span};
 
@@ -20,9 +22,12 @@ impl Default for Coalescing {
     }
 }
 
+/// What one fetch asks for: mostly one span.
+pub(super) type Spans = SmallVec<[Span; 1]>;
+
 /// Joins `ranges` into few requests. Ranges that overlap or are equal are fetched once, whatever
 /// the limits: they may never cost more than the object has bytes.
-pub(super) fn coalesce(mut ranges: Vec<Range<u64>>, limits: Coalescing) -> Vec<Span> {
+pub(super) fn coalesce(mut ranges: Vec<Range<u64>>, limits: Coalescing) -> Spans {
     if !ranges.is_sorted_by_key(|range| range.start) {
         ranges.sort_unstable_by_key(|range| range.start);
     }
@@ -46,7 +51,7 @@ pub(super) fn coalesce(mut ranges: Vec<Range<u64>>, limits: Coalescing) -> Vec<S
 /// The fetched pieces of one version of an object, by start.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    pieces: Vec<Piece>,
+    pieces: SmallVec<[Piece; 1]>,
     object_size: u64,
 }
 
@@ -55,7 +60,7 @@ impl Pieces {
         if let Some(piece) = pieces.first() {
             self.object_size = piece.object_size;
         }
-        self.pieces.append(pieces);
+        self.pieces.extend(pieces.drain(..));
         self.pieces.sort_by_key(|piece| piece.start);
     }
 
@@ -105,9 +110,12 @@ mod tests {
         let limits = Coalescing { gap: 10, span: 100 };
         let ranges = vec![50..60, 0..20, 25..30, 50..60, 55..58, 200..230, 95..199];
         let spans = coalesce(ranges, limits);
-        assert_eq!(spans, [0..30, 50..60, 95..199, 200..230].map(Span::Range));
+        assert_eq!(spans[..], [0..30, 50..60, 95..199, 200..230].map(Span::Range));
         let off = Coalescing { gap: 0, span: 0 };
-        assert_eq!(coalesce(vec![0..5, 5..9, 3..6, 20..22], off), [0..9, 20..22].map(Span::Range));
-        assert_eq!(coalesce(vec![0..5, 5..9], off), [0..5, 5..9].map(Span::Range));
+        assert_eq!(
+            coalesce(vec![0..5, 5..9, 3..6, 20..22], off)[..],
+            [0..9, 20..22].map(Span::Range)
+        );
+        assert_eq!(coalesce(vec![0..5, 5..9], off)[..], [0..5, 5..9].map(Span::Range));
     }
 }

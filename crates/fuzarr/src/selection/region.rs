@@ -52,10 +52,10 @@ pub(crate) struct List {
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// The shape of the result.
-    pub(crate) shape: Vec<u64>,
+    pub(crate) shape: SmallVec<[u64; 4]>,
     /// For each dimension of the array, the distance in elements between neighbours in the result;
     /// 0 for dimensions that the result does not have. For points: between one and the next, 1.
-    pub(crate) strides: Vec<i64>,
+    pub(crate) strides: SmallVec<[i64; 4]>,
     /// What is wanted, over the whole array.
     pub(crate) region: Region,
     pub(crate) lists: Vec<List>,
@@ -185,13 +185,13 @@ impl Axis {
     }
 
     /// The axis cut along chunks of `extent`: each chunk with wanted positions, with those.
-    fn cut(&self, lists: &[List], extent: u64) -> Result<Vec<Cut>> {
+    fn cut(&self, lists: &[List], extent: u64) -> Result<Cuts> {
         if self.most_cuts(extent) > MOST_CUTS {
             return Err(Error::limit(format!(
                 "one request may touch {MOST_CUTS} chunks along a dimension; ask for less at once"
             )));
         }
-        let mut cuts = Vec::new();
+        let mut cuts = Cuts::new();
         let mut position = self.next(lists, 0);
         while let Some(wanted) = position {
             let chunk = wanted / extent;
@@ -246,11 +246,14 @@ pub(crate) struct Cut {
     axis: Axis,
 }
 
+/// The cuts of one axis; mostly one, where a request wants little.
+type Cuts = SmallVec<[Cut; 1]>;
+
 /// A region cut along a grid of chunks: the chunks that hold wanted elements, numbered in C order.
 #[derive(Debug)]
 pub(crate) enum Tiling {
     /// The product of one list of cuts a dimension.
-    Axes { cuts: Vec<Vec<Cut>>, count: usize },
+    Axes { cuts: SmallVec<[Cuts; 2]>, count: usize },
     /// Points grouped by chunk.
     Points { groups: Vec<Group>, numbers: Vec<u64> },
 }
@@ -279,7 +282,7 @@ impl Tiling {
     pub(crate) fn new(resolved: &Resolved, region: &Region, chunk_shape: &[u64]) -> Result<Self> {
         match region {
             Region::Axes(axes) => {
-                let cuts: Vec<Vec<Cut>> = axes
+                let cuts: SmallVec<[Cuts; 2]> = axes
                     .iter()
                     .zip(chunk_shape)
                     .map(|(axis, &extent)| axis.cut(&resolved.lists, extent))

@@ -1,6 +1,6 @@
 //! From what the user wrote to axes, points and the shape of the result.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::region::List;
 use super::{Axis, Region, Resolved, Selection, Term};
@@ -23,7 +23,7 @@ pub(super) fn selection(
 }
 
 /// One term a dimension: the ellipsis written out, whole dimensions added at the end.
-fn expand<'a>(terms: &'a [Term], rank: usize) -> Result<Vec<&'a Term>> {
+fn expand(terms: &[Term], rank: usize) -> Result<SmallVec<[&Term; 4]>> {
     let named = terms.iter().filter(|term| **term != Term::Ellipsis).count();
     let ellipses = terms.len() - named;
     if ellipses > 1 {
@@ -35,7 +35,7 @@ fn expand<'a>(terms: &'a [Term], rank: usize) -> Result<Vec<&'a Term>> {
         )));
     }
     let whole = std::iter::repeat_n(&Term::ALL, rank - named);
-    let mut expanded: Vec<&'a Term> = Vec::with_capacity(rank);
+    let mut expanded = SmallVec::with_capacity(rank);
     for term in terms {
         match term {
             Term::Ellipsis => expanded.extend(whole.clone()),
@@ -51,7 +51,7 @@ fn expand<'a>(terms: &'a [Term], rank: usize) -> Result<Vec<&'a Term>> {
 fn orthogonal(terms: &[Term], shape: &[u64]) -> Result<Resolved> {
     let terms = expand(terms, shape.len())?;
     let (mut axes, mut lists) = (SmallVec::new(), Vec::new());
-    let mut result = Vec::new();
+    let mut result = SmallVec::new();
     for (dimension, (term, &extent)) in terms.iter().zip(shape).enumerate() {
         let axis = axis(term, extent, &mut lists).context("dimension", || dimension)?;
         if !matches!(term, Term::Index(_)) {
@@ -95,8 +95,8 @@ pub(super) fn narrow(
 }
 
 /// C-order strides of `shape`, in elements.
-fn strides(shape: &[u64]) -> Result<Vec<i64>> {
-    let mut strides = vec![0; shape.len()];
+fn strides(shape: &[u64]) -> Result<SmallVec<[i64; 4]>> {
+    let mut strides = SmallVec::from_elem(0, shape.len());
     let mut step: i64 = 1;
     for (stride, &extent) in strides.iter_mut().zip(shape).rev() {
         *stride = step;
@@ -245,13 +245,13 @@ fn points(coordinates: &[Vec<i64>], result: &[u64], shape: &[u64]) -> Result<Res
                 position(index, extent).context("dimension", || dimension)?;
         }
     }
-    Ok(point_set(result.to_vec(), rows, count, shape.len()))
+    Ok(point_set(result.into(), rows, count, shape.len()))
 }
 
-fn point_set(shape: Vec<u64>, points: Vec<u64>, count: u64, rank: usize) -> Resolved {
+fn point_set(shape: SmallVec<[u64; 4]>, points: Vec<u64>, count: u64, rank: usize) -> Resolved {
     let origin = SmallVec::from_elem(0, rank);
     let region = Region::Points { numbers: (0..count).collect(), origin };
-    Resolved { shape, strides: vec![1], region, lists: Vec::new(), points }
+    Resolved { shape, strides: smallvec![1], region, lists: Vec::new(), points }
 }
 
 fn mask(mask: &[bool], shape: &[u64]) -> Result<Resolved> {
@@ -275,5 +275,5 @@ fn mask(mask: &[bool], shape: &[u64]) -> Result<Resolved> {
         }
         count += 1;
     }
-    Ok(point_set(vec![count], points, count, shape.len()))
+    Ok(point_set(smallvec![count], points, count, shape.len()))
 }

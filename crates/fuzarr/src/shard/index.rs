@@ -112,12 +112,14 @@ impl PreparedIndex {
     ///
     /// # Errors
     /// Those of the index codecs.
-    pub(crate) fn encode(&self, pairs: &[u64]) -> Result<Vec<u8>> {
+    pub(crate) fn encode(&self, pairs: &[u64], stages: &mut Stages) -> Result<Vec<u8>> {
         let native = bytes_of_u64s(pairs);
         let mut buffer = vec![0; native.len()];
         let (dimensions, element) = self.copy(false);
         copy::gather((&native, 0), (&mut buffer, 0), dimensions, element)?;
-        self.chain.encode(&buffer)
+        let mut encoded = Vec::with_capacity(self.length());
+        self.chain.encode(&buffer, stages, &mut encoded)?;
+        Ok(encoded)
     }
 
     /// The copy between buffer form and C order of native numbers.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
-    Version,
+    Answer, Capabilities, Content, Listing, Moment, Object, Piece, Precondition, Span, Store,
+    Upload, Version,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -38,6 +38,8 @@ pub enum Operation {
     DeleteAll,
     /// [`Store::rename_all`].
     RenameAll,
+    /// [`Store::settle`].
+    Settle,
 }
 
 type Tamper = Arc<dyn Fn(&str, Piece) -> Piece + Send + Sync>;
@@ -45,7 +47,7 @@ type Tamper = Arc<dyn Fn(&str, Piece) -> Piece + Send + Sync>;
 #[derive(Default)]
 struct Script {
     /// How many operations of each kind were asked for.
-    counts: [AtomicUsize; Operation::RenameAll as usize + 1],
+    counts: [AtomicUsize; Operation::Settle as usize + 1],
     /// Which operation fails (the first of its kind is 0), and how.
     faults: Mutex<Vec<(Operation, usize, Kind)>>,
     tamper: Option<Tamper>,
@@ -245,5 +247,13 @@ impl<S: Store> Store for Faulty<S> {
 
     fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
         self.script.run(Operation::RenameAll, || self.store.rename_all(from, to))
+    }
+
+    fn moment(&self) -> Moment {
+        self.store.moment()
+    }
+
+    fn settle(&self, since: Moment) -> Answer<'_, ()> {
+        self.script.run(Operation::Settle, || self.store.settle(since))
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
-    Version,
+    Answer, Capabilities, Content, Listing, Moment, Object, Piece, Precondition, Span, Store,
+    Upload, Version,
 };
 
 type Wait = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -184,5 +184,13 @@ impl<S: Store> Store for Latency<S> {
 
     fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
         self.wait.then(move || self.store.rename_all(from, to))
+    }
+
+    fn moment(&self) -> Moment {
+        self.store.moment()
+    }
+
+    fn settle(&self, since: Moment) -> Answer<'_, ()> {
+        self.wait.then(move || self.store.settle(since))
     }
 }

@@ -1,10 +1,11 @@
 //! A store in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use super::{
     Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
@@ -21,11 +22,28 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Objects {
-    by_key: BTreeMap<String, Snapshot>,
+    by_key: HashMap<Arc<str>, Snapshot, RandomState>,
+    /// The keys in order, for listings.
+    keys: BTreeSet<Arc<str>>,
     writes: u64,
 }
 
 impl Objects {
+    fn insert(&mut self, key: &str, object: Snapshot) {
+        if let Some(present) = self.by_key.get_mut(key) {
+            *present = object;
+            return;
+        }
+        let key: Arc<str> = key.into();
+        self.keys.insert(Arc::clone(&key));
+        self.by_key.insert(key, object);
+    }
+
+    fn remove(&mut self, key: &str) -> Option<Snapshot> {
+        self.keys.remove(key);
+        self.by_key.remove(key)
+    }
+
     /// Checks a precondition, and gives the key a new state.
     fn change(
         &mut self,
@@ -48,17 +66,17 @@ impl Objects {
         self.writes += 1;
         let version = self.writes;
         match bytes {
-            Some(bytes) => self.by_key.insert(key.to_owned(), Snapshot { bytes, version }),
-            None => self.by_key.remove(key),
-        };
+            Some(bytes) => self.insert(key, Snapshot { bytes, version }),
+            None => drop(self.remove(key)),
+        }
         Ok(())
     }
 
     /// The keys below a prefix that ends in `/` or is empty, with what follows the prefix.
     fn below<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a Snapshot)> {
         let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
-        let keys = self.by_key.range::<str, _>(from);
-        keys.map_while(move |(key, object)| Some((key.strip_prefix(start)?, object)))
+        let keys = self.keys.range::<str, _>(from);
+        keys.map_while(move |key| Some((key.strip_prefix(start)?, self.by_key.get(key)?)))
     }
 }
 
@@ -88,7 +106,7 @@ impl MemoryStore {
     #[must_use]
     pub fn snapshot(&self) -> Vec<(String, Bytes)> {
         let objects = self.read();
-        objects.by_key.iter().map(|(key, object)| (key.clone(), object.bytes.clone())).collect()
+        objects.below("").map(|(key, object)| (key.to_owned(), object.bytes.clone())).collect()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Objects> {
@@ -225,9 +243,11 @@ impl Store for MemoryStore {
     fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
         let checked = if prefix.is_empty() { Ok(()) } else { check_key(prefix) };
         let start = start_of(prefix);
-        Answer::ready(
-            checked.map(|()| self.write().by_key.retain(|key, _| !key.starts_with(&start))),
-        )
+        Answer::ready(checked.map(|()| {
+            let Objects { by_key, keys, .. } = &mut *self.write();
+            keys.retain(|key| !key.starts_with(&start));
+            by_key.retain(|key, _| !key.starts_with(&start));
+        }))
     }
 
     fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
@@ -247,8 +267,8 @@ impl Store for MemoryStore {
             }
             let moved: Vec<String> = objects.below(&old).map(|(rest, _)| rest.to_owned()).collect();
             for rest in moved {
-                if let Some(object) = objects.by_key.remove(&format!("{old}{rest}")) {
-                    objects.by_key.insert(format!("{new}{rest}"), object);
+                if let Some(object) = objects.remove(&format!("{old}{rest}")) {
+                    objects.insert(&format!("{new}{rest}"), object);
                 }
             }
             Ok(())

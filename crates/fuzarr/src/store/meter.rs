@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Part, Piece, Precondition, Span, Store, Upload,
-    Version,
+    Answer, Capabilities, Content, Listing, Moment, Object, Part, Piece, Precondition, Span, Store,
+    Upload, Version,
 };
 
 /// How often each operation was asked for, how many bytes were read, and how many were to be
@@ -29,6 +29,8 @@ pub struct Counts {
     pub deletes: AtomicU64,
     /// Listings.
     pub lists: AtomicU64,
+    /// How often changes were settled.
+    pub settles: AtomicU64,
 }
 
 /// A store that counts what is asked of it.
@@ -208,5 +210,14 @@ impl<S: Store> Store for Metered<S> {
 
     fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
         self.store.rename_all(from, to)
+    }
+
+    fn moment(&self) -> Moment {
+        self.store.moment()
+    }
+
+    fn settle(&self, since: Moment) -> Answer<'_, ()> {
+        count(&self.counts.settles);
+        self.store.settle(since)
     }
 }

@@ -195,6 +195,10 @@ pub trait Upload: Debug + Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(pub(crate) [u64; 5]);
 
+/// A moment in the life of a store, see [`Store::settle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment(pub(crate) u64);
+
 /// What must hold for a write to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
@@ -213,10 +217,13 @@ pub struct Listing {
     pub objects: Vec<(String, u64)>,
     /// Names that have objects below them, sorted.
     pub prefixes: Vec<String>,
+    /// Names of what is neither, sorted: where a store is a folder, links that lead nowhere or out
+    /// of it, pipes and devices.
+    pub others: Vec<String>,
 }
 
 impl Listing {
-    /// Whether nothing is there.
+    /// Whether there are no objects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.prefixes.is_empty()
@@ -228,7 +235,9 @@ impl Listing {
 ///
 /// Keys are segments joined by `/`; the empty prefix is the root. Conflicts with a precondition
 /// are errors of kind [`crate::Kind::Conflict`]. Every write is atomic: readers see the old object
-/// or the new one.
+/// or the new one. What [`put`](Store::put) and the others have changed is seen by all at once, but
+/// durable, where the store promises that, only after [`settle`](Store::settle): requests of many
+/// writes pay once for what these have in common. [`settled`] does both.
 pub trait Store: Debug + Send + Sync {
     /// What the store can do.
     fn capabilities(&self) -> Capabilities;
@@ -286,16 +295,55 @@ pub trait Store: Debug + Send + Sync {
         let _ = (from, to);
         Answer::ready(Err(Error::unsupported("this store cannot rename")))
     }
+
+    /// The present moment, from which on changes are to be settled.
+    fn moment(&self) -> Moment {
+        Moment::default()
+    }
+
+    /// Waits until all that was put, finished, changed, deleted and renamed since a moment is as
+    /// durable as the store promises. Before, any of it may be lost, and the earlier without the
+    /// later: what must not come after something else is begun when that is settled.
+    ///
+    /// The error is that of any failure since then, be it met by this call or by another: it is not
+    /// known whose changes are lost.
+    fn settle(&self, since: Moment) -> Answer<'_, ()> {
+        let _ = since;
+        Answer::ready(Ok(()))
+    }
 }
 
-/// Puts an object of bytes at hand.
+/// Runs changes of a store and settles them, also those made before a failure.
+///
+/// # Errors
+/// Those of `change` or else of [`Store::settle`].
+pub fn settled<T>(store: &dyn Store, change: impl FnOnce() -> Result<T>) -> Result<T> {
+    let since = store.moment();
+    let outcome = change();
+    let settled = store.settle(since).now();
+    outcome.and_then(|value| settled.map(|()| value))
+}
+
+/// Puts an object of bytes at hand, and settles it.
+///
+/// # Errors
+/// Those of [`Store::put`] and [`Store::settle`].
 pub fn put_bytes<'a>(
     store: &'a dyn Store,
     key: &'a str,
     bytes: &[u8],
     precondition: Precondition,
 ) -> Result<()> {
-    store.put(key, Content { parts: &[Part::Bytes(bytes)], base: None }, precondition).now()
+    let content = Content { parts: &[Part::Bytes(bytes)], base: None };
+    settled(store, || store.put(key, content, precondition).now())
+}
+
+/// Deletes an object, and settles that.
+///
+/// # Errors
+/// Those of [`Store::delete`] and [`Store::settle`].
+pub fn delete(store: &dyn Store, key: &str) -> Result<()> {
+    settled(store, || store.delete(key, Precondition::None).now())
 }
 
 /// Checks that a key stays inside a store: no empty, `.` or `..` segments, no NUL.

@@ -1,6 +1,6 @@
 //! A wrapper that hides ranges.
 
-use super::{Answer, Capabilities, Content, Listing, Object, Precondition, Store, Upload};
+use super::{Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload};
 
 /// A store that reads whole objects only, as some services do; plans then fetch whole objects and
 /// still decode only what is touched.
@@ -53,5 +53,13 @@ impl<S: Store> Store for WholeObjects<S> {
 
     fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
         self.0.rename_all(from, to)
+    }
+
+    fn moment(&self) -> Moment {
+        self.0.moment()
+    }
+
+    fn settle(&self, since: Moment) -> Answer<'_, ()> {
+        self.0.settle(since)
     }
 }

@@ -37,11 +37,13 @@
 mod compare;
 mod elements;
 mod layout;
+mod ledger;
 mod memory;
 mod plan;
 mod record;
 mod run;
 mod schedule;
+mod watch;
 
 pub use compare::Difference;
 pub use layout::{Relayout, Shards};
@@ -84,7 +86,8 @@ pub struct Options {
     /// How the destination is written.
     pub write: WriteOptions,
     /// The least time between two writings of the record of what is finished, which is what a kill
-    /// can cost. It becomes longer by itself where writing the record takes long.
+    /// can cost; the first is as soon as something is. It becomes longer by itself where writing
+    /// the record takes long, unless it is zero.
     pub checkpoint: Duration,
 }
 

@@ -4,9 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::ledger::Ledger;
 use super::memory;
 use super::record::{self, Fingerprint};
 use super::schedule::{Geometry, Schedule};
+use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
 use crate::codec::Registry;
@@ -34,6 +36,7 @@ pub struct Transcode {
     pub(super) jobs: Vec<Job>,
     pub(super) options: Options,
     pub(super) fingerprint: Fingerprint,
+    pub(super) ledger: Arc<Ledger>,
     /// What tells the files of the source's documents from all others, where they are files.
     pub(super) files: HashSet<String>,
 }
@@ -55,6 +58,8 @@ pub(super) struct Job {
 pub(super) struct Found {
     path: NodePath,
     node: Node,
+    /// What tells the bytes of the node's documents from others.
+    digest: Fingerprint,
     version: String,
     is_file: bool,
 }
@@ -89,6 +94,7 @@ impl Transcode {
             options,
             fingerprint: Fingerprint::of(std::iter::empty()),
             files: HashSet::new(),
+            ledger: Arc::default(),
         };
         for Found { path, node, .. } in &found {
             let copied = match node {
@@ -115,22 +121,19 @@ impl Transcode {
             copy.nodes.push((path.clone(), copied));
         }
         copy.files = files(&found);
-        copy.fingerprint = copy.describe(&found);
+        copy.fingerprint = copy.describe(&from, &found);
         Ok(copy)
     }
 
-    /// What tells this copy from others: the documents on either side, and the versions of those of
-    /// the source.
-    fn describe(&self, found: &[Found]) -> Fingerprint {
-        let documents = self.nodes.iter().map(|(_, node)| node.to_bytes());
-        let described: Vec<Vec<u8>> = found
-            .iter()
-            .zip(documents)
-            .flat_map(|(Found { path, node, version, .. }, document)| {
-                let path = path.as_str().as_bytes().to_vec();
-                [path, node.to_bytes(), version.clone().into_bytes(), document]
-            })
-            .collect();
+    /// What tells this copy from others: where the source is in its store, and the documents on
+    /// either side, byte for byte. Files that hold the same are the same: a touch changes nothing.
+    fn describe(&self, from: &NodePath, found: &[Found]) -> Fingerprint {
+        let mut described = vec![from.as_str().as_bytes().to_vec()];
+        for (Found { path, digest, .. }, (_, node)) in found.iter().zip(&self.nodes) {
+            described.push(path.as_str().as_bytes().to_vec());
+            described.push(format!("{digest:?}").into_bytes());
+            described.push(node.to_bytes());
+        }
         Fingerprint::of(described.iter().map(Vec::as_slice))
     }
 
@@ -144,9 +147,14 @@ impl Transcode {
     ) -> Result<Job> {
         let registry = Registry::default();
         let copied = relayout(metadata)?.apply(metadata, self.format)?;
-        let source = Array::new(Arc::clone(store), from.as_str(), metadata.clone(), &registry)?;
+        let watched = |store: &Arc<dyn Store>, side| -> Arc<dyn Store> {
+            Arc::new(Watched { store: Arc::clone(store), ledger: Arc::clone(&self.ledger), side })
+        };
+        let from_store = watched(store, Side::Source);
+        let source = Array::new(from_store, from.as_str(), metadata.clone(), &registry)?;
         let path = self.path.join(path.as_str())?;
-        let destination = Array::new(Arc::clone(&self.store), path.as_str(), copied, &registry)?;
+        let to_store = watched(&self.store, Side::Destination);
+        let destination = Array::new(to_store, path.as_str(), copied, &registry)?;
         let geometry = Geometry {
             shape: source.shape(),
             source_chunk: memory::decoded(&source),
@@ -201,11 +209,13 @@ pub(super) fn walk(
         || Error::not_found("there is no array or group").with("path", format!("/{from}"));
     let node = hierarchy::read_node(store, from.as_str())?.ok_or_else(missing)?;
     let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
+    let documents = hierarchy::stored_documents(store, from.as_str())?;
+    let digest = Fingerprint::of(documents.iter().map(Vec::as_slice));
     let document = store.open(&key).now()?;
     let version = document.as_ref().and_then(|document| document.version());
     let (version, is_group) = (format!("{version:?}"), matches!(node, Node::Group(_)));
     let is_file = document.is_some_and(|document| document.file().is_some());
-    found.push(Found { path: path.clone(), node, version, is_file });
+    found.push(Found { path: path.clone(), node, digest, version, is_file });
     if is_group {
         for (name, child) in hierarchy::children(store, from.as_str())? {
             child.context("node", || format!("/{}", join(from.as_str(), &name)))?;

@@ -10,13 +10,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, ResultExt as _};
-use crate::store::{Object, Precondition, Span, Store, put_bytes};
+use crate::store::{self, Precondition, Span, Store, put_bytes};
 
 /// The name of the record.
 pub(super) const NAME: &str = ".fuzarr-copy";
 
 /// The first word of a record, with the version of its form.
-const TITLE: &str = "fuzarr-copy-1";
+const TITLE: &str = "fuzarr-copy-2";
 
 /// The largest record that is read.
 const LARGEST: u64 = 16 << 30;
@@ -24,8 +24,8 @@ const LARGEST: u64 = 16 << 30;
 /// The share of time that writing the record may take: one part of so many.
 const SHARE: u32 = 20;
 
-/// What tells a copy from another: both metadata documents of every array, and the version of the
-/// source's.
+/// What tells a copy from another: where its source is in the store, and both metadata documents of
+/// every node. Where the store itself is another, each object tells that it is made of other ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
@@ -42,19 +42,6 @@ impl Fingerprint {
 /// Which stored object: the array's number in the copy, and its place in the array's grid.
 pub(super) type Place<'a> = (usize, &'a [u64]);
 
-/// What an object was when it was finished: its size and version, or that there was none.
-pub(super) fn stamp(object: Option<&dyn Object>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match object {
-        None => hasher.write_u8(0),
-        Some(object) => {
-            object.size().hash(&mut hasher);
-            format!("{:?}", object.version()).hash(&mut hasher);
-        }
-    }
-    hasher.finish()
-}
-
 /// The record of a running copy.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -67,6 +54,8 @@ pub(super) struct Record {
     interval: Duration,
     changed: bool,
     resumed: bool,
+    /// Whether nothing that this run finished is in the record yet.
+    fresh: bool,
 }
 
 impl Record {
@@ -87,7 +76,7 @@ impl Record {
         let Some(lines) = text.strip_prefix(&title(fingerprint)) else {
             return Err(Error::already_exists(
                 "here is an unfinished copy of something else, or into another layout, or of a \
-                 source whose metadata was touched since; `--overwrite` begins anew",
+                 source whose metadata was changed since; `--overwrite` begins anew",
             )
             .with("key", key));
         };
@@ -106,6 +95,7 @@ impl Record {
             interval,
             changed: true,
             resumed: false,
+            fresh: true,
         }
     }
 
@@ -133,12 +123,16 @@ impl Record {
         self.changed = true;
     }
 
-    /// Writes the record if it is time to.
+    /// Writes the record if it is time to, and the first time at once.
     ///
     /// # Errors
     /// `Io`.
     pub(super) fn keep(&mut self, store: &dyn Store) -> Result<()> {
-        if self.written.elapsed() < self.interval { Ok(()) } else { self.write(store) }
+        if !self.fresh && self.written.elapsed() < self.interval {
+            return Ok(());
+        }
+        self.fresh = false;
+        self.write(store)
     }
 
     /// Writes the record.
@@ -152,7 +146,9 @@ impl Record {
         let begun = Instant::now();
         put_bytes(store, &self.key, self.text.as_bytes(), Precondition::None)?;
         self.written = Instant::now();
-        self.interval = self.interval.max(begun.elapsed().saturating_mul(SHARE));
+        if !self.interval.is_zero() {
+            self.interval = self.interval.max(begun.elapsed().saturating_mul(SHARE));
+        }
         self.changed = false;
         Ok(())
     }
@@ -162,7 +158,7 @@ impl Record {
     /// # Errors
     /// `Io`.
     pub(super) fn delete(self, store: &dyn Store) -> Result<()> {
-        store.delete(&self.key, Precondition::None).now()
+        store::delete(store, &self.key)
     }
 }
 
@@ -242,13 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn the_record_is_written_seldom() {
+    fn the_record_is_written_at_once_and_then_seldom() {
         let store = MemoryStore::new();
         let mut record = Record::new("record", fingerprint("a"), Duration::from_secs(3600));
+        let found = || Record::find(&store, "record", fingerprint("a"), NOW).unwrap().unwrap();
         record.note((0, &[1]), 1);
         record.keep(&store).unwrap();
-        assert!(store.snapshot().is_empty());
+        assert_eq!(found().stamp_of((0, &[1])), Some(1));
+        record.note((0, &[2]), 1);
+        record.keep(&store).unwrap();
+        assert_eq!(found().stamp_of((0, &[2])), None);
         record.write(&store).unwrap();
-        assert_eq!(store.snapshot().len(), 1);
+        assert_eq!(found().stamp_of((0, &[2])), Some(1));
     }
 }

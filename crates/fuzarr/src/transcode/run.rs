@@ -5,16 +5,17 @@
 
 use super::Progress;
 use super::elements::Elements;
+use super::ledger::{Rest, chunks};
 use super::plan::{Job, Transcode, files, walk};
-use super::record::{self, Record};
-use super::schedule::{Part, positions};
+use super::record::Record;
+use super::schedule::Part;
 use crate::array::Array;
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal;
-use crate::store::Precondition;
+use crate::store;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Transcode {
     /// Parts are read and written one after the other. Chunks that hold nothing but fill value are
     /// not stored, unless the options ask otherwise. What is finished is recorded in a hidden
     /// object at the destination, which is deleted at the end: after an error or a kill, the same
-    /// plan run again keeps finished objects that are still as they were.
+    /// plan run again keeps finished objects that are still as they were, and made of what is still so.
     ///
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
@@ -49,9 +50,9 @@ impl Transcode {
     /// [`Array::write_bytes`]: crate::Array::write_bytes
     pub fn run(&self, progress: impl FnMut(&Progress<'_>) -> Result<()>) -> Result<Report> {
         let record = self.start()?;
+        self.ledger.open(record);
         let mut run = Run {
             copy: self,
-            record,
             elements: Elements::default(),
             report: Report::default(),
             done: 0,
@@ -59,13 +60,17 @@ impl Transcode {
             total: self.bytes(),
             progress,
         };
-        if let Err(error) = run.all() {
-            // What is lost of the record is only copied again.
-            let _ = run.record.write(&*self.store);
-            return Err(error);
+        let outcome = run.all();
+        let (record, stored) = self.ledger.close();
+        if let Some(mut record) = record {
+            match &outcome {
+                Ok(()) => record.delete(&*self.store)?,
+                // What is lost of the record is only copied again.
+                Err(_) => drop(record.write(&*self.store)),
+            }
         }
-        run.record.delete(&*self.store)?;
-        Ok(run.report)
+        outcome?;
+        Ok(Report { objects: stored.objects, stored_bytes: stored.bytes, ..run.report })
     }
 
     /// Makes sure that the destination is free, and begins or finds the record.
@@ -105,7 +110,7 @@ impl Transcode {
         for job in &self.jobs {
             removal::delete(store, &left_over(&job.destination)?)?;
         }
-        store.delete(&self.record_key(), Precondition::None).now()
+        store::delete(store, &self.record_key())
     }
 
     /// Checks that the source is not among what is about to be deleted: stores that differ may still
@@ -166,7 +171,6 @@ impl Transcode {
 /// A copy in progress.
 struct Run<'a, P> {
     copy: &'a Transcode,
-    record: Record,
     elements: Elements,
     report: Report,
     done: u64,
@@ -202,29 +206,20 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
     }
 
     fn array(&mut self, number: usize, job: &Job) -> Result<()> {
-        let options = &self.copy.options;
         let size = |part: &Part| {
             part.shape.iter().copied().fold(job.source.element_size() as u64, u64::saturating_mul)
         };
+        self.copy.ledger.begin_array(number, job);
         for whole in job.schedule.parts() {
-            let part = self.unfinished(number, job, &whole)?;
-            if let Some(part) = &part {
-                let read = self.elements.read(&job.source, part, &job.read);
-                read.context("side", || "source")?;
-                // Where nothing was before, nothing has to be deleted.
-                let skipped = !self.record.is_resumed()
-                    && !options.write.write_empty_chunks
-                    && self.elements.are_filled(&job.destination);
-                if !skipped {
-                    self.elements.write(&job.destination, part, &job.write)?;
-                    self.note(number, job, part)?;
-                }
+            self.copy.ledger.begin_part();
+            let mut copied = 0_u64;
+            for part in self.unfinished(job, &whole)? {
+                self.part(job, &part)?;
+                copied = copied.saturating_add(size(&part));
             }
-            let copied = part.as_ref().map_or(0, size);
             self.report.bytes = self.report.bytes.saturating_add(copied);
             self.done = self.done.saturating_add(size(&whole));
             self.kept = self.kept.saturating_add(size(&whole).saturating_sub(copied));
-            self.record.keep(&*self.copy.store)?;
             (self.progress)(&Progress {
                 array: job.destination.path(),
                 done: self.done,
@@ -235,56 +230,31 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
         Ok(())
     }
 
-    /// The box around the objects of a part that no earlier run finished.
-    fn unfinished(&mut self, number: usize, job: &Job, part: &Part) -> Result<Option<Part>> {
-        if !self.record.is_resumed() {
-            return Ok(Some(part.clone()));
-        }
-        let (mut low, mut high) = (part.shape.clone(), vec![0; part.shape.len()]);
-        let mut found = false;
-        let mut key = String::new();
-        let extents = job.destination.chunk_shape();
-        for chunk in objects(job, part) {
-            if let Some(known) = self.record.stamp_of((number, &chunk)) {
-                let layout = job.destination.layout();
-                layout.keys.write_key(&layout.prefix, &chunk, &mut key);
-                let object = self.copy.store.open(&key).now()?;
-                if object.is_some() && record::stamp(object.as_deref()) == known {
-                    self.report.kept_objects += 1;
-                    continue;
-                }
-            }
-            found = true;
-            for (dimension, at) in chunk.iter().enumerate() {
-                let start = at * extents[dimension] - part.start[dimension];
-                let end = start.saturating_add(extents[dimension]).min(part.shape[dimension]);
-                low[dimension] = low[dimension].min(start);
-                high[dimension] = high[dimension].max(end);
-            }
-        }
-        if !found {
-            return Ok(None);
-        }
-        Ok(Some(Part {
-            start: part.start.iter().zip(&low).map(|(start, low)| start + low).collect(),
-            shape: low.iter().zip(&high).map(|(low, high)| high - low).collect(),
-        }))
+    fn part(&mut self, job: &Job, part: &Part) -> Result<()> {
+        self.elements.read(&job.source, part, &job.read).context("side", || "source")?;
+        // Where nothing was before, nothing has to be deleted.
+        let skipped = !self.copy.ledger.is_resumed()
+            && !self.copy.options.write.write_empty_chunks
+            && self.elements.are_filled(&job.destination);
+        if skipped { Ok(()) } else { self.elements.write(&job.destination, part, &job.write) }
     }
 
-    /// Records the objects of a part that are stored.
-    fn note(&mut self, number: usize, job: &Job, part: &Part) -> Result<()> {
-        let layout = job.destination.layout();
-        let mut key = String::new();
-        for chunk in objects(job, part) {
-            layout.keys.write_key(&layout.prefix, &chunk, &mut key);
-            // Nothing is stored of an empty chunk, which costs little to find out again.
-            let Some(object) = self.copy.store.open(&key).now()? else { continue };
-            self.record.note((number, &chunk), record::stamp(Some(&*object)));
-            self.report.objects += 1;
-            self.report.stored_bytes =
-                self.report.stored_bytes.saturating_add(object.size().unwrap_or(0));
+    /// What no earlier run finished of a part.
+    fn unfinished(&mut self, job: &Job, part: &Part) -> Result<Vec<Part>> {
+        let ledger = &self.copy.ledger;
+        if !ledger.is_resumed() {
+            return Ok(vec![part.clone()]);
         }
-        Ok(())
+        let mut rest = Rest::new(job.destination.layout(), part);
+        for chunk in chunks(job.destination.layout(), part) {
+            self.report.kept_objects += 1;
+            if !ledger.is_finished(job, &chunk)? {
+                rest.add(&chunk);
+            }
+        }
+        let kept = self.report.kept_objects.saturating_sub(rest.objects());
+        self.report.kept_objects = kept;
+        Ok(rest.parts(job.destination.layout()))
     }
 }
 
@@ -293,13 +263,4 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
 fn left_over(array: &Array) -> Result<Vec<StoredObject>> {
     let anywhere = vec![u64::MAX; array.shape().len()];
     inspect::stored_objects(&**array.store(), array.path(), array.layout().keys, &anywhere)
-}
-
-/// The objects of a part, by their places in the destination's grid.
-fn objects(job: &Job, part: &Part) -> impl Iterator<Item = Vec<u64>> + use<> {
-    let extents = job.destination.chunk_shape();
-    let low = part.start.iter().zip(extents).map(|(start, extent)| start / extent).collect();
-    let ends = part.start.iter().zip(&part.shape).map(|(start, length)| start + length);
-    let high = ends.zip(extents).map(|(end, extent)| end.div_ceil(*extent)).collect();
-    positions(low, high)
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use fuzarr::store::faults::{self, Action, Event, Identity};
 use fuzarr::store::{
-    Content, LocalOptions, LocalStore, MemoryStore, Part, Precondition, Store, put_bytes,
+    Content, LocalOptions, LocalStore, MemoryStore, Part, Precondition, Store, settled,
 };
 
 use crate::disk::{Disk, Pending};
@@ -15,12 +15,14 @@ use crate::turn;
 type Step = fn(&dyn Store) -> fuzarr::Result<()>;
 
 fn put(store: &dyn Store, key: &str, seed: usize) -> fuzarr::Result<()> {
-    put_bytes(store, key, &bytes(seed, 300), Precondition::None)
+    let content = Content { parts: &[Part::Bytes(&bytes(seed, 300))], base: None };
+    store.put(key, content, Precondition::None).now()
 }
 
 /// Writes of every kind, one after the other. The change in place comes with no other: it may be
-/// half done when the power is cut, but not after it is acknowledged.
-const STEPS: [Step; 14] = [
+/// half done when the power is cut, but not after it is acknowledged. The last are many writes, as
+/// of one request.
+const STEPS: [Step; 17] = [
     |store| put(store, "zarr.json", 1),
     |store| put(store, "a/b/c/0", 2),
     |store| put(store, "a/b/c/1", 3),
@@ -47,6 +49,17 @@ const STEPS: [Step; 14] = [
     |store| store.delete_all("n/m/b").now(),
     |store| put(store, "n/m/b/c/2", 7),
     |store| store.delete_all("a").now(),
+    |store| (0..5).try_for_each(|nth| put(store, &format!("r/{}/s/{nth}", nth % 2), nth)),
+    |store| {
+        put(store, "r/0/s/0", 8)?;
+        store.delete("r/0/s/2", Precondition::None).now()?;
+        store.delete("r/0/s/9", Precondition::None).now()?;
+        store.delete_all("r/1/s").now()?;
+        store.rename_all("n/m", "t/m").now()?;
+        put(store, "t/u/1", 9)
+    },
+    // More folders than wait at once.
+    |store| (0..80).try_for_each(|nth| put(store, &format!("v/{nth}/0"), nth)),
 ];
 
 /// The step that is not atomic.
@@ -61,7 +74,8 @@ struct Recording {
     states: Vec<State>,
 }
 
-fn record(fsync: bool) -> Recording {
+/// What is recorded of steps. With `fsync` each is settled, unless `settle` is not set.
+fn record(steps: &[Step], fsync: bool, settle: bool) -> Recording {
     let folder = tempfile::tempdir().unwrap();
     let root = std::fs::metadata(folder.path()).unwrap();
     let options = LocalOptions { fsync, ..LocalOptions::default() };
@@ -70,8 +84,12 @@ fn record(fsync: bool) -> Recording {
     let twin = MemoryStore::new();
     let mut states = vec![State::new()];
     let mut ends = Vec::new();
-    for step in STEPS {
-        step(&store).unwrap();
+    for step in steps {
+        if settle {
+            settled(&store, || step(&store)).unwrap();
+        } else {
+            step(&store).unwrap();
+        }
         ends.push(faults::recorded());
         step(&twin).unwrap();
         states.push(state(&twin));
@@ -129,7 +147,7 @@ fn losses(recording: &Recording) -> BTreeSet<String> {
 #[test]
 fn with_fsync_nothing_acknowledged_is_lost() {
     let _turn = turn();
-    let recording = record(true);
+    let recording = record(&STEPS, true, true);
     assert!(recording.events.len() > 100, "{}", recording.events.len());
     assert_eq!(losses(&recording), BTreeSet::new());
 }
@@ -137,13 +155,24 @@ fn with_fsync_nothing_acknowledged_is_lost() {
 #[test]
 fn without_fsync_the_replay_finds_losses() {
     let _turn = turn();
-    assert!(losses(&record(false)).len() > 20);
+    assert!(losses(&record(&STEPS, false, true)).len() > 20);
+}
+
+#[test]
+fn the_replay_finds_losses_if_what_was_put_is_not_settled() {
+    let _turn = turn();
+    // What is put is synced all the same, but not the folders that its name is in.
+    let recording = record(&STEPS, true, false);
+    let is_sync = |event: &&Event| matches!(event, Event::Sync { .. });
+    assert!(recording.events.iter().filter(is_sync).count() > 80);
+    assert!(losses(&recording).len() > 20);
 }
 
 #[test]
 fn most_syncs_are_missed_if_they_are_not_made() {
     let _turn = turn();
-    let mut recording = record(true);
+    // Without the last, which would take long.
+    let mut recording = record(&STEPS[..STEPS.len() - 1], true, true);
     let is_sync = |event: &Event| matches!(event, Event::Sync { .. });
     let positions = 0..recording.events.len();
     let syncs: Vec<usize> = positions.filter(|&at| is_sync(&recording.events[at])).collect();

@@ -21,13 +21,17 @@ fn options(fsync: bool) -> LocalOptions {
 }
 
 /// Runs a scenario with `action` for the calls that `chosen` names, by number and kind, in a place
-/// of its own. Gives the outcome and the calls.
+/// of its own, on a file system that may report errors late. Gives the outcome and the calls.
 fn run(
     scenario: Scenario,
     place: &Place,
     action: Action,
     chosen: impl Fn(usize, Call) -> bool + Send + 'static,
 ) -> (fuzarr::Result<()>, Vec<Call>) {
+    faults::install(|_, call| match call {
+        Call::FileSystem => Action::Fail(NO_SUCH_CALL),
+        _ => Action::Pass,
+    });
     let store = place.store();
     faults::install(move |nth, call| if chosen(nth, call) { action } else { Action::Pass });
     let outcome = scenario.run(&store);
@@ -182,4 +186,31 @@ fn add_one(store: &dyn Store) {
             Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{error}"),
         }
     }
+}
+
+#[test]
+fn a_failed_sync_reaches_every_request_that_it_was_of() {
+    use fuzarr::store::{Content, Part, Precondition};
+    let _turn = turn();
+    let place = Place::new(Scenario::PutOver, options(true));
+    let store = place.store();
+    let put = |key: &str| {
+        let content = Content { parts: &[Part::Bytes(b"new")], base: None };
+        store.put(key, content, Precondition::None).now()
+    };
+    let (mine, theirs) = (store.moment(), store.moment());
+    put(KEY).unwrap();
+    put("array/c/1").unwrap();
+    faults::install(|_, call| match call {
+        Call::Sync => Action::Fail(IO),
+        _ => Action::Pass,
+    });
+    let failed = store.settle(mine).now().unwrap_err();
+    faults::remove();
+    assert_eq!(failed.kind(), Kind::Io, "{failed}");
+    // Syncing once more would succeed, and not say what is lost.
+    assert_eq!(store.settle(theirs).now().unwrap_err().kind(), Kind::Io);
+    let next = store.moment();
+    put(KEY).unwrap();
+    store.settle(next).now().unwrap();
 }

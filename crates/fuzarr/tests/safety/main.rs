@@ -1,4 +1,5 @@
-//! What is stored survives: failing calls, a full disk, death at any moment, a power cut.
+//! What is stored survives: failing calls, a full disk, death at any moment, a power cut. And what
+//! that costs in system calls.
 //!
 //! Fault points are of the whole process, so the tests take turns. The helper process is this
 //! binary again, told by the environment what to do.
@@ -11,6 +12,7 @@
     reason = "a test may panic, and runs itself with its orders in the environment"
 )]
 
+mod calls;
 mod disk;
 mod durable;
 mod failing;

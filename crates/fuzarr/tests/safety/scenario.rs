@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fuzarr::Result;
 use fuzarr::store::{
     Content, LocalOptions, LocalStore, MemoryStore, Part, Precondition, Span, Store, join,
-    put_bytes,
+    put_bytes, settled,
 };
 
 /// All objects of a store.
@@ -56,8 +56,12 @@ pub(crate) fn set_up(store: &dyn Store) {
 }
 
 impl Scenario {
-    /// Writes.
+    /// Writes, and waits until that is durable.
     pub(crate) fn run(self, store: &dyn Store) -> Result<()> {
+        settled(store, || self.write(store))
+    }
+
+    fn write(self, store: &dyn Store) -> Result<()> {
         let new = bytes(9, 2000);
         let pinned = || store.open(KEY).now().map(|object| object.unwrap());
         match self {

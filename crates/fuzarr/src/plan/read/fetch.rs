@@ -10,7 +10,7 @@ use crate::buffer::usize_of;
 use crate::codec::{IndexLocation, Prepared, PreparedShard};
 use crate::error::Result;
 use crate::plan::machine::{Purpose, Step};
-use crate::plan::pieces::{Coalescing, coalesce};
+use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, transfer};
 use crate::shard::{Entry, PreparedIndex};
 use crate::store::Span;
@@ -132,7 +132,7 @@ impl ReadMachine<'_> {
         Ok(Step::Fetch(Purpose::Index))
     }
 
-    pub(super) fn join(&self, ranges: Vec<Range<u64>>) -> Vec<Span> {
+    pub(super) fn join(&self, ranges: Vec<Range<u64>>) -> Spans {
         let options = &self.shared.options;
         let limits = Coalescing { gap: options.coalesce_gap, span: options.coalesce_span };
         let count = ranges.len();
@@ -183,7 +183,7 @@ impl ReadMachine<'_> {
     }
 
     /// What has to be fetched for these leaves, beside what is here.
-    pub(super) fn missing(&self, leaves: Range<usize>) -> Vec<Span> {
+    pub(super) fn missing(&self, leaves: Range<usize>) -> Spans {
         let ranges = self.leaves[leaves].iter().filter_map(Leaf::range);
         self.join(ranges.filter(|range| self.pieces.find(range).is_none()).collect())
     }

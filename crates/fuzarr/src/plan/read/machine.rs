@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use smallvec::SmallVec;
+
 use super::explain::Explained;
 use super::node::{Leaf, Node, Place};
 use super::{ReadOptions, ReadPlan};
@@ -11,16 +13,10 @@ use crate::buffer::{Output, usize_of};
 use crate::codec::Prepared;
 use crate::error::{Error, Result};
 use crate::plan::machine::{Machine, Scratch, Step};
-use crate::plan::pieces::Pieces;
-use crate::plan::{FastPath, Layout, transfer};
+use crate::plan::pieces::{Pieces, Spans};
+use crate::plan::{FastPath, Layout, run_length, transfer};
 use crate::selection::{Region, Resolved};
 use crate::store::{Piece, Precondition, Span, Version};
-
-/// Bytes that a unit of small inner chunks decodes.
-const RUN: usize = 32 << 10;
-
-/// The most inner chunks of one unit.
-const MOST_IN_RUN: usize = 256;
 
 /// The reading of one object.
 #[derive(Debug)]
@@ -34,7 +30,7 @@ pub struct ReadMachine<'a> {
     pub(super) key: String,
     pub(super) region: Region,
     /// The extents of the object that lie inside the array.
-    pub(super) valid: Vec<u64>,
+    pub(super) valid: SmallVec<[u64; 4]>,
     /// Whether stored inner chunks are to be counted, not decoded.
     pub(super) survey: bool,
     pub(super) counted: AtomicU64,
@@ -44,7 +40,7 @@ pub struct ReadMachine<'a> {
     pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Spans,
     pub(super) targets: Vec<Target>,
     pub(super) pieces: Pieces,
     /// Shards whose inner chunks are wanted: the object itself, then nested ones, level by level.
@@ -57,7 +53,7 @@ pub struct ReadMachine<'a> {
     pub(super) indexes: u64,
     /// Which units of the present work were begun. A unit writes where no other does, but only
     /// once: what is begun twice is refused.
-    pub(super) begun: Vec<AtomicBool>,
+    pub(super) begun: SmallVec<[AtomicBool; 8]>,
 }
 
 /// What the machines of one plan share.
@@ -144,19 +140,19 @@ impl<'a> ReadMachine<'a> {
             ranges,
             key: String::new(),
             region,
-            valid: Vec::new(),
+            valid: SmallVec::new(),
             survey: false,
             counted: AtomicU64::new(0),
             state: State::Start,
             version: None,
-            spans: Vec::new(),
+            spans: SmallVec::new(),
             targets: Vec::new(),
             pieces: Pieces::default(),
             nodes: Vec::new(),
             leaves: Vec::new(),
             batches: Vec::new(),
             indexes: 0,
-            begun: Vec::new(),
+            begun: SmallVec::new(),
         }
     }
 
@@ -198,7 +194,7 @@ impl<'a> ReadMachine<'a> {
     /// How many leaves are a unit.
     fn run_length(&self) -> usize {
         let inner = self.leaves.first().and_then(|leaf| self.inner(leaf).ok());
-        inner.map_or(1, |inner| (RUN / inner.length.max(1)).clamp(1, MOST_IN_RUN))
+        inner.map_or(1, |inner| run_length(inner))
     }
 
     pub(super) fn inner(&self, leaf: &Leaf) -> Result<&Arc<Prepared>> {

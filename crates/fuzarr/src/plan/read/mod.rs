@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub use explain::{Bounds, Explanation};
 pub use machine::ReadMachine;
 
+use smallvec::SmallVec;
+
 use super::budget::{self, Need};
 use super::objects::{ObjectList, Objects};
 use super::pieces::Coalescing;
@@ -132,7 +134,7 @@ impl ReadPlan {
     /// The key of object `number`.
     #[must_use]
     pub fn key(&self, number: usize) -> String {
-        let (mut key, mut valid) = (String::new(), Vec::new());
+        let (mut key, mut valid) = (String::new(), SmallVec::new());
         self.objects.begin(number, &self.layout, &mut key, &mut valid);
         key
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::machine::WriteMachine;
-use super::shard::{Old, Outcome, ShardWrite, Stored};
+use super::shard::{Old, Run, ShardWrite, Stored};
 use crate::buffer::reuse;
 use crate::codec::Prepared;
 use crate::copy;
@@ -14,29 +15,76 @@ use crate::plan::machine::Scratch;
 use crate::plan::{FastPath, transfer, variable};
 use crate::selection::{Region, Tile};
 
+/// Encoded chunks, one after the other. The bytes of one that is alone can be shared.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    alone: Option<Bytes>,
+    joined: Vec<u8>,
+}
+
+impl Encoded {
+    fn len(&self) -> usize {
+        self.alone.as_ref().map_or(self.joined.len(), Bytes::len)
+    }
+
+    /// Where the next chunk is appended.
+    fn end(&mut self) -> &mut Vec<u8> {
+        if let Some(alone) = self.alone.take() {
+            self.joined.extend_from_slice(&alone);
+        }
+        &mut self.joined
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if self.len() == 0 {
+            self.alone = Some(bytes);
+        } else {
+            self.end().extend_from_slice(&bytes);
+        }
+    }
+
+    pub(super) fn into_bytes(mut self) -> Bytes {
+        // Encoders reserve for the worst.
+        if self.joined.capacity() / 2 > self.joined.len() {
+            self.joined.shrink_to_fit();
+        }
+        self.alone.unwrap_or(self.joined.into())
+    }
+}
+
 impl WriteMachine<'_> {
-    /// Encodes `region` of the values over what is stored of a chunk of which `valid` lies inside
-    /// the array; `None` if nothing is left to store.
+    /// Appends the encoding of `region` of the values over what is stored of a chunk of which
+    /// `valid` lies inside the array; `false` if nothing is left to store.
     pub(super) fn encode(
         &self,
         chain: &Arc<Prepared>,
         existing: Option<Bytes>,
         (region, valid): (&Region, &[u64]),
         scratch: &mut Scratch,
-    ) -> Result<Option<Bytes>> {
+        encoded: &mut Encoded,
+    ) -> Result<bool> {
         if chain.any_shard().is_some() {
-            return self.nested(chain, existing, region, valid).run_in_memory(scratch);
+            let nested = self.nested(chain, existing, region, valid).run_in_memory(scratch)?;
+            let stored = nested.is_some();
+            nested.into_iter().for_each(|nested| encoded.push(nested));
+            return Ok(stored);
         }
         match &self.values.memo {
             Some(memo) if region.covers(valid) => {
-                let encode = || self.encode_chunk(chain, None, region, scratch);
-                let (encoded, known) = memo.get(&chain.spec.shape, valid, encode)?;
-                self.shared.layout.counters.add(FastPath::ScalarMemo, u64::from(known));
-                Ok(encoded)
+                let encode = || {
+                    let mut encoded = Vec::new();
+                    let stored = self.encode_chunk(chain, None, region, scratch, &mut encoded)?;
+                    Ok(stored.then(|| encoded.into()))
+                };
+                let (known, hit) = memo.get(&chain.spec.shape, valid, encode)?;
+                self.shared.layout.counters.add(FastPath::ScalarMemo, u64::from(hit));
+                let stored = known.is_some();
+                known.into_iter().for_each(|known| encoded.push(known));
+                Ok(stored)
             }
             _ => {
                 let existing = existing.filter(|_| !region.covers(valid));
-                self.encode_chunk(chain, existing, region, scratch)
+                self.encode_chunk(chain, existing, region, scratch, encoded.end())
             }
         }
     }
@@ -48,7 +96,8 @@ impl WriteMachine<'_> {
         existing: Option<Bytes>,
         region: &Region,
         scratch: &mut Scratch,
-    ) -> Result<Option<Bytes>> {
+        encoded: &mut Vec<u8>,
+    ) -> Result<bool> {
         let store_empty = self.options.write_empty_chunks;
         let Scratch { stages, chunk, offsets, .. } = scratch;
         if chain.is_variable() {
@@ -62,8 +111,9 @@ impl WriteMachine<'_> {
             let place = (&*self.resolved, region);
             let merged =
                 variable::merge(chain, place, &values, existing, (chunk, offsets), store_empty)?;
-            let encoded = merged.map(|elements| chain.encode_elements(elements));
-            return Ok(encoded.transpose()?.map(Bytes::from));
+            let Some(elements) = merged else { return Ok(false) };
+            chain.encode_elements(elements, stages, encoded)?;
+            return Ok(true);
         }
         let values = (&*self.values.bytes, &self.values.strides[..]);
         let chunk = match transfer::source(chain, region, values) {
@@ -81,37 +131,52 @@ impl WriteMachine<'_> {
             }
         };
         if !store_empty && copy::is_filled(chunk, &chain.fill) {
-            return Ok(None);
+            return Ok(false);
         }
-        Ok(Some(Bytes::from(chain.encode(chunk)?)))
+        chain.encode(chunk, stages, encoded)?;
+        Ok(true)
     }
 
-    /// Encodes touched inner chunk `unit` of the shard.
+    /// Encodes run `number` of the touched inner chunks of the shard.
     pub(super) fn run_inner(
         &self,
         write: &ShardWrite,
-        unit: usize,
+        number: usize,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        if write.outcomes[unit].get().is_some() {
+        if write.runs[number].get().is_some() {
             return Ok(());
         }
-        let shard = self.chain.the_shard()?;
-        let Tile { chunk, region } = write.tiling.tile(unit);
-        let valid = self.valid_inside(&chunk, &shard.inner);
-        let independent = region.covers(&valid);
-        let encode = |scratch| {
-            let existing = if independent { None } else { write.old_chunk(write.slots[unit])? };
-            self.encode(&shard.inner, existing, (&region, &valid), scratch)
-        };
-        let encoded = encode(scratch).context("inner chunk", || format!("{chunk:?}"))?;
+        let inner = &self.chain.the_shard()?.inner;
+        let mut encoded = Encoded::default();
+        let mut run = Run { bytes: Bytes::new(), ends: SmallVec::new(), independent: true };
+        let chunks = &write.order[write.places(number..number + 1)];
+        run.ends.reserve(chunks.len());
+        let Some(&first) = chunks.first() else { return Ok(()) };
+        let mut tile = write.tiling.tile(first);
+        for &number in chunks {
+            write.tiling.turn(number, &mut tile);
+            let Tile { chunk, region } = &tile;
+            let valid = self.valid_inside(chunk, inner);
+            let independent = region.covers(&valid);
+            run.independent &= independent;
+            let existing =
+                if independent { Ok(None) } else { write.old_chunk(write.slots[number]) };
+            existing
+                .and_then(|existing| {
+                    self.encode(inner, existing, (region, &valid), scratch, &mut encoded)
+                })
+                .context("inner chunk", || format!("{chunk:?}"))?;
+            run.ends.push(encoded.len());
+        }
+        run.bytes = encoded.into_bytes();
         // Each unit is run once, so the place is free.
-        let _ = write.outcomes[unit].set(Outcome { encoded, independent });
+        let _ = write.runs[number].set(run);
         Ok(())
     }
 
     /// The extents of inner chunk `chunk` that lie inside the array.
-    pub(super) fn valid_inside(&self, chunk: &[u64], inner: &Prepared) -> Vec<u64> {
+    pub(super) fn valid_inside(&self, chunk: &[u64], inner: &Prepared) -> SmallVec<[u64; 4]> {
         let inside = |((&at, &extent), &valid): ((&u64, &u64), &u64)| {
             extent.min(valid.saturating_sub(at * extent))
         };

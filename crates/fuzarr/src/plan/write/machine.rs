@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
+use super::encode::Encoded;
 use super::shard::{Old, ShardWrite, Stored};
 use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
-use crate::plan::pieces::{Coalescing, coalesce};
+use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, Layout};
 use crate::selection::{Region, Resolved};
 use crate::store::{Capabilities, Part, Piece, Precondition, Span, Version};
@@ -29,9 +31,9 @@ pub struct WriteMachine<'a> {
     nested: bool,
     region: Region,
     /// The extents of the object that lie inside the array.
-    pub(super) valid: Vec<u64>,
+    pub(super) valid: SmallVec<[u64; 4]>,
     state: State,
-    spans: Vec<Span>,
+    spans: Spans,
     /// Whether there is a stored object that matters.
     existing: bool,
     /// What is here of it.
@@ -67,7 +69,7 @@ enum State {
     /// The job's units are being run.
     Work(Job),
     Commit(Commit, Range<usize>),
-    /// So many inner chunks of the stream are written.
+    /// So many runs of the stream are written.
     Written(usize),
     Finished {
         present: bool,
@@ -80,7 +82,7 @@ enum Job {
     Chunk,
     /// Decode the old shard's index.
     Open,
-    /// Encode the touched inner chunks, or these in the order of the stream.
+    /// Encode these runs of touched inner chunks.
     Inner(Range<usize>),
     /// Lay out the new shard.
     Lay,
@@ -94,7 +96,6 @@ impl<'a> WriteMachine<'a> {
     pub fn new(plan: &WritePlan, values: Arc<Values<'a>>, capabilities: Capabilities) -> Self {
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
-        let valid = chain.spec.shape.clone();
         let shared = Shared { layout: Arc::clone(&plan.layout), capabilities };
         Self {
             values,
@@ -105,9 +106,9 @@ impl<'a> WriteMachine<'a> {
             key: String::new(),
             nested: false,
             region,
-            valid,
+            valid: SmallVec::new(),
             state: State::Start,
-            spans: Vec::new(),
+            spans: SmallVec::new(),
             existing: false,
             stored: Stored::default(),
             precondition: Precondition::None,
@@ -136,9 +137,9 @@ impl<'a> WriteMachine<'a> {
             key: String::new(),
             nested: true,
             region: region.clone(),
-            valid: valid.to_vec(),
+            valid: valid.into(),
             state: State::Ready(Purpose::Whole),
-            spans: Vec::new(),
+            spans: SmallVec::new(),
             existing: existing.is_some(),
             stored: existing.map(Stored::whole).unwrap_or_default(),
             precondition: Precondition::None,
@@ -185,7 +186,7 @@ impl<'a> WriteMachine<'a> {
         self.region.covers(&self.valid)
     }
 
-    fn fetch(&mut self, purpose: Purpose, spans: Vec<Span>) -> Step {
+    fn fetch(&mut self, purpose: Purpose, spans: Spans) -> Step {
         self.spans = spans;
         self.state = State::Fetch(purpose);
         Step::Fetch(purpose)
@@ -193,7 +194,7 @@ impl<'a> WriteMachine<'a> {
 
     fn fetch_whole(&mut self) -> Step {
         self.stored = Stored::default();
-        self.fetch(Purpose::Whole, vec![Span::Whole(self.chain.stored_limit())])
+        self.fetch(Purpose::Whole, smallvec![Span::Whole(self.chain.stored_limit())])
     }
 
     fn start(&mut self) -> Result<Step> {
@@ -234,7 +235,7 @@ impl<'a> WriteMachine<'a> {
         let length = shard.index.length() as u64;
         Ok(self.fetch(
             Purpose::Index,
-            vec![match shard.index.location() {
+            smallvec![match shard.index.location() {
                 IndexLocation::Start => Span::Prefix(length),
                 IndexLocation::End => Span::Suffix(length),
             }],
@@ -244,7 +245,8 @@ impl<'a> WriteMachine<'a> {
     /// Finds the inner chunks that are touched.
     fn lay_open(&mut self) -> Result<()> {
         if self.shard.is_none() {
-            self.shard = Some(ShardWrite::new(&self.chain, &self.resolved, &self.region)?);
+            let order = self.options.order;
+            self.shard = Some(ShardWrite::new(&self.chain, &self.resolved, &self.region, order)?);
         }
         Ok(())
     }
@@ -278,7 +280,7 @@ impl<'a> WriteMachine<'a> {
 
     fn start_inner(&mut self) -> Result<Step> {
         let Some(write) = &self.shard else { return Ok(self.work(Job::Chunk)) };
-        let units = write.outcomes.len();
+        let units = write.runs.len();
         let streams = self.options.streaming
             && self.shared.capabilities.uploads
             && self.chain.length as u64 > self.options.limits.tuning.streamed
@@ -346,9 +348,11 @@ impl<'a> WriteMachine<'a> {
     }
 
     fn next_group(&mut self, start: usize) -> Step {
-        let Some(stream) = &self.stream else { return self.work(Job::Lay) };
-        if start < stream.order.len() {
-            let end = stream.order.len().min(start + stream.group);
+        let (Some(stream), Some(write)) = (&self.stream, &self.shard) else {
+            return self.work(Job::Lay);
+        };
+        if start < write.runs.len() {
+            let end = write.runs.len().min(start + stream.group);
             return self.work(Job::Inner(start..end));
         }
         if stream.is_empty() {
@@ -378,16 +382,9 @@ impl<'a> WriteMachine<'a> {
     fn run_shard(&self, write: &ShardWrite, unit: usize, scratch: &mut Scratch) -> Result<()> {
         match &self.state {
             State::Work(Job::Open) => self.run_open(write, scratch),
-            State::Work(Job::Inner(units)) => {
-                let unit = units.start + unit;
-                let number = match &self.stream {
-                    Some(stream) => stream.order[unit],
-                    None => unit,
-                };
-                self.run_inner(write, number, scratch)
-            }
+            State::Work(Job::Inner(units)) => self.run_inner(write, units.start + unit, scratch),
             State::Work(Job::Lay) => {
-                let laid = write.lay(&self.chain, self.options.order)?;
+                let laid = write.lay(&self.chain, self.options.order, &mut scratch.stages)?;
                 // Each unit is run once, so the place is free.
                 let _ = write.laid.set(laid);
                 Ok(())
@@ -395,7 +392,8 @@ impl<'a> WriteMachine<'a> {
             State::Work(Job::Index) => {
                 let Some(stream) = &self.stream else { return Ok(()) };
                 // Each unit is run once, so the place is free.
-                let _ = stream.index.set(self.chain.the_shard()?.index.encode(&stream.pairs)?);
+                let index = &self.chain.the_shard()?.index;
+                let _ = stream.index.set(index.encode(&stream.pairs, &mut scratch.stages)?);
                 Ok(())
             }
             _ => Err(Error::invalid_argument("a write has no work now")),
@@ -468,9 +466,10 @@ impl Machine for WriteMachine<'_> {
             (State::Work(Job::Chunk), _) => {
                 let place = (&self.region, &self.valid[..]);
                 let existing = if self.existing { self.stored.all() } else { None };
-                let encoded = self.encode(&self.chain, existing, place, scratch)?;
+                let mut encoded = Encoded::default();
+                let stored = self.encode(&self.chain, existing, place, scratch, &mut encoded)?;
                 // Each unit is run once, so the place is free.
-                let _ = self.outcome.set(encoded);
+                let _ = self.outcome.set(stored.then(|| encoded.into_bytes()));
                 Ok(())
             }
             (_, Some(write)) => self.run_shard(write, unit, scratch),
@@ -480,7 +479,11 @@ impl Machine for WriteMachine<'_> {
 
     fn estimate(&self) -> u64 {
         match &self.state {
-            State::Work(Job::Inner(units)) => self.chain.cost(self.weight(units.len())),
+            State::Work(Job::Inner(runs)) => {
+                let chunks =
+                    self.shard.as_ref().map_or(0, |write| write.places(runs.clone()).len());
+                self.chain.cost(self.weight(chunks))
+            }
             _ => 0,
         }
     }
@@ -494,11 +497,8 @@ impl Machine for WriteMachine<'_> {
             if let Some(index) = stream.index.get() {
                 return vec![Part::Bytes(index)];
             }
-            let encoded = stream.order[units.clone()].iter();
-            return encoded
-                .filter_map(|&number| write.encoded(number))
-                .map(|encoded| Part::Bytes(encoded))
-                .collect();
+            let runs = write.runs[units.clone()].iter().filter_map(OnceLock::get);
+            return runs.map(|run| Part::Bytes(&run.bytes)).collect();
         }
         let (Some(laid), Some(shard)) = (write.laid.get(), self.chain.any_shard()) else {
             return Vec::new();
@@ -520,9 +520,7 @@ impl Machine for WriteMachine<'_> {
 
     fn changes(&self) -> Vec<(u64, &[u8])> {
         let Some(write) = &self.shard else { return Vec::new() };
-        let change = |&(offset, number): &(u64, usize)| {
-            Some((offset, write.encoded(number).map(|encoded| &encoded[..])?))
-        };
+        let change = |&(offset, place): &(u64, usize)| Some((offset, write.encoded(place)?));
         self.changes.iter().filter_map(change).collect()
     }
 
@@ -554,10 +552,9 @@ impl Machine for WriteMachine<'_> {
         if let Some(write) = &mut self.shard {
             write.old = OnceLock::new();
             write.laid = OnceLock::new();
-            for outcome in &mut write.outcomes {
-                let known = outcome.get();
-                if known.is_some_and(|outcome| streamed || !outcome.independent) {
-                    *outcome = OnceLock::new();
+            for run in &mut write.runs {
+                if run.get().is_some_and(|run| streamed || !run.independent) {
+                    *run = OnceLock::new();
                 }
             }
         }

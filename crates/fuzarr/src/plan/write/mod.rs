@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 pub use machine::WriteMachine;
+use smallvec::SmallVec;
 
 use super::budget::{self, Need};
 use super::objects::{ObjectList, Objects};
@@ -59,7 +60,7 @@ impl Default for WriteOptions {
 #[derive(Debug)]
 pub struct Values<'a> {
     bytes: Cow<'a, [u8]>,
-    strides: Vec<i64>,
+    strides: SmallVec<[i64; 4]>,
     /// What slots point into, for elements of variable size.
     heap: Cow<'a, [u8]>,
     /// Chunks that one value fills, once encoded; `None` if there is more than one value.
@@ -179,7 +180,7 @@ impl WritePlan {
     /// The key of object `number`.
     #[must_use]
     pub fn key(&self, number: usize) -> String {
-        let (mut key, mut valid) = (String::new(), Vec::new());
+        let (mut key, mut valid) = (String::new(), SmallVec::new());
         self.objects.begin(number, &self.layout, &mut key, &mut valid);
         key
     }

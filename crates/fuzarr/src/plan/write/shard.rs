@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::buffer::usize_of;
-use crate::codec::{IndexLocation, Prepared, PreparedShard};
+use crate::codec::{IndexLocation, Prepared, PreparedShard, Stages};
 use crate::error::{Error, Result};
+use crate::plan::run_length;
 use crate::selection::{Region, Resolved, Tiling};
 use crate::shard::{Entry, PreparedIndex, WriteOrder};
 use crate::store::{Part, Piece};
@@ -62,8 +64,12 @@ pub(super) struct ShardWrite {
     pub(super) slots: Vec<u64>,
     /// The old shard's bytes, as far as they are here, and its index; once decoded.
     pub(super) old: OnceLock<Old>,
-    /// What each touched inner chunk came to.
-    pub(super) outcomes: Vec<OnceLock<Outcome>>,
+    /// Touched inner chunks in the order in which the shard holds them.
+    pub(super) order: Vec<usize>,
+    /// What they came to, some to a run if they are small.
+    pub(super) runs: Vec<OnceLock<Run>>,
+    /// How many are a run.
+    run_length: usize,
     pub(super) laid: OnceLock<Laid>,
     /// Bytes that an old inner chunk may take.
     most: u64,
@@ -76,13 +82,23 @@ pub(super) struct Old {
     pub(super) pairs: Arc<Vec<u64>>,
 }
 
-/// What a touched inner chunk came to.
+/// What touched inner chunks that follow each other came to.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    /// `None` if there is nothing to store.
-    pub(super) encoded: Option<Bytes>,
+pub(super) struct Run {
+    /// The encoded inner chunks, one after the other.
+    pub(super) bytes: Bytes,
+    /// Where each ends; one without bytes is not stored.
+    pub(super) ends: SmallVec<[usize; 1]>,
     /// Whether this did not depend on what was stored before.
     pub(super) independent: bool,
+}
+
+impl Run {
+    /// Where the bytes of inner chunk `number` of the run are.
+    fn place(&self, number: usize) -> Range<usize> {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[number]
+    }
 }
 
 /// The new shard, laid out.
@@ -97,24 +113,80 @@ pub(super) struct Laid {
 /// Where the bytes of inner chunks of the new shard are.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// Encoded now: the outcome of this number.
-    New(usize),
+    /// Encoded now: this part of a run.
+    New(usize, Range<usize>),
     /// Carried over from the old shard.
     Old(Range<u64>),
 }
 
 impl ShardWrite {
-    pub(super) fn new(chain: &Prepared, resolved: &Resolved, region: &Region) -> Result<Self> {
+    /// Finds the inner chunks that `region` touches, which are written in the given order.
+    pub(super) fn new(
+        chain: &Prepared,
+        resolved: &Resolved,
+        region: &Region,
+        order: WriteOrder,
+    ) -> Result<Self> {
         let shard = chain.the_shard()?;
         let tiling = Tiling::new(resolved, region, &shard.inner.spec.shape)?;
+        let slots = tiling.linear(&shard.slot_strides);
+        let order = match &slots[..] {
+            [] | [_] => (0..slots.len()).collect(),
+            _ => {
+                let mut touched = vec![usize::MAX; usize_of(shard.index.slots())];
+                for (number, &slot) in slots.iter().enumerate() {
+                    touched[usize_of(slot)] = number;
+                }
+                let numbers = shard.order(order);
+                let numbers = numbers.iter().map(|&slot| touched[usize_of(slot)]);
+                numbers.filter(|&number| number != usize::MAX).collect()
+            }
+        };
+        let run_length = run_length(&shard.inner);
+        let runs = slots.len().div_ceil(run_length);
         Ok(Self {
-            slots: tiling.linear(&shard.slot_strides),
+            slots,
             old: OnceLock::new(),
-            outcomes: (0..tiling.len()).map(|_| OnceLock::new()).collect(),
+            order,
+            runs: (0..runs).map(|_| OnceLock::new()).collect(),
+            run_length,
             laid: OnceLock::new(),
             most: shard.inner.stored_limit(),
             tiling,
         })
+    }
+
+    /// The touched inner chunks of some runs, as places in the order.
+    pub(super) fn places(&self, runs: Range<usize>) -> Range<usize> {
+        runs.start * self.run_length..self.order.len().min(runs.end * self.run_length)
+    }
+
+    /// How many runs hold at least so many inner chunks.
+    pub(super) fn runs_of(&self, chunks: usize) -> usize {
+        chunks.div_ceil(self.run_length)
+    }
+
+    /// The slot of the inner chunk at a place of the order.
+    pub(super) fn slot(&self, place: usize) -> u64 {
+        self.slots[self.order[place]]
+    }
+
+    /// The encoded bytes of the inner chunk at a place of the order, and of which run they are which
+    /// part; `None` if it is not stored.
+    fn part(&self, place: usize) -> Option<(usize, Range<usize>)> {
+        let run = place / self.run_length;
+        let part = self.runs.get(run)?.get()?.place(place % self.run_length);
+        (!part.is_empty()).then_some((run, part))
+    }
+
+    /// The encoded bytes of the inner chunk at a place of the order; `None` if it is not stored.
+    pub(super) fn encoded(&self, place: usize) -> Option<&[u8]> {
+        let (run, part) = self.part(place)?;
+        Some(self.bytes(run, part))
+    }
+
+    fn bytes(&self, run: usize, part: Range<usize>) -> &[u8] {
+        self.runs[run].get().map_or(&[][..], |run| &run.bytes[part])
     }
 
     /// Where the old inner chunk of `slot` is.
@@ -134,24 +206,31 @@ impl ShardWrite {
         old.stored.get(&place).map(Some)
     }
 
-    /// The encoded bytes of touched inner chunk `number`.
-    pub(super) fn encoded(&self, number: usize) -> Option<&Bytes> {
-        self.outcomes.get(number)?.get()?.encoded.as_ref()
-    }
-
     /// Lays the new shard out: every inner chunk in the asked order, and the index.
-    pub(super) fn lay(&self, chain: &Prepared, order: WriteOrder) -> Result<Laid> {
+    pub(super) fn lay(
+        &self,
+        chain: &Prepared,
+        order: WriteOrder,
+        stages: &mut Stages,
+    ) -> Result<Laid> {
         let shard = chain.the_shard()?;
-        let mut touched = vec![usize::MAX; usize_of(shard.index.slots())];
-        for (number, &slot) in self.slots.iter().enumerate() {
-            touched[usize_of(slot)] = number;
-        }
         let mut offset = first_offset(shard);
-        let mut pairs = vec![u64::MAX; touched.len() * 2];
+        let mut pairs = vec![u64::MAX; usize_of(shard.index.slots()) * 2];
         let mut chunks = Vec::new();
+        let mut touched = 0..self.order.len();
         for &slot in shard.order(order).iter() {
-            let number = touched[usize_of(slot)];
-            let length = if number == usize::MAX {
+            let length = if touched.start < touched.end && self.slot(touched.start) == slot {
+                touched.start += 1;
+                let Some((run, part)) = self.part(touched.start - 1) else { continue };
+                let length = part.len() as u64;
+                match chunks.last_mut() {
+                    Some(Source::New(last, before)) if *last == run && before.end == part.start => {
+                        before.end = part.end;
+                    }
+                    _ => chunks.push(Source::New(run, part)),
+                }
+                length
+            } else {
                 let Some(place) = self.old_place(slot)? else { continue };
                 let length = place.end - place.start;
                 match chunks.last_mut() {
@@ -160,19 +239,17 @@ impl ShardWrite {
                     _ => chunks.push(Source::Old(place)),
                 }
                 length
-            } else {
-                let Some(encoded) = self.encoded(number) else { continue };
-                chunks.push(Source::New(number));
-                encoded.len() as u64
             };
             let entry = usize_of(slot) * 2;
             (pairs[entry], pairs[entry + 1]) = (offset, length);
             offset += length;
         }
-        let mut laid = Laid { index: shard.index.encode(&pairs)?, chunks, sealed: None };
+        let mut laid = Laid { index: shard.index.encode(&pairs, stages)?, chunks, sealed: None };
         if chain.open_shard().is_none() {
             let parts = self.parts(&laid, shard);
-            laid.sealed = Some(chain.seal(self.join(&parts)?, 0)?);
+            let mut sealed = Vec::new();
+            chain.seal(&self.join(&parts)?, stages, &mut sealed)?;
+            laid.sealed = Some(sealed);
         }
         Ok(laid)
     }
@@ -182,9 +259,7 @@ impl ShardWrite {
         let index_at_start = shard.index.location() == IndexLocation::Start;
         let index = |wanted: bool| (index_at_start == wanted).then_some(Part::Bytes(&laid.index));
         let chunk = |source: &Source| match source {
-            Source::New(number) => {
-                Part::Bytes(self.encoded(*number).map_or(&[][..], |encoded| encoded))
-            }
+            Source::New(run, part) => Part::Bytes(self.bytes(*run, part.clone())),
             Source::Old(place) => match self.old.get().and_then(|old| old.stored.slice(place)) {
                 Some((bytes, place)) => Part::Bytes(&bytes[place]),
                 None => Part::Kept(place.clone()),
@@ -209,7 +284,7 @@ impl ShardWrite {
     }
 
     /// What to change in the old shard, if that is all there is to do: every touched inner chunk
-    /// has bytes of its own in it, as many as before.
+    /// has bytes of its own in it, as many as before. Offsets, and places of the order.
     pub(super) fn changes(&self, shard: &PreparedShard) -> Result<Option<Vec<(u64, usize)>>> {
         let Some(old) = self.old.get() else { return Ok(None) };
         let mut places = Vec::with_capacity(usize_of(shard.index.slots()));
@@ -226,14 +301,13 @@ impl ShardWrite {
             return Ok(None);
         }
         let mut changes = Vec::with_capacity(self.slots.len());
-        for (number, &slot) in self.slots.iter().enumerate() {
-            let (Some(encoded), Some(place)) = (self.encoded(number), self.old_place(slot)?) else {
-                return Ok(None);
-            };
-            if place.end - place.start != encoded.len() as u64 {
+        for place in 0..self.order.len() {
+            let old = self.old_place(self.slot(place))?;
+            let (Some(encoded), Some(old)) = (self.encoded(place), old) else { return Ok(None) };
+            if old.end - old.start != encoded.len() as u64 {
                 return Ok(None);
             }
-            changes.push((place.start, number));
+            changes.push((old.start, place));
         }
         Ok(Some(changes))
     }

@@ -9,13 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{self, AtFlags};
+use rustix::fs::{self, AtFlags, StatFs};
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::system::Call;
+use super::system::{Call, Look};
 
-/// A kind of system call that changes something.
+/// A kind of system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "they are named after what they do")]
 pub enum Kind {
@@ -30,6 +30,12 @@ pub enum Kind {
     Unlink,
     MakeFolder,
     Close,
+    FileSystem,
+    Open,
+    Status,
+    StatusOf,
+    Read,
+    Duplicate,
 }
 
 /// What becomes of a call.
@@ -69,6 +75,8 @@ struct Script {
     decide: Decide,
     calls: Vec<Kind>,
     events: Vec<Event>,
+    /// The calls that were made, those that change nothing included.
+    trace: Vec<Kind>,
 }
 
 static SCRIPT: Mutex<Option<Script>> = Mutex::new(None);
@@ -85,7 +93,36 @@ fn script() -> MutexGuard<'static, Option<Script>> {
 /// and those that succeed are recorded.
 pub fn install(decide: impl Fn(usize, Kind) -> Action + Send + 'static) {
     ACTIVE.store(true, Ordering::SeqCst);
-    *script() = Some(Script { decide: Box::new(decide), calls: Vec::new(), events: Vec::new() });
+    *script() = Some(Script {
+        decide: Box::new(decide),
+        calls: Vec::new(),
+        events: Vec::new(),
+        trace: Vec::new(),
+    });
+}
+
+/// All calls so far that an object's reading, writing and deleting cost: also those that change
+/// nothing, of which `decide` is not asked. Begins anew.
+#[must_use]
+pub fn trace() -> Vec<Kind> {
+    script().as_mut().map(|script| std::mem::take(&mut script.trace)).unwrap_or_default()
+}
+
+/// Notes a call that changes nothing.
+pub(super) fn looked(look: Look) {
+    if !ACTIVE.load(Ordering::SeqCst) {
+        return;
+    }
+    if let Some(script) = script().as_mut() {
+        script.trace.push(match look {
+            Look::Open => Kind::Open,
+            Look::Status => Kind::Status,
+            Look::StatusOf => Kind::StatusOf,
+            Look::Read => Kind::Read,
+            Look::Duplicate => Kind::Duplicate,
+            Look::Close => Kind::Close,
+        });
+    }
 }
 
 /// How many events are recorded so far.
@@ -115,6 +152,8 @@ pub(super) trait Outcome {
 
 impl Outcome for () {}
 
+impl Outcome for StatFs {}
+
 impl Outcome for usize {
     fn moved(&self) -> usize {
         *self
@@ -138,6 +177,7 @@ pub(super) fn point<T: Outcome>(
     let action = script().as_mut().map_or(Action::Pass, |script| {
         let action = (script.decide)(script.calls.len(), call.kind());
         script.calls.push(call.kind());
+        script.trace.push(call.kind());
         action
     });
     let outcome = match action {
@@ -175,6 +215,7 @@ impl Call<'_> {
             Self::Unlink { .. } => Kind::Unlink,
             Self::MakeFolder { .. } => Kind::MakeFolder,
             Self::Close => Kind::Close,
+            Self::FileSystem => Kind::FileSystem,
         }
     }
 
@@ -206,7 +247,7 @@ impl Call<'_> {
                 let (folder, name) = place(folder, name)?;
                 Event::MakeFolder { folder, name, made: (stat.st_dev, stat.st_ino) }
             }
-            Self::Lock | Self::Touch | Self::Close => return Ok(None),
+            Self::Lock | Self::Touch | Self::Close | Self::FileSystem => return Ok(None),
         }))
     }
 }

@@ -1,38 +1,48 @@
 //! One writer of a key at a time.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{self, AtFlags};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::object::identity;
 use super::process::{self, Claim, Watched};
-use super::{LOCK_SUFFIX, LocalOptions, changed, failed, is_missing, system};
+use super::system::Opened;
+use super::unsettled::{Identity, Unsettled};
+use super::{LOCK_SUFFIX, LocalStore, changed, failed, is_missing, system};
 use crate::error::{Error, Result};
 use crate::store::Precondition;
 
 /// A key whose writes are excluded by its lock file, which is also the file that is written.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) folder: OwnedFd,
+    pub(super) folder: Arc<Opened>,
     pub(super) name: OsString,
     lock_name: OsString,
     lock: Watched,
+    /// Which file the lock file is.
+    identity: Identity,
+    /// An earlier, killed writer left something in it.
+    is_used: bool,
+    /// The file system may report errors of writing only when the file is closed.
+    is_late: bool,
     /// Held until the file is closed, where the file system cannot lock.
     _claim: Option<Claim>,
     /// The lock file has its name, and is removed in the end.
     is_named: bool,
-    fsync: bool,
+    /// Where folders are noted that have to be synced, if the store is asked to.
+    unsettled: Option<Arc<Unsettled>>,
 }
 
 impl Target {
     /// Opens or makes the lock file of `name` and locks it; `None` if the folder was deleted.
     pub(super) fn lock(
-        folder: OwnedFd,
+        store: &LocalStore,
+        folder: Arc<Opened>,
         name: &OsStr,
-        options: LocalOptions,
     ) -> Result<Option<Self>> {
         let mut lock_name = name.to_owned();
         lock_name.push(LOCK_SUFFIX);
@@ -47,23 +57,32 @@ impl Target {
             let file = lock.file().ok_or_else(forked)?;
             let claim = match process::lock(file) {
                 Ok(()) => None,
-                Err(errno) if cannot_lock(errno) && !options.shared_writers => {
+                Err(errno) if cannot_lock(errno) && !store.options.shared_writers => {
                     warn_once();
-                    let folder = fs::fstat(&folder).map_err(cannot)?;
+                    let folder = system::status(folder.as_fd()).map_err(cannot)?;
                     let name = (folder.st_dev, folder.st_ino, name.to_owned());
                     Some(Claim::new(name).map_err(cannot)?)
                 }
                 Err(errno) => return Err(cannot(errno)),
             };
             // The last holder may have renamed or removed the file while we waited for it.
-            if !names(&folder, &lock_name, file).map_err(cannot)? {
+            let held = system::status(file).map_err(cannot)?;
+            let identity = (held.st_dev, held.st_ino);
+            if !is_name_of(&folder, &lock_name, identity).map_err(cannot)? {
                 continue;
             }
-            let name = name.to_owned();
-            let fsync = options.fsync;
-            let is_named = true;
-            let target = Self { folder, name, lock_name, lock, _claim: claim, is_named, fsync };
-            return Ok(Some(target));
+            return Ok(Some(Self {
+                folder,
+                name: name.to_owned(),
+                lock_name,
+                lock,
+                identity,
+                is_used: held.st_size != 0,
+                is_late: store.prompt_device != Some(held.st_dev),
+                _claim: claim,
+                is_named: true,
+                unsettled: store.unsettled.clone(),
+            }));
         }
     }
 
@@ -74,7 +93,7 @@ impl Target {
             Precondition::Absent => None,
             Precondition::Unchanged(version) => Some(version.clone()),
         };
-        let present = match fs::statat(&self.folder, &self.name, AtFlags::empty()) {
+        let present = match system::status_of(self.folder.as_fd(), &self.name, AtFlags::empty()) {
             Ok(stat) => Some(identity(&stat)),
             Err(errno) if is_missing(errno) => None,
             Err(errno) => return Err(failed(errno, "the object has no status")),
@@ -89,10 +108,9 @@ impl Target {
 
     /// Drops what an earlier, killed writer left in the file.
     pub(super) fn clear(&self) -> Result<()> {
-        let cannot = |errno| failed(errno, "the object cannot be written");
-        let file = self.file()?;
-        if fs::fstat(file).map_err(cannot)?.st_size != 0 {
-            system::truncate(file, 0).map_err(cannot)?;
+        if self.is_used {
+            let cannot = |errno| failed(errno, "the object cannot be written");
+            system::truncate(self.file()?, 0).map_err(cannot)?;
         }
         Ok(())
     }
@@ -101,11 +119,13 @@ impl Target {
     pub(super) fn replace(mut self) -> Result<()> {
         let cannot = |errno| failed(errno, "the object cannot be replaced");
         let file = self.file()?;
-        if self.fsync {
+        if self.unsettled.is_some() {
             system::sync(file).map_err(cannot)?;
         }
-        self.lock.settle().map_err(cannot)?;
-        if !names(&self.folder, &self.lock_name, file).map_err(cannot)? {
+        if self.is_late {
+            self.lock.report().map_err(cannot)?;
+        }
+        if !is_name_of(&self.folder, &self.lock_name, self.identity).map_err(cannot)? {
             // Somebody deleted the folder around us, or the lock file. Another writer's half
             // written file may have its name by now.
             self.is_named = false;
@@ -114,25 +134,26 @@ impl Target {
         let folder = self.folder.as_fd();
         system::rename(folder, &self.lock_name, folder, &self.name).map_err(cannot)?;
         self.is_named = false;
-        self.sync_folder()
+        self.note();
+        Ok(())
     }
 
     /// Removes the object; nothing happens if there is none.
     pub(super) fn remove(&self) -> Result<()> {
         match system::unlink(self.folder.as_fd(), &self.name, AtFlags::empty()) {
-            Ok(()) => self.sync_folder(),
-            Err(errno) if is_missing(errno) => Ok(()),
-            Err(errno) => Err(failed(errno, "the object cannot be deleted")),
+            Err(errno) if !is_missing(errno) => Err(failed(errno, "the object cannot be deleted")),
+            Ok(()) | Err(_) => {
+                self.note();
+                Ok(())
+            }
         }
     }
 
-    /// Makes a change of the folder durable, if the store is asked to.
-    fn sync_folder(&self) -> Result<()> {
-        if !self.fsync {
-            return Ok(());
+    /// Notes that the folder has to be synced, if the store is asked to.
+    pub(super) fn note(&self) {
+        if let Some(unsettled) = &self.unsettled {
+            unsettled.note(&self.folder);
         }
-        super::sync_folder(self.folder.as_fd())
-            .map_err(|errno| failed(errno, "the object is changed, but its folder is not synced"))
     }
 }
 
@@ -146,11 +167,10 @@ impl Drop for Target {
     }
 }
 
-/// Whether a name is that of an open file.
-fn names(folder: &OwnedFd, name: &OsStr, file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let held = fs::fstat(file)?;
-    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) => Ok((named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)),
+/// Whether a name is that of a file.
+fn is_name_of(folder: &Opened, name: &OsStr, file: Identity) -> Result<bool, Errno> {
+    match system::status_of(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok((named.st_dev, named.st_ino) == file),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }

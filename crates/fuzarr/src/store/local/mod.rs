@@ -13,22 +13,24 @@ mod object;
 mod process;
 mod system;
 mod tree;
+mod unsettled;
 mod write;
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{self, CWD, FileType, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use self::lock::Target;
 use self::object::LocalObject;
+use self::system::Opened;
+use self::unsettled::{Unsettled, birth};
 use self::write::LocalUpload;
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Precondition, Store, Upload, check_key,
+    Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload, check_key,
 };
 use crate::error::{Error, Kind, Result, ResultExt};
 
@@ -38,18 +40,12 @@ const LOCK_SUFFIX: &str = ".__lock";
 /// How often a folder is made anew that others delete before it is written to.
 const ATTEMPTS: usize = 100;
 
-/// How many folders are remembered to be durable.
-const REMEMBERED: usize = 10_000;
-
-/// What tells a folder from a later one of the same name: device, inode number, and when it was
-/// made, as inode numbers are used again.
-type Birth = (u32, u32, u64, i64, u32);
-
 /// How a [`LocalStore`] treats its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LocalOptions {
     /// A write is acknowledged when it is on the disk: the object is synced before it takes its
-    /// name, its folder after that, and new folders before they are used.
+    /// name; its folder, and those above new folders, once at the end of a request
+    /// ([`Store::settle`]).
     pub fsync: bool,
     /// Follow symbolic links that lead out of the folder. Without it they are errors.
     pub follow_links_out: bool,
@@ -64,11 +60,13 @@ pub struct LocalOptions {
 /// replaces one, as zarr-python does.
 #[derive(Debug)]
 pub struct LocalStore {
-    root: OwnedFd,
+    root: Arc<Opened>,
     path: PathBuf,
     options: LocalOptions,
-    /// Folders that are reachable from the root after a power cut.
-    durable: Mutex<HashMap<String, Birth>>,
+    /// The device number of what lies on a file system that reports all errors of writing at once.
+    prompt_device: Option<u64>,
+    /// Folders that have to be synced, if that is asked for.
+    unsettled: Option<Arc<Unsettled>>,
 }
 
 impl LocalStore {
@@ -86,11 +84,18 @@ impl LocalStore {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: LocalOptions) -> Result<Self> {
         let path = path.as_ref();
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = fs::openat(CWD, path, flags, Mode::empty())
+        let unsettled = || options.fsync.then(Unsettled::new).transpose();
+        let open = || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let root = system::open_anywhere(CWD, path.as_os_str(), flags)?;
+            Ok((root, unsettled()?.map(Arc::new)))
+        };
+        let (root, unsettled) = open()
             .map_err(|errno| failed(errno, "the folder cannot be opened"))
             .context("path", || path.display())?;
-        Ok(Self { root, path: path.to_owned(), options, durable: Mutex::default() })
+        let prompt_device = system::prompt_device(root.as_fd());
+        let root = Arc::new(root);
+        Ok(Self { root, path: path.to_owned(), options, prompt_device, unsettled })
     }
 
     /// Opens a folder, creating it and its parents if they are missing.
@@ -125,7 +130,7 @@ impl LocalStore {
         self.options
     }
 
-    fn beneath(&self, key: impl AsRef<OsStr>, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn beneath(&self, key: impl AsRef<OsStr>, flags: OFlags) -> Result<Opened, Errno> {
         let inside = if self.options.follow_links_out {
             ResolveFlags::empty()
         } else {
@@ -133,13 +138,7 @@ impl LocalStore {
         };
         let resolve = inside | ResolveFlags::NO_MAGICLINKS;
         let key = Some(key.as_ref()).filter(|key| !key.is_empty()).unwrap_or(OsStr::new("."));
-        loop {
-            match fs::openat2(&self.root, key, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-                // Something was renamed while the kernel made sure that the path stays inside.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
-            }
-        }
+        system::open(self.root.as_fd(), key, flags, resolve)
     }
 
     fn open_object(&self, key: &str) -> Result<Option<LocalObject>> {
@@ -149,7 +148,8 @@ impl LocalStore {
             Err(errno) if is_missing(errno) => return Ok(None),
             Err(errno) => return Err(failed(errno, "the object cannot be opened")),
         };
-        let stat = fs::fstat(&file).map_err(|errno| failed(errno, "the object has no status"))?;
+        let stat = system::status(file.as_fd());
+        let stat = stat.map_err(|errno| failed(errno, "the object has no status"))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(Some(LocalObject { file, stat })),
             FileType::Directory => Ok(None),
@@ -159,8 +159,10 @@ impl LocalStore {
 
     /// The folder that holds `key`; `None` if it is missing and `create` is not set, or if it was
     /// deleted while it was made.
-    fn parent(&self, key: &str, create: bool) -> Result<Option<OwnedFd>> {
-        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+    fn parent(&self, key: &str, create: bool) -> Result<Option<Arc<Opened>>> {
+        let Some((folder, _)) = key.rsplit_once('/') else {
+            return Ok(Some(Arc::clone(&self.root)));
+        };
         let opened = match self.beneath(folder, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(opened) => opened,
             Err(Errno::NOENT) if create => match self.make_folder(folder) {
@@ -171,18 +173,18 @@ impl LocalStore {
             Err(errno) if is_missing(errno) && !create => return Ok(None),
             Err(errno) => return Err(failed(errno, "the object's folder cannot be opened")),
         };
-        if create && self.options.fsync {
-            match self.settle(folder, &opened) {
+        if let Some(unsettled) = self.unsettled.as_deref().filter(|_| create) {
+            match self.arrive(unsettled, folder, &opened) {
                 Ok(()) => {}
                 Err(Errno::NOENT) => return Ok(None),
                 Err(errno) => return Err(failed(errno, "the object's folder cannot be synced")),
             }
         }
-        Ok(Some(opened))
+        Ok(Some(Arc::new(opened)))
     }
 
     /// Makes a folder and those above it.
-    fn make_folder(&self, folder: &str) -> Result<OwnedFd, Errno> {
+    fn make_folder(&self, folder: &str) -> Result<Opened, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let mut above = self.beneath("", flags)?;
         for end in folder.match_indices('/').map(|(end, _)| end).chain([folder.len()]) {
@@ -201,27 +203,25 @@ impl LocalStore {
         Ok(above)
     }
 
-    /// Syncs the folders above one that something new goes to, so that it stays reachable.
-    fn settle(&self, path: &str, folder: &OwnedFd) -> Result<(), Errno> {
+    /// Sees to it that the folders above one that something new goes to are synced in the end, so
+    /// that it stays reachable.
+    fn arrive(&self, unsettled: &Unsettled, path: &str, folder: &Opened) -> Result<(), Errno> {
         let birth = birth(folder)?;
-        // Not waited for: a child forked at a bad moment would wait for ever.
-        let is_known =
-            self.durable.try_lock().is_ok_and(|durable| durable.get(path) == birth.as_ref());
-        if is_known && birth.is_some() {
+        if unsettled.is_reachable(path, birth) {
             return Ok(());
         }
-        let mut rest = path;
-        while !rest.is_empty() {
-            rest = rest.rsplit_once('/').map_or("", |(above, _)| above);
-            sync_folder(self.beneath(rest, OFlags::PATH | OFlags::DIRECTORY)?.as_fd())?;
-        }
-        if let (Ok(mut durable), Some(birth)) = (self.durable.try_lock(), birth) {
-            if durable.len() >= REMEMBERED {
-                durable.clear();
-            }
-            durable.insert(path.to_owned(), birth);
-        }
+        let above = path.rmatch_indices('/').map(|(end, _)| &path[..end]).chain([""]);
+        let open = |above| self.beneath(above, OFlags::PATH | OFlags::DIRECTORY).map(Arc::new);
+        let above = above.map(open).collect::<Result<Vec<_>, Errno>>()?;
+        unsettled.arrive(path, birth, &above);
         Ok(())
+    }
+
+    /// Notes that a folder has to be synced, if the store is asked to.
+    fn note(&self, folder: &Arc<Opened>) {
+        if let Some(unsettled) = &self.unsettled {
+            unsettled.note(folder);
+        }
     }
 
     /// Locks a key for writing; its folder is made if it is missing.
@@ -229,7 +229,7 @@ impl LocalStore {
         check_writable(key)?;
         for _ in 0..ATTEMPTS {
             let Some(folder) = self.parent(key, true)? else { continue };
-            if let Some(target) = Target::lock(folder, name_of(key), self.options)? {
+            if let Some(target) = Target::lock(self, folder, name_of(key))? {
                 return Ok(target);
             }
         }
@@ -240,24 +240,10 @@ impl LocalStore {
     fn existing_target(&self, key: &str) -> Result<Option<Target>> {
         check_writable(key)?;
         match self.parent(key, false)? {
-            Some(folder) => Target::lock(folder, name_of(key), self.options),
+            Some(folder) => Target::lock(self, folder, name_of(key)),
             None => Ok(None),
         }
     }
-}
-
-/// Which folder this is; `None` if the file system does not say.
-fn birth(folder: &OwnedFd) -> Result<Option<Birth>, Errno> {
-    let wanted = StatxFlags::INO | StatxFlags::BTIME;
-    let stat = match fs::statx(folder, "", AtFlags::EMPTY_PATH, wanted) {
-        Ok(stat) => stat,
-        Err(Errno::NOSYS) => return Ok(None),
-        Err(errno) => return Err(errno),
-    };
-    let is_told = stat.stx_mask & wanted.bits() == wanted.bits();
-    let made = stat.stx_btime;
-    let birth = (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino, made.tv_sec, made.tv_nsec);
-    Ok(is_told.then_some(birth))
 }
 
 fn name_of(key: &str) -> &OsStr {
@@ -279,19 +265,12 @@ fn make_folders(path: &Path, fsync: bool) -> Result<(), Errno> {
         }
         if fsync {
             let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let above = fs::openat(CWD, above.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+            let above = above.unwrap_or(Path::new(".")).as_os_str();
+            let above = system::open_anywhere(CWD, above, OFlags::RDONLY | OFlags::DIRECTORY)?;
             system::sync(above.as_fd())?;
         }
     }
     Ok(())
-}
-
-/// Syncs a folder that is open as a place only.
-fn sync_folder(folder: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = fs::openat(folder, ".", flags, Mode::empty())?;
-    system::sync(opened.as_fd())
 }
 
 fn check_writable(key: &str) -> Result<()> {
@@ -383,5 +362,16 @@ impl Store for LocalStore {
     fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
         let renamed = self.rename_folder(from, to);
         Answer::ready(renamed.context("from", || from).context("to", || to))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.unsettled.as_ref().map_or(0, |unsettled| unsettled.moment()))
+    }
+
+    fn settle(&self, Moment(since): Moment) -> Answer<'_, ()> {
+        let settled = self.unsettled.as_ref().map_or(Ok(()), |unsettled| unsettled.settle(since));
+        Answer::ready(settled.map_err(|errno| {
+            failed(errno, "what was written is in its place, but its folder is not synced")
+        }))
     }
 }

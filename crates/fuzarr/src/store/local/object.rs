@@ -1,11 +1,12 @@
 //! An open file as an object.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, Stat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::failed;
+use super::system::Opened;
+use super::{failed, system};
 use crate::buffer::{Buffer, addressable, read_exact};
 use crate::error::{Error, Result};
 use crate::store::{Answer, Object, Piece, Span, Version};
@@ -13,7 +14,7 @@ use crate::store::{Answer, Object, Piece, Span, Version};
 /// An open file: later writes replace the name, not what this reads.
 #[derive(Debug)]
 pub(super) struct LocalObject {
-    pub(super) file: OwnedFd,
+    pub(super) file: Opened,
     pub(super) stat: Stat,
 }
 
@@ -23,7 +24,7 @@ impl LocalObject {
         let range = span.of(object_size)?;
         let length = addressable(range.end - range.start)?;
         read_exact(&mut spare, length, |unused, done| {
-            match rustix::io::pread(&self.file, unused, range.start + done as u64) {
+            match system::read(self.file.as_fd(), unused, range.start + done as u64) {
                 Ok((written, _)) => Ok(Some(written)),
                 Err(Errno::INTR) => Ok(None),
                 Err(errno) => Err(cannot_read(errno)),
@@ -44,7 +45,7 @@ impl LocalObject {
 pub(super) fn read_at(file: BorrowedFd<'_>, start: u64, memory: &mut [u8]) -> Result<()> {
     let mut done = 0;
     while done < memory.len() {
-        match rustix::io::pread(file, &mut memory[done..], start + done as u64) {
+        match system::read(file, &mut memory[done..], start + done as u64) {
             Ok(0) => return Err(Error::corrupt("the object became shorter while it was read")),
             Ok(read) => done += read,
             Err(Errno::INTR) => {}
@@ -77,7 +78,8 @@ impl Object for LocalObject {
     }
 
     fn is_unchanged(&self) -> Answer<'_, bool> {
-        let stat = fs::fstat(&self.file).map_err(|errno| failed(errno, "the object has no status"));
+        let stat = system::status(self.file.as_fd());
+        let stat = stat.map_err(|errno| failed(errno, "the object has no status"));
         // Its other times also change when a successor takes its name, and that changes no byte.
         let same = |stat: Stat| {
             (stat.st_size, modified(&stat)) == (self.stat.st_size, modified(&self.stat))

@@ -18,7 +18,7 @@ use std::sync::{
 
 use rustix::io::{Errno, retry_on_intr};
 
-use super::system::{Call, point};
+use super::system::{Call, Look, looked, point};
 
 /// Grows by one in each forked child.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -59,6 +59,14 @@ fn generation() -> u32 {
     GENERATION.load(Ordering::Acquire)
 }
 
+/// Runs something short during which no thread of this process forks, once forks are
+/// [watched](watch_forks): a lock that is held only here is free in every child. It is told the
+/// generation of the process, which a child has another of.
+pub(super) fn between_forks<T>(act: impl FnOnce(u32) -> T) -> T {
+    let _gate = gate();
+    act(generation())
+}
+
 extern "C" fn before_fork() {
     let guards = (GATE.write().unwrap_or_else(PoisonError::into_inner), table());
     let _ = FORKING.try_with(|forking| forking.replace(Some(guards)));
@@ -82,7 +90,7 @@ extern "C" fn after_fork_in_child() {
 }
 
 /// Sees to it that forks are noticed.
-fn watch_forks() -> Result<(), Errno> {
+pub(super) fn watch_forks() -> Result<(), Errno> {
     static OUTCOME: OnceLock<i32> = OnceLock::new();
     let outcome = *OUTCOME.get_or_init(|| {
         let (before, parent, child) = (before_fork, after_fork_in_parent, after_fork_in_child);
@@ -119,10 +127,11 @@ impl Watched {
 
     /// Has the file system report what it put off, as closing does on network file systems, while
     /// the file and its lock stay.
-    pub(super) fn settle(&self) -> Result<(), Errno> {
+    pub(super) fn report(&self) -> Result<(), Errno> {
         let Some(file) = self.file() else { return Err(Errno::BADF) };
         // Behind the gate: a child of a fork would inherit the second descriptor, and the lock.
         let _gate = gate();
+        looked(Look::Duplicate);
         let second = rustix::io::fcntl_dupfd_cloexec(file, 0)?.into_raw_fd();
         let closed = point(Call::Close, |_| {
             // SAFETY: duplicated above, and its owner given up.
@@ -152,6 +161,7 @@ impl Drop for Watched {
             table.descriptors.swap_remove(position);
         }
         drop(table);
+        looked(Look::Close);
         drop(file);
     }
 }

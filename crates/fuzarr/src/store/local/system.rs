@@ -1,14 +1,15 @@
-//! The system calls that change something. All of them pass through one place, so that tests can
-//! make each fail, die at it, and record what was done.
+//! The system calls that objects cost. All of those that change something pass through one place,
+//! so that tests can make each fail, die at it, and record what was done; the others are counted.
 
 use std::ffi::OsStr;
 use std::io::IoSlice;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::buffer::Buffer;
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-/// A system call that changes something, with what it is told.
+/// A system call that changes something, or that tests make fail, with what it is told.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "only fault points look inside"))]
 pub(super) enum Call<'a> {
@@ -34,10 +35,27 @@ pub(super) enum Call<'a> {
     MakeFolder { folder: BorrowedFd<'a>, name: &'a OsStr },
     /// Closes a descriptor of a written file, when the file system reports what it put off.
     Close,
+    /// Asks what kind of file system it is.
+    FileSystem,
+}
+
+/// A system call that changes nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Look {
+    Open,
+    Status,
+    StatusOf,
+    Read,
+    Duplicate,
+    Close,
 }
 
 #[cfg(feature = "faults")]
-pub(super) use super::faults::point;
+pub(super) use super::faults::{looked, point};
+
+/// Counts a call that changes nothing.
+#[cfg(not(feature = "faults"))]
+pub(super) fn looked(_look: Look) {}
 
 /// Runs a call. It is told how many bytes it may move at most.
 #[cfg(not(feature = "faults"))]
@@ -46,6 +64,101 @@ pub(super) fn point<T>(
     run: impl FnOnce(usize) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     run(usize::MAX)
+}
+
+/// An open file or folder.
+#[derive(Debug)]
+pub(super) struct Opened(OwnedFd);
+
+impl AsFd for Opened {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        looked(Look::Close);
+    }
+}
+
+/// Opens what a path leads to.
+pub(super) fn open(
+    folder: BorrowedFd<'_>,
+    path: &OsStr,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<Opened, Errno> {
+    loop {
+        looked(Look::Open);
+        match fs::openat2(folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Something was renamed while the kernel made sure that the path stays inside.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other.map(Opened),
+        }
+    }
+}
+
+/// Opens what a path leads to, wherever that is.
+pub(super) fn open_anywhere(
+    folder: BorrowedFd<'_>,
+    path: &OsStr,
+    flags: OFlags,
+) -> Result<Opened, Errno> {
+    retry_on_intr(|| {
+        looked(Look::Open);
+        fs::openat(folder, path, flags | OFlags::CLOEXEC, Mode::empty()).map(Opened)
+    })
+}
+
+/// The status of an open file.
+pub(super) fn status(file: BorrowedFd<'_>) -> Result<Stat, Errno> {
+    looked(Look::Status);
+    fs::fstat(file)
+}
+
+/// The status of what has a name.
+pub(super) fn status_of(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: AtFlags,
+) -> Result<Stat, Errno> {
+    looked(Look::StatusOf);
+    fs::statat(folder, name, flags)
+}
+
+/// Reads some bytes from an offset on.
+pub(super) fn read<B: Buffer<u8>>(
+    file: BorrowedFd<'_>,
+    memory: B,
+    offset: u64,
+) -> Result<B::Output, Errno> {
+    looked(Look::Read);
+    rustix::io::pread(file, memory, offset)
+}
+
+/// File systems on which closing a file reports nothing that writing did not, by the numbers that
+/// Linux gives them. Network file systems, those in user space, and those that lie over others are
+/// not among them.
+const PROMPT: [u64; 6] = [
+    0xEF53,      // ext2, ext3, ext4
+    0x5846_5342, // XFS
+    0x9123_683E, // Btrfs
+    0xF2F5_2010, // F2FS
+    0x2FC1_2FC1, // ZFS
+    0x0102_1994, // tmpfs
+];
+
+/// The device number of a folder's file system, if that reports all errors at once.
+pub(super) fn prompt_device(folder: BorrowedFd<'_>) -> Option<u64> {
+    let told = retry_on_intr(|| point(Call::FileSystem, |_| fs::fstatfs(folder)));
+    let number = told.ok().and_then(|told| number(told.f_type));
+    let is_prompt = number.is_some_and(|number| PROMPT.contains(&number));
+    if is_prompt { status(folder).ok().map(|status| status.st_dev) } else { None }
+}
+
+fn number(field: impl TryInto<u64>) -> Option<u64> {
+    field.try_into().ok()
 }
 
 /// Opens or makes a file for reading and writing; a link of that name is an error.

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::lock::Target;
-use super::{
-    LOCK_SUFFIX, LocalOptions, LocalStore, check_writable, failed, is_missing, sync_folder, system,
-};
+use super::system::Opened;
+use super::{LOCK_SUFFIX, LocalStore, check_writable, failed, is_missing, system};
 use crate::error::{Error, Result};
 use crate::store::{Listing, join};
 
@@ -24,7 +24,7 @@ impl LocalStore {
             Err(errno) => return Err(failed(errno, "the folder cannot be listed")),
         };
         let cannot = |errno| failed(errno, "the folder cannot be listed");
-        for entry in fs::Dir::read_from(&folder).map_err(cannot)? {
+        for entry in fs::Dir::read_from(folder.as_fd()).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             // Keys are Unicode: a name that is not cannot be one.
             let Ok(name) = entry.file_name().to_str() else { continue };
@@ -37,10 +37,15 @@ impl LocalStore {
             }
             // A link is what it leads to, if that is inside; else it is no object of the store.
             let opened = self.beneath(join(prefix, name), OFlags::PATH);
-            let stat = match opened.and_then(fs::fstat) {
+            let stat = match opened.and_then(|opened| system::status(opened.as_fd())) {
                 Ok(stat) => stat,
-                Err(Errno::XDEV | Errno::LOOP) => continue,
-                Err(errno) if is_missing(errno) => continue,
+                Err(errno) if errno == Errno::XDEV || errno == Errno::LOOP || is_missing(errno) => {
+                    // Gone meanwhile, unless it is a link.
+                    if entry.file_type() == FileType::Symlink {
+                        listing.others.push(name.to_owned());
+                    }
+                    continue;
+                }
                 Err(errno) => return Err(cannot(errno)),
             };
             match FileType::from_raw_mode(stat.st_mode) {
@@ -48,11 +53,12 @@ impl LocalStore {
                 FileType::RegularFile => {
                     listing.objects.push((name.to_owned(), stat.st_size.unsigned_abs()));
                 }
-                _ => {}
+                _ => listing.others.push(name.to_owned()),
             }
         }
         listing.objects.sort_unstable();
         listing.prefixes.sort_unstable();
+        listing.others.sort_unstable();
         Ok(listing)
     }
 
@@ -73,7 +79,7 @@ impl LocalStore {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             match self.beneath(&folder, flags) {
                 Ok(opened) => {
-                    let below = self.clear_folder(&opened)?;
+                    let below = self.clear_folder(&Arc::new(opened))?;
                     folders.extend(below.into_iter().map(|name| join_os(&folder, &name)));
                 }
                 // An object or a link in its place has nothing below it.
@@ -89,20 +95,28 @@ impl LocalStore {
                 Err(errno) => return Err(cannot(errno)),
             };
             match system::unlink(above.as_fd(), name, AtFlags::REMOVEDIR) {
-                // Written to meanwhile, or an object, or gone.
-                Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::NOENT) => {}
+                // An object, or gone.
+                Ok(()) | Err(Errno::NOTDIR | Errno::NOENT) => {}
+                // Written to meanwhile: it stays, but not what was deleted from it.
+                Err(Errno::NOTEMPTY | Errno::EXIST) => self.note_path(folder).map_err(cannot)?,
                 Err(errno) => return Err(cannot(errno)),
             }
         }
-        if !self.options.fsync {
+        let above = if prefix.is_empty() { OsStr::new("") } else { split(OsStr::new(prefix)).0 };
+        self.note_path(above).map_err(cannot)
+    }
+
+    /// Notes that a folder has to be synced, if it is there and the store is asked to.
+    fn note_path(&self, path: &OsStr) -> Result<(), Errno> {
+        if self.unsettled.is_none() {
             return Ok(());
         }
-        let above = if prefix.is_empty() { OsStr::new("") } else { split(OsStr::new(prefix)).0 };
-        match self.beneath(above, OFlags::PATH | OFlags::DIRECTORY) {
-            Ok(above) => sync_folder(above.as_fd()).map_err(cannot),
-            Err(errno) if is_missing(errno) => Ok(()),
-            Err(errno) => Err(cannot(errno)),
+        match self.beneath(path, OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(folder) => self.note(&Arc::new(folder)),
+            Err(errno) if is_missing(errno) => {}
+            Err(errno) => return Err(errno),
         }
+        Ok(())
     }
 
     /// Removes a link to a folder; `false` if it is none.
@@ -116,30 +130,31 @@ impl LocalStore {
         let (Ok(above), Ok(_)) = (self.beneath(above, folder), self.beneath(path, folder)) else {
             return Ok(false);
         };
-        let stat = fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW).map_err(cannot)?;
+        let stat =
+            system::status_of(above.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).map_err(cannot)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
             return Ok(false);
         }
         system::unlink(above.as_fd(), name, AtFlags::empty()).map_err(cannot)?;
-        if self.options.fsync {
-            sync_folder(above.as_fd()).map_err(cannot)?;
-        }
+        self.note(&Arc::new(above));
         Ok(true)
     }
 
     /// Removes what is no folder from a folder, and gives the names of those that are.
-    fn clear_folder(&self, folder: &OwnedFd) -> Result<Vec<OsString>> {
+    fn clear_folder(&self, folder: &Arc<Opened>) -> Result<Vec<OsString>> {
         let cannot = |errno| failed(errno, "the folder cannot be deleted");
+        let status_of =
+            |name: &OsStr| system::status_of(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW);
         let mut files = BTreeSet::new();
         let mut folders = Vec::new();
-        for entry in fs::Dir::read_from(folder).map_err(cannot)? {
+        for entry in fs::Dir::read_from(folder.as_fd()).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {
                 continue;
             }
             let kind = match entry.file_type() {
-                FileType::Unknown => match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                FileType::Unknown => match status_of(name) {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(errno) if is_missing(errno) => continue,
                     Err(errno) => return Err(cannot(errno)),
@@ -155,13 +170,8 @@ impl LocalStore {
             }
         }
         for name in files {
-            let same = folder.try_clone()?;
             // The folder is gone, and with it what was in it.
-            let Some(target) =
-                Target::lock(same, &name, LocalOptions { fsync: false, ..self.options })?
-            else {
-                break;
-            };
+            let Some(target) = Target::lock(self, Arc::clone(folder), &name)? else { break };
             match system::unlink(target.folder.as_fd(), &name, AtFlags::empty()) {
                 // A folder of the name of a left over lock file is among the folders.
                 Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
@@ -201,10 +211,10 @@ impl LocalStore {
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => return Err(exists()),
             Err(errno) => return Err(cannot(errno)),
         }
-        if self.options.fsync {
-            sync_folder(new.as_fd()).and_then(|()| sync_folder(old.as_fd())).map_err(|errno| {
-                failed(errno, "the folder is renamed, but the folders above are not synced")
-            })?;
+        if let Some(unsettled) = &self.unsettled {
+            unsettled.forget();
+            unsettled.note(&new);
+            unsettled.note(&old);
         }
         Ok(())
     }

@@ -4,12 +4,12 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, OFlags};
+use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::Errno;
 
 use super::lock::Target;
 use super::object::{modified, read_at};
-use super::{LocalStore, changed, failed, is_missing, system};
+use super::{LocalStore, changed, check_writable, failed, is_missing, name_of, system};
 use crate::error::{Error, Result, ResultExt};
 use crate::store::{Answer, Content, Part, Precondition, Upload};
 
@@ -200,7 +200,7 @@ impl LocalStore {
             Err(errno) if is_missing(errno) => return Err(missing()),
             Err(errno) => return Err(cannot(errno)),
         };
-        let before = fs::fstat(&file).map_err(cannot)?;
+        let before = system::status(file.as_fd()).map_err(cannot)?;
         let size = before.st_size.unsigned_abs();
         let is_inside = |(offset, bytes): &(u64, &[u8])| {
             offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= size)
@@ -211,7 +211,7 @@ impl LocalStore {
         for (offset, bytes) in changes {
             write_at(file.as_fd(), bytes, *offset)?;
         }
-        let after = fs::fstat(&file).map_err(cannot)?;
+        let after = system::status(file.as_fd()).map_err(cannot)?;
         if !changes.is_empty() && modified(&after) <= modified(&before) {
             // The clock of the file system did not advance; versions must, and never go back.
             let next = modified(&before).wrapping_add(1);
@@ -223,20 +223,36 @@ impl LocalStore {
         }
         if self.options.fsync {
             system::sync(file.as_fd()).map_err(cannot)?;
+            // Another's put may have given the file its name, and not be settled yet.
+            target.note();
         }
         Ok(())
     }
 
     pub(super) fn remove(&self, key: &str, precondition: &Precondition) -> Result<()> {
-        match self.existing_target(key)? {
+        let missing = || match precondition {
+            Precondition::Unchanged(_) => Err(changed()),
+            Precondition::None | Precondition::Absent => Ok(()),
+        };
+        check_writable(key)?;
+        let Some(folder) = self.parent(key, false)? else { return missing() };
+        // Chunks of nothing but fill value are deleted unseen, and most of them are not there: that
+        // takes no lock, as the deletion is over before whoever holds it has written.
+        match system::status_of(folder.as_fd(), name_of(key), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(errno) if is_missing(errno) => {
+                // Another's deletion may not be settled yet.
+                self.note(&folder);
+                return missing();
+            }
+            Err(errno) => return Err(failed(errno, "the object has no status")),
+            Ok(_) => {}
+        }
+        match Target::lock(self, folder, name_of(key))? {
             Some(target) => {
                 target.check(precondition)?;
                 target.remove()
             }
-            None => match precondition {
-                Precondition::Unchanged(_) => Err(changed()),
-                Precondition::None | Precondition::Absent => Ok(()),
-            },
+            None => missing(),
         }
     }
 }

@@ -1,0 +1,295 @@
+//! The books of a running copy: what each object of the destination is made of, and which are
+//! finished. The threads that write objects keep them, so that a kill in the middle of a part, which
+//! may be large, loses little.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::plan::Job;
+use super::record::Record;
+use super::schedule::{Part, positions};
+use crate::error::Result;
+use crate::plan::Layout;
+use crate::store::{Object, Store};
+
+/// The books of a copy. There is a record in them while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Ledger(Mutex<Books>);
+
+#[derive(Debug, Default)]
+struct Books {
+    record: Option<Record>,
+    array: Option<Arrays>,
+    /// What was seen of each source object of the part that is copied, by key.
+    sources: HashMap<String, u64>,
+    tally: Tally,
+}
+
+/// What was stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+}
+
+/// The array that is copied: its number in the copy, and its two layouts.
+#[derive(Debug, Clone)]
+struct Arrays {
+    number: usize,
+    source: Arc<Layout>,
+    destination: Arc<Layout>,
+}
+
+impl Arrays {
+    /// The keys of the source objects that an object of the destination is made of.
+    fn sources(&self, chunk: &[u64]) -> impl Iterator<Item = String> + use<> {
+        let after: Vec<u64> = chunk.iter().map(|at| at.saturating_add(1)).collect();
+        let part = elements_of(&self.destination, chunk, &after);
+        let layout = Arc::clone(&self.source);
+        chunks(&self.source, &part).map(move |chunk| {
+            let mut key = String::new();
+            layout.keys.write_key(&layout.prefix, &chunk, &mut key);
+            key
+        })
+    }
+
+    /// Which object of the destination this is the key of.
+    fn chunk_of(&self, key: &str) -> Option<Vec<u64>> {
+        let layout = &self.destination;
+        layout.keys.parse_key(key.strip_prefix(&layout.prefix)?, layout.shape.len())
+    }
+}
+
+impl Ledger {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the books for a run.
+    pub(super) fn open(&self, record: Record) {
+        *self.books() = Books { record: Some(record), ..Books::default() };
+    }
+
+    /// Closes them: the record, and what was stored.
+    pub(super) fn close(&self) -> (Option<Record>, Tally) {
+        let books = std::mem::take(&mut *self.books());
+        (books.record, books.tally)
+    }
+
+    /// Says which array is copied from now on.
+    pub(super) fn begin_array(&self, number: usize, job: &Job) {
+        let (source, destination) = (job.source.layout(), job.destination.layout());
+        let arrays =
+            Arrays { number, source: Arc::clone(source), destination: Arc::clone(destination) };
+        self.books().array = Some(arrays);
+    }
+
+    /// Forgets the source objects of the part before.
+    pub(super) fn begin_part(&self) {
+        self.books().sources.clear();
+    }
+
+    /// Whether an earlier run may have left objects.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.books().record.as_ref().is_some_and(Record::is_resumed)
+    }
+
+    /// Whether an earlier run finished an object, which is still what it was, and so is all that it
+    /// was made of.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn is_finished(&self, job: &Job, chunk: &[u64]) -> Result<bool> {
+        let (known, arrays) = {
+            let books = self.books();
+            let (Some(record), Some(arrays)) = (&books.record, &books.array) else {
+                return Ok(false);
+            };
+            let Some(known) = record.stamp_of((arrays.number, chunk)) else { return Ok(false) };
+            (known, arrays.clone())
+        };
+        let mut key = String::new();
+        arrays.destination.keys.write_key(&arrays.destination.prefix, chunk, &mut key);
+        let Some(object) = job.destination.store().open(&key).now()? else { return Ok(false) };
+        for key in arrays.sources(chunk) {
+            if !self.books().sources.contains_key(&key) {
+                // This store tells the ledger.
+                job.source.store().open(&key).now()?;
+            }
+        }
+        Ok(self.books().made_of(&arrays, chunk, &*object) == Some(known))
+    }
+
+    /// Notes what was found when a source object was opened.
+    pub(super) fn opened(&self, key: &str, object: Option<&dyn Object>) {
+        let mut books = self.books();
+        if books.record.is_some() {
+            books.sources.insert(key.to_owned(), seen(object));
+        }
+    }
+
+    /// Notes that an object of the destination is finished, and writes the record if it is time to.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn stored(&self, store: &dyn Store, key: &str) -> Result<()> {
+        let Some(object) = store.open(key).now()? else { return Ok(()) };
+        let mut books = self.books();
+        let Some(arrays) = books.array.clone() else { return Ok(()) };
+        let Some(chunk) = arrays.chunk_of(key) else { return Ok(()) };
+        books.tally.objects += 1;
+        books.tally.bytes = books.tally.bytes.saturating_add(object.size().unwrap_or(0));
+        let stamp = books.made_of(&arrays, &chunk, &*object);
+        let (Some(stamp), Some(record)) = (stamp, &mut books.record) else { return Ok(()) };
+        record.note((arrays.number, &chunk), stamp);
+        record.keep(store)
+    }
+}
+
+impl Books {
+    /// What tells a finished object, and what it was made of, from all others; `None` if it is not
+    /// known what that was.
+    fn made_of(&self, arrays: &Arrays, chunk: &[u64], object: &dyn Object) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        seen(Some(object)).hash(&mut hasher);
+        for key in arrays.sources(chunk) {
+            self.sources.get(&key)?.hash(&mut hasher);
+        }
+        Some(hasher.finish())
+    }
+}
+
+/// What tells an object from others and from none: its size and version.
+fn seen(object: Option<&dyn Object>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match object {
+        None => hasher.write_u8(0),
+        Some(object) => {
+            object.size().hash(&mut hasher);
+            format!("{:?}", object.version()).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// The elements of the objects from `low` up to but not including `high`, as far as they are in the
+/// array.
+fn elements_of(layout: &Layout, low: &[u64], high: &[u64]) -> Part {
+    let extents = &layout.chain.spec.shape;
+    let position = |at: &[u64]| -> Vec<u64> {
+        let places = at.iter().zip(extents).zip(&layout.shape);
+        places.map(|((at, extent), &end)| at.saturating_mul(*extent).min(end)).collect()
+    };
+    let (start, end) = (position(low), position(high));
+    Part { shape: end.iter().zip(&start).map(|(end, start)| end - start).collect(), start }
+}
+
+/// The objects of an array in which elements of a part lie, by their places in its grid.
+pub(super) fn chunks(layout: &Layout, part: &Part) -> impl Iterator<Item = Vec<u64>> + use<> {
+    let extents = &layout.chain.spec.shape;
+    let low = part.start.iter().zip(extents).map(|(start, extent)| start / extent).collect();
+    let ends = part.start.iter().zip(&part.shape).map(|(start, length)| start + length);
+    let high = ends.zip(extents).map(|(end, extent)| end.div_ceil(*extent)).collect();
+    positions(low, high)
+}
+
+/// The objects of a part that are not finished, in boxes. Objects are finished about in their order,
+/// so a box for each slab of them, and one for slabs that are alike, come close.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// The first dimension along which the part has more than one object.
+    slabs: usize,
+    /// From where to where, in the grid; the highest not included.
+    boxes: Vec<(Vec<u64>, Vec<u64>)>,
+}
+
+impl Rest {
+    /// Nothing so far of `part`.
+    pub(super) fn new(layout: &Layout, part: &Part) -> Self {
+        let extents = part.shape.iter().zip(&layout.chain.spec.shape);
+        let slabs = extents.take_while(|(length, extent)| length <= extent).count();
+        Self { slabs, boxes: Vec::new() }
+    }
+
+    /// Adds an object; they are given in order.
+    pub(super) fn add(&mut self, chunk: &[u64]) {
+        let after = chunk.iter().map(|at| at + 1).collect::<Vec<_>>();
+        match self.boxes.last_mut() {
+            Some((low, high)) if low.get(self.slabs) == chunk.get(self.slabs) => {
+                low.iter_mut().zip(chunk).for_each(|(low, &at)| *low = at.min(*low));
+                high.iter_mut().zip(after).for_each(|(high, at)| *high = at.max(*high));
+            }
+            _ => {
+                self.join();
+                self.boxes.push((chunk.to_vec(), after));
+            }
+        }
+    }
+
+    /// Joins the last two boxes if they follow each other and are alike.
+    fn join(&mut self) {
+        let slabs = self.slabs;
+        let [.., (low, high), (next, end)] = self.boxes.as_mut_slice() else { return };
+        let alike = (0..low.len()).all(|dimension| {
+            if dimension == slabs {
+                high[dimension] == next[dimension]
+            } else {
+                (low[dimension], high[dimension]) == (next[dimension], end[dimension])
+            }
+        });
+        if alike && slabs < high.len() {
+            high[slabs] = end[slabs];
+            self.boxes.pop();
+        }
+    }
+
+    /// How many objects are in the boxes.
+    pub(super) fn objects(&mut self) -> u64 {
+        self.join();
+        let count = |(low, high): &(Vec<u64>, Vec<u64>)| -> u64 {
+            low.iter().zip(high).map(|(low, high)| high - low).product()
+        };
+        self.boxes.iter().map(count).sum()
+    }
+
+    /// The boxes, in elements.
+    pub(super) fn parts(mut self, layout: &Layout) -> Vec<Part> {
+        self.join();
+        self.boxes.iter().map(|(low, high)| elements_of(layout, low, high)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(slabs: usize, chunks: &[[u64; 3]]) -> Vec<(Vec<u64>, Vec<u64>)> {
+        let mut rest = Rest { slabs, boxes: Vec::new() };
+        chunks.iter().for_each(|chunk| rest.add(chunk));
+        rest.objects();
+        rest.boxes
+    }
+
+    #[test]
+    fn what_is_left_is_a_box_for_the_first_slab_and_one_for_all_others() {
+        let all = positions(vec![4, 0, 0], vec![5, 6, 3]);
+        let left: Vec<[u64; 3]> = all.map(|chunk| [chunk[0], chunk[1], chunk[2]]).skip(4).collect();
+        let expected =
+            [(vec![4, 1, 1], vec![5, 2, 3]), (vec![4, 2, 0], vec![5, 6, 3])].map(Into::into);
+        assert_eq!(rest(1, &left), expected);
+    }
+
+    #[test]
+    fn gaps_and_single_objects_have_boxes_of_their_own() {
+        assert!(rest(0, &[]).is_empty());
+        assert_eq!(rest(3, &[[7, 8, 9]]), [(vec![7, 8, 9], vec![8, 9, 10])]);
+        let apart = rest(0, &[[0, 1, 1], [2, 1, 1], [3, 1, 1], [4, 1, 0]]);
+        let expected = [
+            (vec![0, 1, 1], vec![1, 2, 2]),
+            (vec![2, 1, 1], vec![4, 2, 2]),
+            (vec![4, 1, 0], vec![5, 2, 1]),
+        ];
+        assert_eq!(apart, expected);
+    }
+}
