@@ -10,20 +10,25 @@ CARGO_FUZZ := .tools/bin/cargo-fuzz
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz release clean
+.PHONY: help demo test test-all check bench fuzz release clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo: release $(VENV) ## Store real MRI volumes, read slices, change a part, copy, verify
 	.venv/bin/python demo/demo.py --fuzarr $(FUZARR)
 
-test: $(VENV) ## Run every test: Rust, then interop with zarr-python, zarrs and tensorstore
+test: $(VENV) ## Run tests: Rust, interop with zarr-python, zarrs and tensorstore, zarr-python's own
 	$(CARGO) test
 	$(CARGO) test --package fuzarr --features faults --test safety
 	@$(MAKE) --no-print-directory release
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
 	.venv/bin/python -m pytest tests $(PYTEST_ARGS)
+	.venv/bin/python tests/zarr_python/run.py
+
+test-all: test ## As test, and all of zarr-python's own tests, twice
+	.venv/bin/python tests/zarr_python/run.py --all
+	.venv/bin/python tests/zarr_python/run.py --all --accelerate
 
 check: $(VENV) ## Formatting, layers, lints, documentation
 	$(CARGO) fmt --all --check

@@ -16,6 +16,7 @@ mod index;
 mod json;
 mod memory;
 mod open;
+mod pipeline;
 mod request;
 mod selection;
 mod store;
@@ -47,4 +48,9 @@ mod _fuzarr {
     use crate::request::PyCancel;
     #[pymodule_export]
     use crate::store::PyStore;
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::pipeline::register(module)
+    }
 }

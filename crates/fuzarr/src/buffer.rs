@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "zeroed allocation that can fail, and one output for many units")]
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -160,6 +161,8 @@ pub struct Output<'a> {
     owned: Option<usize>,
     borrowed: PhantomData<&'a mut [u8]>,
     heap: Mutex<Heap>,
+    /// What keeps the memory, if that is neither a borrow nor a vector.
+    _keeper: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// What the slots of an output of variable elements point into.
@@ -200,7 +203,19 @@ impl<'a> Output<'a> {
     pub fn borrowed(memory: &'a mut [u8]) -> Self {
         let length = memory.len();
         let start = NonNull::from(memory).cast();
-        Self { start, length, owned: None, borrowed: PhantomData, heap: Mutex::default() }
+        let heap = Mutex::default();
+        Self { start, length, owned: None, borrowed: PhantomData, heap, _keeper: None }
+    }
+
+    /// Output into memory that `keeper` holds for as long as the output lives.
+    #[must_use]
+    pub fn kept<K: AsMut<[u8]> + Send + Sync + 'static>(keeper: K) -> Output<'static> {
+        let mut keeper = Box::new(keeper);
+        // The keeper does not move any more, and nobody but the output asks it for its memory.
+        let memory = (*keeper).as_mut();
+        let length = memory.len();
+        let (start, heap) = (NonNull::from(memory).cast(), Mutex::default());
+        Output { start, length, owned: None, borrowed: PhantomData, heap, _keeper: Some(keeper) }
     }
 
     /// Output into memory of its own; [`into_vec`](Self::into_vec) gives it back.
@@ -210,7 +225,8 @@ impl<'a> Output<'a> {
         let (length, owned) = (memory.len(), Some(memory.capacity()));
         // SAFETY: a vector's pointer is never null.
         let start = unsafe { NonNull::new_unchecked(memory.as_mut_ptr()) };
-        Output { start, length, owned, borrowed: PhantomData, heap: Mutex::default() }
+        let heap = Mutex::default();
+        Output { start, length, owned, borrowed: PhantomData, heap, _keeper: None }
     }
 
     /// The memory of an [`owned`](Self::owned) output; `None` for a borrowed one.

@@ -1,8 +1,10 @@
 """Zarr arrays, read and written by a Rust engine.
 
 ``fuzarr.open``, ``fuzarr.create_array`` and the others take the arguments that zarr-python's users
-know. Importing fuzarr does not import zarr.
+know. `FuzarrCodecPipeline` makes zarr-python itself faster; importing fuzarr does not import zarr.
 """
+
+from typing import Any
 
 from ._config import config
 from ._create import (
@@ -62,3 +64,20 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+#: What needs zarr-python, which is imported when it is asked for.
+_LAZY = {
+    "FuzarrCodecPipeline": "_pipeline",
+    "pipeline_counts": "_pipeline",
+    "pipeline_report": "_report",
+    "accelerate_zarr": "_accelerate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{module}", __name__), name)

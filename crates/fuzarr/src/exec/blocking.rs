@@ -2,7 +2,7 @@
 //! life, and the pool's threads join in, object by object and unit by unit.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::failures::Failures;
@@ -14,7 +14,7 @@ use crate::plan::{
     Commit, Counters, FastPath, Machine, ReadMachine, ReadPlan, Scratch, Step, Values,
     WriteMachine, WritePlan,
 };
-use crate::store::{Content, Object, Precondition, Store, Upload, settled};
+use crate::store::{Content, MemoryStore, Object, Precondition, Store, Upload, settled};
 
 /// How often an object that keeps changing under a request is read anew before giving up.
 const ATTEMPTS: usize = 100;
@@ -49,19 +49,41 @@ pub fn threads(limits: &Limits) -> usize {
 /// `NotFound` for a missing object if the options make that an error, `Cancelled`.
 pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>) -> Result<()> {
     let failures = Failures::first();
-    read_all(plan, store, output, &failures);
+    read_all(plan, store, output, (&failures, &[]));
     failures.into_result()
+}
+
+/// As [`read`]; gives back of each object whether it is stored.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_present(
+    plan: &ReadPlan,
+    store: &dyn Store,
+    output: &Arc<Output<'_>>,
+) -> Result<Vec<bool>> {
+    let failures = Failures::first();
+    let present: Vec<_> = (0..plan.objects()).map(|_| AtomicBool::new(false)).collect();
+    read_all(plan, store, output, (&failures, &present));
+    failures.into_result()?;
+    Ok(present.into_iter().map(AtomicBool::into_inner).collect())
 }
 
 /// Reads all objects of `plan` and gives every error instead of the first one only.
 #[must_use]
 pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Error> {
     let failures = Failures::all();
-    read_all(plan, store, &Arc::new(output), &failures);
+    read_all(plan, store, &Arc::new(output), (&failures, &[]));
     failures.into_vec()
 }
 
-fn read_all(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>, failures: &Failures<'_>) {
+/// Reads all objects, and takes note in `found`, if it is not empty, which of them are stored.
+fn read_all(
+    plan: &ReadPlan,
+    store: &dyn Store,
+    output: &Arc<Output<'_>>,
+    (failures, found): (&Failures<'_>, &[AtomicBool]),
+) {
     let options = plan.options();
     let ranges = store.capabilities().ranges;
     let job = Job::new(store, &options.limits, plan.counters(), failures);
@@ -71,6 +93,9 @@ fn read_all(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>, failur
             claims.each(&mut |number| {
                 machine.begin(plan, number);
                 let present = job.drive(&mut machine, scratch)?;
+                if let Some(found) = found.get(number) {
+                    found.store(present, Ordering::Relaxed);
+                }
                 if !present && options.missing_is_error {
                     let missing = Error::not_found("the chunk is missing");
                     return Err(missing.with("key", machine.key()));
@@ -104,6 +129,23 @@ pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<
         Ok(())
     });
     failures.into_result().and(outcome)
+}
+
+/// Runs the `units` of a machine's last [`Step::Work`], for an executor that lives elsewhere, on this
+/// thread and on those of the pool that join.
+///
+/// # Errors
+/// The first unit's that failed, with the object's key.
+pub fn work(
+    machine: &dyn Machine,
+    units: usize,
+    limits: &Limits,
+    counters: &Counters,
+) -> Result<()> {
+    let (nothing, failures) = (MemoryStore::new(), Failures::first());
+    let job = Job::new(&nothing, limits, counters, &failures);
+    with_scratch(|scratch| job.units(machine, units, scratch)).context("key", || machine.key())?;
+    failures.into_result()
 }
 
 /// How many inner chunks of the objects of `plan` are stored, from their indexes. An object that is

@@ -9,6 +9,6 @@ mod failures;
 mod pool;
 mod watch;
 
-pub use blocking::{check, read, survey, threads, write};
+pub use blocking::{check, read, read_present, survey, threads, work, write};
 pub use explain::explain;
 pub use watch::watched;

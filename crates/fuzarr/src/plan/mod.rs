@@ -7,6 +7,7 @@ pub(crate) mod budget;
 mod counters;
 mod index_cache;
 mod machine;
+mod objects;
 mod pieces;
 mod read;
 mod transfer;
@@ -16,6 +17,7 @@ mod write;
 pub use counters::{Counters, FastPath};
 pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
+pub use objects::{Along, Memory, ObjectList};
 pub use read::{Bounds, Explanation, ReadMachine, ReadOptions, ReadPlan};
 pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 

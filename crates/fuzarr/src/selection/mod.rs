@@ -9,7 +9,7 @@ mod region;
 mod resolve;
 
 pub use region::Resolved;
-pub(crate) use region::{Axis, Region, Tile, Tiling};
+pub(crate) use region::{Axis, List, Region, Tile, Tiling};
 
 use crate::error::Result;
 

@@ -223,6 +223,13 @@ impl Region {
         }
     }
 
+    /// The shape of the chunk of which this is every element, if there is one.
+    pub(crate) fn extents(&self) -> Option<Vec<u64>> {
+        let Self::Axes(axes) = self else { return None };
+        let extents: Vec<u64> = axes.iter().map(Axis::count).collect();
+        self.covers(&extents).then_some(extents)
+    }
+
     /// Whether this is every element of a chunk of `shape`.
     pub(crate) fn covers(&self, shape: &[u64]) -> bool {
         match self {

@@ -17,6 +17,7 @@ use crate::codec::{Prepared, Size};
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::Layout;
 use crate::plan::machine::{Purpose, Step};
+use crate::plan::objects::Objects;
 use crate::selection::Region;
 use crate::store::Span;
 
@@ -126,22 +127,28 @@ pub(super) struct Explained {
 impl ReadPlan {
     /// What is known beforehand of the plan's cost; objects are still to be absorbed.
     pub(crate) fn outline(&self) -> Result<Explanation> {
-        let Self { layout, resolved, tiling, .. } = self;
-        let elements = resolved.elements();
-        let chunks = match layout.chain.any_shard() {
-            None => tiling.len() as u64,
-            Some(shard) => {
-                let mut inner = &shard.inner;
-                while let Some(nested) = inner.any_shard() {
-                    inner = &nested.inner;
-                }
-                Tiling::new(resolved, &resolved.region, &inner.spec.shape)?.len() as u64
+        let Self { layout, resolved, .. } = self;
+        let elements = self.elements();
+        let mut chunks = self.objects() as u64;
+        if let Some(shard) = layout.chain.any_shard() {
+            let mut inner = &shard.inner;
+            while let Some(nested) = inner.any_shard() {
+                inner = &nested.inner;
             }
-        };
+            let count = |region| {
+                Tiling::new(resolved, region, &inner.spec.shape).map(|tiling| tiling.len() as u64)
+            };
+            chunks = match &self.objects {
+                Objects::Grid(_) => count(&resolved.region)?,
+                Objects::Named { objects, .. } => {
+                    objects.iter().map(|object| count(&object.region)).sum::<Result<_>>()?
+                }
+            };
+        }
         Ok(Explanation {
             elements,
             bytes: elements.saturating_mul(layout.chain.element as u64),
-            objects: tiling.len() as u64,
+            objects: self.objects() as u64,
             chunks,
             ..Explanation::default()
         })
@@ -162,7 +169,7 @@ impl ReadPlan {
     }
 
     fn outline_bytes(&self) -> u64 {
-        self.resolved.elements().saturating_mul(self.layout.chain.element as u64)
+        self.elements().saturating_mul(self.layout.chain.element as u64)
     }
 }
 

@@ -11,7 +11,10 @@ use std::sync::Arc;
 pub use explain::{Bounds, Explanation};
 pub use machine::ReadMachine;
 
+use smallvec::SmallVec;
+
 use super::budget::{self, Need};
+use super::objects::{ObjectList, Objects};
 use super::pieces::Coalescing;
 use super::{Counters, Layout};
 use crate::buffer::Output;
@@ -68,7 +71,7 @@ impl Default for ReadOptions {
 pub struct ReadPlan {
     layout: Arc<Layout>,
     resolved: Arc<Resolved>,
-    tiling: Tiling,
+    objects: Objects,
     options: Arc<ReadOptions>,
 }
 
@@ -79,8 +82,23 @@ impl ReadPlan {
     /// `Limit` if the selection touches more objects than one request may.
     pub fn new(layout: Arc<Layout>, resolved: Resolved, options: ReadOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
+        let (objects, options) = (Objects::Grid(tiling), Arc::new(options));
+        Ok(Self { layout, resolved: Arc::new(resolved), objects, options })
+    }
+
+    /// Plans the reading of objects that the caller names.
+    ///
+    /// # Errors
+    /// `Unsupported` if two of them go to the same place.
+    pub fn of_objects(layout: Arc<Layout>, list: ObjectList, options: ReadOptions) -> Result<Self> {
+        let (resolved, objects) = list.for_reading()?;
         let options = Arc::new(options);
-        Ok(Self { layout, resolved: Arc::new(resolved), tiling, options })
+        Ok(Self { layout, resolved: Arc::new(resolved), objects, options })
+    }
+
+    /// How many elements the selection has.
+    fn elements(&self) -> u64 {
+        self.objects.elements(&self.resolved)
     }
 
     /// Makes the plan fit the request's memory, for so many threads and a store that can read parts
@@ -91,7 +109,7 @@ impl ReadPlan {
     pub fn fit(&mut self, ranges: bool, threads: usize) -> Result<()> {
         let chain = &self.layout.chain;
         let need = Need {
-            fixed: self.resolved.elements().saturating_mul(chain.element as u64),
+            fixed: self.elements().saturating_mul(chain.element as u64),
             one: budget::reading(chain, ranges),
             objects: self.objects(),
         };
@@ -116,13 +134,21 @@ impl ReadPlan {
     /// How many stored objects the selection touches.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.tiling.len()
+        self.objects.len()
+    }
+
+    /// The key of object `number`.
+    #[must_use]
+    pub fn key(&self, number: usize) -> String {
+        let (mut key, mut valid) = (String::new(), SmallVec::new());
+        self.objects.begin(number, &self.layout, &mut key, &mut valid);
+        key
     }
 
     /// About how many nanoseconds one thread takes for all of it.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        self.layout.estimate(self.objects() as u64, self.resolved.elements())
+        self.layout.estimate(self.objects() as u64, self.elements())
     }
 
     /// About how many nanoseconds one thread takes at most: if chunks are large and little of each is

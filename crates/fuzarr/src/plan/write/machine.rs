@@ -153,10 +153,7 @@ impl<'a> WriteMachine<'a> {
 
     /// Starts on object `number` of the plan.
     pub fn begin(&mut self, plan: &WritePlan, number: usize) {
-        let tile = plan.tiling.tile(number);
-        plan.layout.keys.write_key(&plan.layout.prefix, &tile.chunk, &mut self.key);
-        plan.layout.valid(&tile.chunk, &mut self.valid);
-        self.region = tile.region;
+        self.region = plan.objects.begin(number, &plan.layout, &mut self.key, &mut self.valid);
         self.shard = None;
         self.restart();
     }

@@ -13,6 +13,7 @@ pub use machine::WriteMachine;
 use smallvec::SmallVec;
 
 use super::budget::{self, Need};
+use super::objects::{ObjectList, Objects};
 use super::{Counters, Layout, variable};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -108,7 +109,7 @@ impl Memo {
 pub struct WritePlan {
     layout: Arc<Layout>,
     resolved: Arc<Resolved>,
-    tiling: Tiling,
+    objects: Objects,
     options: Arc<WriteOptions>,
 }
 
@@ -119,7 +120,27 @@ impl WritePlan {
     /// `Limit` if the selection touches more objects than one request may.
     pub fn new(layout: Arc<Layout>, resolved: Resolved, options: WriteOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
-        Ok(Self { layout, resolved: Arc::new(resolved), tiling, options: Arc::new(options) })
+        let (objects, options) = (Objects::Grid(tiling), Arc::new(options));
+        Ok(Self { layout, resolved: Arc::new(resolved), objects, options })
+    }
+
+    /// Plans the writing of objects that the caller names.
+    ///
+    /// # Errors
+    /// `Unsupported` if one is named twice.
+    pub fn of_objects(
+        layout: Arc<Layout>,
+        list: ObjectList,
+        options: WriteOptions,
+    ) -> Result<Self> {
+        let (resolved, objects) = list.for_writing()?;
+        let options = Arc::new(options);
+        Ok(Self { layout, resolved: Arc::new(resolved), objects, options })
+    }
+
+    /// How many elements the selection has.
+    fn elements(&self) -> u64 {
+        self.objects.elements(&self.resolved)
     }
 
     /// Makes the plan fit the request's memory, beside the values, for so many threads and a store
@@ -134,9 +155,8 @@ impl WritePlan {
         let chain = &self.layout.chain;
         // Inner chunks that are touched are held whole, however little of them is.
         let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
-        let touched = self.resolved.elements().saturating_mul(inner as u64);
-        let complete = self.tiling.is_complete(&self.layout.shape, &chain.spec.shape)
-            && self.options.streaming;
+        let touched = self.elements().saturating_mul(inner as u64);
+        let complete = self.objects.is_complete(&self.layout) && self.options.streaming;
         let carry_over = capabilities.carry_over && self.options.partial_writes;
         let capabilities = Capabilities { carry_over, ..capabilities };
         let one = budget::writing(chain, touched, complete, capabilities);
@@ -160,13 +180,21 @@ impl WritePlan {
     /// How many stored objects the selection touches.
     #[must_use]
     pub fn objects(&self) -> usize {
-        self.tiling.len()
+        self.objects.len()
+    }
+
+    /// The key of object `number`.
+    #[must_use]
+    pub fn key(&self, number: usize) -> String {
+        let (mut key, mut valid) = (String::new(), SmallVec::new());
+        self.objects.begin(number, &self.layout, &mut key, &mut valid);
+        key
     }
 
     /// About how many nanoseconds one thread takes for all of it.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        self.layout.estimate(self.objects() as u64, self.resolved.elements())
+        self.layout.estimate(self.objects() as u64, self.elements())
     }
 
     /// About how many nanoseconds one thread takes at most: if chunks are large and little of each is

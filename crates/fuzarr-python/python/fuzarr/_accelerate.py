@@ -1,0 +1,322 @@
+"""Selections of zarr-python's arrays planned by fuzarr, before zarr-python cuts them into items.
+
+zarr-python makes a list of all chunks that a selection touches before it asks its codec pipeline
+for anything. For many small chunks that takes longer than reading them. The functions replaced here
+are zarr-python's own business, so this is for those to ask for who want it, on known versions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+import zarr.core.array as zarr_array
+from packaging.version import Version
+from zarr.core import indexing
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import cpu
+from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding, V2ChunkKeyEncoding
+from zarr.core.metadata import ArrayV2Metadata
+from zarr.storage import LocalStore, MemoryStore
+
+from . import _pipeline
+from ._fuzarr import pipeline as native
+from ._pipeline import DeclinedError, FuzarrCodecPipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+#: The versions whose functions are as this module knows them: from, and before.
+KNOWN = (Version("3.4.0"), Version("3.5.0.dev0"))
+
+#: zarr-python's own functions, while they are replaced, and by how many.
+_original: tuple[Any, Any] | None = None
+_users = 0
+
+
+class Acceleration:
+    """What `accelerate_zarr` gives: call it, or leave its block, to undo it."""
+
+    def __init__(self, active: bool) -> None:
+        #: Whether anything was changed.
+        self.active = active
+
+    def __call__(self) -> None:
+        """Undoes it."""
+        global _original, _users
+        if not self.active:
+            return
+        self.active = False
+        _users -= 1
+        if _users == 0 and _original is not None:
+            zarr_array._get_selection, zarr_array._set_selection = _original
+            _original = None
+
+    def __enter__(self) -> Acceleration:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self()
+
+
+def accelerate_zarr() -> Acceleration:
+    """Has fuzarr plan the selections of arrays whose pipeline is fuzarr's.
+
+    Gives what undoes it: to be called, or used in a `with` statement. On a version of zarr-python
+    that is not known it warns, and changes nothing.
+    """
+    global _original, _users
+    version = Version(zarr.__version__)
+    if not KNOWN[0] <= version < KNOWN[1]:
+        warnings.warn(
+            f"fuzarr does not know zarr-python {version}: nothing is accelerated", stacklevel=2
+        )
+        return Acceleration(active=False)
+    if _original is None:
+        _original = zarr_array._get_selection, zarr_array._set_selection
+        zarr_array._get_selection = _get_selection
+        zarr_array._set_selection = _set_selection
+    _users += 1
+    return Acceleration(active=True)
+
+
+def _own() -> tuple[Any, Any]:
+    """zarr-python's functions."""
+    return _original or (zarr_array._get_selection, zarr_array._set_selection)
+
+
+def _dimension(part: Any) -> Any:
+    """One dimension of a selection, as a term."""
+    match part:
+        case indexing.IntDimIndexer():
+            return int(part.dim_sel)
+        case indexing.SliceDimIndexer():
+            return slice(part.start, max(part.start, part.stop), part.step)
+        case indexing.BoolArrayDimIndexer():
+            return np.flatnonzero(part.dim_sel)
+        case indexing.IntArrayDimIndexer():
+            return _as_asked(part.dim_sel, part.dim_out_sel)
+    raise DeclinedError(f"indexer {type(part).__name__}")
+
+
+def _as_asked(positions: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    """Positions that zarr-python has sorted by chunk, in the order in which they were asked for."""
+    positions = np.asarray(positions, dtype=np.int64)
+    if order is None:
+        return np.ascontiguousarray(positions)
+    asked = np.empty_like(positions)
+    asked[order] = positions
+    return asked
+
+
+def _terms(indexer: Any) -> tuple[list[Any], bool]:
+    """The terms of a selection, and whether they are coordinates of points."""
+    kind = type(indexer)
+    if kind in (indexing.BasicIndexer, indexing.OrthogonalIndexer, indexing.BlockIndexer):
+        return [_dimension(part) for part in indexer.dim_indexers], False
+    if kind in (indexing.CoordinateIndexer, indexing.MaskIndexer):
+        parts = indexer.selection
+        if not parts or any(np.ndim(part) != 1 for part in parts):
+            raise DeclinedError("points of an array without dimensions")
+        return [_as_asked(part, indexer.sel_sort) for part in parts], True
+    raise DeclinedError(f"indexer {kind.__name__}")
+
+
+class _Request(_pipeline._Call):
+    """A selection of an array, of a store that answers at once."""
+
+    def __init__(
+        self,
+        place: Any,
+        metadata: Any,
+        pipeline: Any,
+        config: Any,
+        grid: Any,
+        indexer: Any,
+        prototype: Any,
+    ) -> None:
+        store = place.store
+        if type(store) not in (LocalStore, MemoryStore):
+            raise DeclinedError(f"store {type(store).__name__}")
+        if not grid.is_regular or 0 in indexer.shape:
+            raise DeclinedError("chunks of several shapes, or no elements")
+        if isinstance(metadata, ArrayV2Metadata):
+            config = replace(config, order=metadata.order)
+            v2, separator = True, metadata.dimension_separator
+        else:
+            keys = metadata.chunk_key_encoding
+            if type(keys) not in (DefaultChunkKeyEncoding, V2ChunkKeyEncoding):
+                raise DeclinedError(f"chunk keys of {type(keys).__name__}")
+            v2, separator = type(keys) is V2ChunkKeyEncoding, keys.separator
+        spec = ArraySpec(grid.chunk_shape, metadata.dtype, metadata.fill_value, config, prototype)
+        # What has no element of its own for an item is asked of the first one.
+        super().__init__(pipeline, [(place, spec, (), (), False)], ())
+        if self.way == "foreign" or self.bound.layout.variable is not None:
+            raise DeclinedError("elements of variable size")
+        terms, points = _terms(indexer)
+        self.place = {
+            "path": place.path,
+            "shape": metadata.shape,
+            "v2": v2,
+            "separator": separator,
+            "terms": terms,
+            "points": points,
+        }
+
+    def objects(self, keys: list[str]) -> dict[str, Any]:
+        """The buffers of these keys, of a `MemoryStore`."""
+        store = self.store._store_dict
+        found = {key: store[key] for key in keys if key in store}
+        for buffer in found.values():
+            if type(buffer) is not cpu.Buffer:
+                raise DeclinedError(f"buffer {type(buffer).__name__}")
+        return found
+
+    def read(self, out: np.ndarray) -> None:
+        """Reads into `out`."""
+        found = _pipeline._memory(out)
+        if found is None or not out.flags.c_contiguous or out.dtype != self.bound.dtype:
+            raise DeclinedError("an output of another form")
+        call = native.ReadCall.of_array(self.bound.layout, self.place, found[0], self.options)
+        with self.running(call):
+            if self.way == "local":
+                call.local(self.store.root)
+            else:
+                buffers = self.objects(call.keys())
+                call.memory({key: buffer.as_numpy_array() for key, buffer in buffers.items()})
+
+    @contextlib.contextmanager
+    def running(self, call: Any) -> Iterator[None]:
+        """Has the call end with the interpreter."""
+        self.calls = [([], [], call)]
+        _pipeline._running.add(self)
+        try:
+            yield
+        finally:
+            _pipeline._running.discard(self)
+
+    def write(self, values: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Writes `values`, of the selection's `shape` or one for all."""
+        if self.store.read_only or self.bound.order is None:
+            raise DeclinedError("a store that is read-only, or orders that differ")
+        codec = self.pipeline.codecs[0]
+        if isinstance(codec, _pipeline.ShardingCodec):
+            extents = zip(self.place["shape"], self.batch[0][1].shape, strict=True)
+            if any(extent % chunk for extent, chunk in extents):
+                # zarr-python keeps what a shard holds beyond the array's shape.
+                raise DeclinedError("shards that reach beyond the array")
+        if values.shape not in ((), shape):
+            raise DeclinedError("values that are spread over a selection")
+        values = np.ascontiguousarray(_pipeline._in_native_order(values))
+        if values.dtype != self.bound.dtype:
+            raise DeclinedError(f"values of {values.dtype}")
+        memory = values.reshape(-1).view(np.uint8)
+        left = True
+        while left:
+            call = native.WriteCall.of_array(self.bound.layout, self.place, memory, self.options)
+            with self.running(call):
+                left = self.way != "local" and self.write_memory_once(call)
+                if self.way == "local":
+                    call.local(self.store.root)
+
+    def write_memory_once(self, call: Any) -> bool:
+        """Writes to a `MemoryStore`; whether others were quicker."""
+        before = self.objects(call.keys())
+        try:
+            changes = call.memory({key: part.as_numpy_array() for key, part in before.items()})
+        except Exception as error:
+            self.commit(before, getattr(error, "changes", {}))
+            raise
+        return bool(self.commit(before, changes))
+
+    commit = _pipeline._Write.commit
+
+
+async def _get_selection(
+    store_path: Any,
+    metadata: Any,
+    codec_pipeline: Any,
+    config: Any,
+    chunk_grid: Any,
+    indexer: Any,
+    *,
+    prototype: Any,
+    out: Any = None,
+    fields: Any = None,
+) -> Any:
+    """zarr-python's `_get_selection`, planned as a whole where fuzarr can."""
+    parts = (store_path, metadata, codec_pipeline, config, chunk_grid, indexer)
+    if isinstance(codec_pipeline, FuzarrCodecPipeline) and out is None and not fields:
+
+        def read() -> np.ndarray:
+            if not config.read_missing_chunks:
+                raise DeclinedError("missing chunks are errors")
+            request = _Request(*parts, prototype)
+            order = request.batch[0][1].order
+            dtype = metadata.dtype.to_native_dtype()
+            result = prototype.nd_buffer.empty(shape=indexer.shape, dtype=dtype, order=order)
+            request.read(result.as_ndarray_like())
+            return result
+
+        result = await _attempt("read", store_path.store, read)
+        if result is not None:
+            basic = isinstance(indexer, indexing.BasicIndexer)
+            return result.as_scalar() if basic and indexer.shape == () else result.as_ndarray_like()
+    return await _own()[0](*parts, prototype=prototype, out=out, fields=fields)
+
+
+async def _set_selection(
+    store_path: Any,
+    metadata: Any,
+    codec_pipeline: Any,
+    config: Any,
+    chunk_grid: Any,
+    indexer: Any,
+    value: Any,
+    *,
+    prototype: Any,
+    fields: Any = None,
+) -> None:
+    """zarr-python's `_set_selection`, planned as a whole where fuzarr can."""
+    parts = (store_path, metadata, codec_pipeline, config, chunk_grid, indexer)
+    plain = np.isscalar(value) or type(value) is np.ndarray
+    if isinstance(codec_pipeline, FuzarrCodecPipeline) and plain and not fields:
+
+        def write() -> bool:
+            request = _Request(*parts, prototype)
+            dtype = metadata.dtype.to_native_dtype()
+            values = value
+            if np.isscalar(value):
+                values = np.asanyarray(value, dtype=dtype)
+            elif value.dtype.name != dtype.name:
+                values = value.astype(dtype=dtype, order="A")
+            request.write(values, indexer.shape)
+            return True
+
+        if await _attempt("write", store_path.store, write) is not None:
+            return
+    await _own()[1](*parts, value, prototype=prototype, fields=fields)
+
+
+async def _attempt(name: str, store: Any, work: Any) -> Any:
+    """The outcome of `work`, or `None` if it is for zarr-python to do."""
+    if type(store) not in (LocalStore, MemoryStore):
+        return None
+    if not store._is_open:
+        await store._ensure_open()
+    try:
+        outcome = await _pipeline._hop(work)
+    except (DeclinedError, NotImplementedError):
+        return None
+    _pipeline._counts[f"{name} accelerated", ""] += 1
+    return outcome

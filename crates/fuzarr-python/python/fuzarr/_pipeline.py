@@ -1,0 +1,568 @@
+"""The codec pipeline for zarr-python: `zarr.config.set({"codec_pipeline.path": ...})`.
+
+What fuzarr has, it does: stores that answer at once are read and written outside the interpreter
+lock, for all others Python awaits the bytes and drives the plan's machines. What it does not have,
+zarr-python's fused pipeline does, of which this one is a kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr.core.codec_pipeline as zarr_pipeline
+from zarr.abc.codec import GetResult
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.codecs import ShardingCodec
+from zarr.core.buffer import cpu
+from zarr.core.config import config as zarr_config
+from zarr.registry import register_pipeline
+from zarr.storage import LocalStore, MemoryStore
+from zarr.storage._common import StorePath
+
+from . import _bind
+from ._fuzarr import pipeline as native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from zarr.abc.store import ByteGetter
+    from zarr.core.array_spec import ArraySpec
+    from zarr.core.buffer import NDBuffer
+    from zarr.core.indexing import SelectorTuple
+
+    Item = tuple[ByteGetter, ArraySpec, SelectorTuple, SelectorTuple, bool]
+
+#: How many calls were served how, and why the others were not.
+_counts: Counter[tuple[str, str]] = Counter()
+_executor: ThreadPoolExecutor | None = None
+
+
+#: Held while what was written is put into a store in memory.
+_commits = threading.Lock()
+
+
+def _forget_executor() -> None:
+    """The threads of the parent do not exist in a forked child, nor does who holds the lock."""
+    global _executor, _commits
+    _executor, _commits = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_executor)
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Where calls leave zarr-python's event loop."""
+    global _executor
+    if _executor is None:
+        threads = max(32, 4 * (os.cpu_count() or 1))
+        _executor = ThreadPoolExecutor(threads, thread_name_prefix="fuzarr")
+    return _executor
+
+
+#: Calls whose threads are at work.
+_running: set[_Call] = set()
+
+
+def _end_all() -> None:
+    """An interpreter that ends, after Ctrl-C, does not wait for what nobody waits for."""
+    for call in list(_running):
+        call.cancel()
+
+
+# Called before `concurrent.futures` joins its threads; `atexit` would be too late.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_end_all)
+
+
+async def _hop[T](work: Callable[..., T], *args: Any) -> T:
+    """Runs `work` off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
+
+
+class DeclinedError(Exception):
+    """A call that fuzarr leaves to zarr-python, with the reason."""
+
+
+class _Call:
+    """What the items of one call have in common, and how they are to be carried out."""
+
+    trust_complete = True
+    #: The calls that are to be made: the numbers of the items of each, these, and itself.
+    calls: Sequence[tuple[list[int], list[Item], Any]] = ()
+
+    def __init__(
+        self, pipeline: FuzarrCodecPipeline, batch: list[Item], drop_axes: tuple[int, ...]
+    ) -> None:
+        getter, spec = batch[0][:2]
+        if type(getter) is not StorePath:
+            raise DeclinedError(f"byte getter {type(getter).__name__}")
+        prototype = spec.prototype
+        if prototype.buffer is not cpu.Buffer or prototype.nd_buffer is not cpu.NDBuffer:
+            raise DeclinedError("buffer prototype")
+        self.pipeline = pipeline
+        self.bound = _bind.bind(pipeline, spec)
+        self.batch = batch
+        self.store = getter.store
+        self.drop_axes = drop_axes
+        config = spec.config
+        self.workers = zarr_pipeline._resolve_max_workers()
+        self.options = {
+            "workers": self.workers,
+            "gap": config.sharding_coalesce_max_gap_bytes,
+            "span": config.sharding_coalesce_max_bytes,
+            "write_empty_chunks": config.write_empty_chunks,
+            "order": self.bound.order or "morton",
+        }
+
+    def plan(
+        self,
+        kind: Any,
+        batch: list[Item],
+        shape: tuple[int, ...] | None,
+        strides: tuple[int, ...],
+        memory: Any,
+    ) -> list[tuple[list[int], list[Item], Any]]:
+        """Plans the items: one call for each shape of chunks, with the numbers of its items.
+
+        `shape` and `strides` (in elements) are those of `memory`; of a single value it has none.
+        """
+        groups: dict[tuple[int, ...], list[int]] = {}
+        first = batch[0][1]
+        if any(item[1] is not first for item in batch):
+            for number, item in enumerate(batch):
+                groups.setdefault(item[1].shape, []).append(number)
+        else:
+            groups[first.shape] = list(range(len(batch)))
+        if len(groups) > 1 and self.bound.layout.variable is not None:
+            raise DeclinedError("text in chunks of several shapes")
+        calls = []
+        for numbers in groups.values():
+            items = batch if len(groups) == 1 else [batch[number] for number in numbers]
+            spec = items[0][1]
+            frame = {
+                "getter": StorePath,
+                "store": self.store,
+                "spec": spec,
+                "trust_complete": self.trust_complete,
+                "drop_axes": list(self.drop_axes),
+                "shape": shape,
+                "strides": strides,
+            }
+            layout = _bind.bind(self.pipeline, spec).layout
+            try:
+                calls.append((numbers, items, kind(layout, items, frame, memory, self.options)))
+            except NotImplementedError as reason:
+                raise DeclinedError(str(reason)) from None
+        return calls
+
+    def cancel(self) -> None:
+        """Ends the call early."""
+        for _, _, call in self.calls:
+            call.cancel()
+
+    @property
+    def way(self) -> str:
+        """Who does the input and output of the call."""
+        kind = type(self.store)
+        if kind is LocalStore:
+            return "local"
+        if kind is MemoryStore and type(self.store._store_dict) is dict:
+            return "memory"
+        return "foreign"
+
+    def pinned(self, items: list[Item]) -> dict[str, Any]:
+        """The buffers of the objects that the items name, of a `MemoryStore`."""
+        found = {}
+        objects = self.store._store_dict
+        for item in items:
+            key = item[0].path
+            buffer = objects.get(key)
+            if buffer is not None:
+                if type(buffer) is not cpu.Buffer:
+                    raise DeclinedError(f"buffer {type(buffer).__name__}")
+                found[key] = buffer
+        return found
+
+
+def _memory(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]] | None:
+    """The bytes of an array that is one run of memory, with its strides in elements."""
+    if array.flags.c_contiguous:
+        flat = array.reshape(-1)
+    elif array.flags.f_contiguous:
+        flat = array.T.reshape(-1)
+    else:
+        return None
+    if array.size == 0 or any(stride % array.itemsize for stride in array.strides):
+        return None
+    strides = tuple(stride // array.itemsize for stride in array.strides)
+    return flat.view(np.uint8), array, strides
+
+
+def _in_native_order(array: np.ndarray) -> np.ndarray:
+    """The array with its numbers in this machine's byte order."""
+    if array.dtype.isnative:
+        return array
+    return array.byteswap().view(_bind.in_native_order(array.dtype))
+
+
+class _Read(_Call):
+    """A call of `read`."""
+
+    def __init__(
+        self,
+        pipeline: FuzarrCodecPipeline,
+        batch: list[Item],
+        out: NDBuffer,
+        drop_axes: tuple[int, ...],
+    ) -> None:
+        super().__init__(pipeline, batch, drop_axes)
+        if type(out) is not cpu.NDBuffer:
+            raise DeclinedError(f"output {type(out).__name__}")
+        self.out = out.as_ndarray_like()
+        if type(self.out) is not np.ndarray:
+            raise DeclinedError(f"output {type(self.out).__name__}")
+        self.swapped = False
+        layout = self.bound.layout
+        if layout.variable is not None:
+            self.target = self.out
+            memory, shape = None, self.out.shape
+            strides = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
+        else:
+            native_type = self.bound.dtype
+            if _bind.in_native_order(self.out.dtype) != native_type:
+                raise DeclinedError(f"output of {self.out.dtype} for {native_type}")
+            self.target = self.out
+            found = _memory(self.out) if self.out.flags.writeable else None
+            if found is None:
+                self.target = _in_native_order(np.array(self.out, order="C", copy=True))
+                found = _memory(self.target)
+            elif not self.out.dtype.isnative:
+                self.swapped = True
+            if found is None:
+                raise DeclinedError("output without elements")
+            memory, _, strides = found
+            shape = self.target.shape
+        self.calls = self.plan(native.ReadCall, batch, shape, strides, memory)
+        wanted = sum(call.elements for _, _, call in self.calls)
+        if wanted != self.out.size and (layout.variable or self.swapped):
+            raise DeclinedError("a read of a part of the output")
+
+    def finish(self, present: list[bool], elements: list[Any] | None) -> tuple[GetResult, ...]:
+        """Brings the output into its form."""
+        if elements is not None:
+            values = np.empty(len(elements), dtype=object)
+            values[:] = elements
+            self.out[...] = values.reshape(self.out.shape)
+        elif self.swapped:
+            self.out.view(self.bound.dtype).byteswap(inplace=True)
+        elif self.target is not self.out:
+            # Bytes are moved, not values: NumPy does not swap times without a unit.
+            swap = not self.out.dtype.isnative
+            self.out.view(self.bound.dtype)[...] = self.target.byteswap() if swap else self.target
+        status = ("missing", "present")
+        return tuple([GetResult(status=status[stored]) for stored in present])
+
+    def execute(self) -> tuple[GetResult, ...]:
+        """Reads from a store that answers at once."""
+        present, elements = [False] * len(self.batch), None
+        for numbers, items, call in self.calls:
+            if self.way == "local":
+                found, elements = call.local(self.store.root)
+            else:
+                pinned = {key: value.as_numpy_array() for key, value in self.pinned(items).items()}
+                found, elements = call.memory(pinned)
+            for number, stored in zip(numbers, found, strict=True):
+                present[number] = stored
+        return self.finish(present, elements)
+
+    async def drive(self) -> tuple[GetResult, ...]:
+        """Reads from any other store."""
+        present, elements = [False] * len(self.batch), None
+        for numbers, items, call in self.calls:
+            machines, result = call.machines()
+            steps = await _drive_all(self, items, machines)
+            elements = await _hop(result.take)
+            for number, step in zip(numbers, steps, strict=True):
+                present[number] = step == "present"
+        return await _hop(self.finish, present, elements)
+
+
+class _Write(_Call):
+    """A call of `write`."""
+
+    def __init__(
+        self,
+        pipeline: FuzarrCodecPipeline,
+        batch: list[Item],
+        value: NDBuffer,
+        drop_axes: tuple[int, ...],
+    ) -> None:
+        super().__init__(pipeline, batch, drop_axes)
+        if type(value) is not cpu.NDBuffer:
+            raise DeclinedError(f"values {type(value).__name__}")
+        if self.store.read_only:
+            raise DeclinedError("store that is read-only")
+        if self.bound.order is None:
+            raise DeclinedError("orders of inner chunks that differ")
+        array = value.as_ndarray_like()
+        if not isinstance(array, np.ndarray):
+            raise DeclinedError(f"values {type(array).__name__}")
+        self.value = array
+        # zarr-python keeps what a shard holds beyond the array's shape.
+        self.trust_complete = not isinstance(pipeline.codecs[0], ShardingCodec)
+        self.calls = self.plan_values(batch)
+
+    def plan_values(self, batch: list[Item]) -> list[tuple[list[int], list[Item], Any]]:
+        """Plans the writing of these items."""
+        array, layout = self.value, self.bound.layout
+        if layout.variable is not None:
+            values: Any = array.reshape(-1).tolist()
+            strides = tuple(int(np.prod(array.shape[axis + 1 :])) for axis in range(array.ndim))
+        else:
+            native_type = self.bound.dtype
+            if _bind.in_native_order(array.dtype) != native_type:
+                raise DeclinedError(f"values of {array.dtype} for {native_type}")
+            array = _in_native_order(array)
+            found = _memory(array) or _memory(np.array(array, order="C", copy=True))
+            if found is None:
+                raise DeclinedError("no values")
+            values, _, strides = found
+        shape = array.shape or None
+        return self.plan(native.WriteCall, batch, shape, strides, values)
+
+    def execute(self) -> None:
+        """Writes to a store that answers at once."""
+        for _, items, call in self.calls:
+            if self.way == "local":
+                call.local(self.store.root)
+            else:
+                self.write_memory(items, call)
+
+    def write_memory(self, items: list[Item], call: Any) -> None:
+        """Writes to a `MemoryStore`, anew where others were quicker."""
+        before = self.pinned(items)
+        try:
+            changes = call.memory({key: value.as_numpy_array() for key, value in before.items()})
+        except Exception as error:
+            self.commit(before, getattr(error, "changes", {}))
+            raise
+        again = self.commit(before, changes)
+        if again:
+            left = [item for item in items if item[0].path in again]
+            for _, items, call in self.plan_values(left):
+                self.write_memory(items, call)
+
+    def commit(self, before: dict[str, Any], changes: dict[str, bytes | None]) -> set[str]:
+        """Puts what was written into the store; the keys that others changed meanwhile."""
+        objects, again = self.store._store_dict, set()
+        with _commits:
+            for key, data in changes.items():
+                if objects.get(key) is not before.get(key):
+                    again.add(key)
+                elif data is None:
+                    objects.pop(key, None)
+                else:
+                    objects[key] = cpu.Buffer.from_bytes(data)
+        return again
+
+    async def drive(self) -> None:
+        """Writes to any other store."""
+        for _, items, call in self.calls:
+            await _drive_all(self, items, await _hop(call.machines))
+
+
+async def _drive_all(call: _Read | _Write, items: list[Item], machines: list[Any]) -> list[str]:
+    """Drives all machines at the same time, within the limits; how each ended."""
+    operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
+    # So many objects' bytes may be waiting for the store or for a thread.
+    lives = asyncio.Semaphore(zarr_config.get("async.concurrency") + 2 * call.workers)
+    threads = asyncio.Semaphore(call.workers)
+
+    async def life(item: Item, machine: Any) -> str:
+        async with lives:
+            return await _drive(item, machine, operations, threads)
+
+    tasks = [
+        asyncio.ensure_future(life(item, machine))
+        for item, machine in zip(items, machines, strict=True)
+    ]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        call.cancel()
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(BaseException):
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _drive(
+    item: Item, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore
+) -> str:
+    """Drives one object to its end."""
+    path, prototype = item[0], item[1].prototype
+
+    async def get(span: list[int]) -> Any:
+        match span:
+            case []:
+                request = None
+            case [length]:
+                request = SuffixByteRequest(length)
+            case [start, end]:
+                request = RangeByteRequest(start, end)
+        async with operations:
+            return await path.get(prototype, request)
+
+    step = machine.step()
+    while True:
+        if step == "work":
+            async with threads:
+                step = await _hop(machine.run)
+        elif step == "fetch":
+            spans = machine.spans
+            found = await _gather([get(span) for span in spans])
+            parts = None
+            if all(part is not None for part in found):
+                parts = [part.as_numpy_array() for part in found]
+            machine.supply(parts)
+            step = machine.step()
+        elif step == "put":
+            payload = prototype.buffer.from_bytes(machine.payload())
+            async with operations:
+                await path.set(payload)
+            step = machine.committed()
+        elif step == "delete":
+            async with operations:
+                await path.delete()
+            step = machine.committed()
+        else:
+            return step
+
+
+async def _gather(gets: list[Any]) -> list[Any]:
+    """The outcomes; the first error ends the others."""
+    if len(gets) == 1:
+        return [await gets[0]]
+    tasks = [asyncio.ensure_future(get) for get in gets]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
+    """zarr-python's codec pipeline, done by fuzarr wherever it can."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_fuzarr"}
+
+    async def read(
+        self,
+        batch_info: Iterable[Item],
+        out: NDBuffer,
+        drop_axes: tuple[int, ...] = (),
+    ) -> tuple[GetResult, ...]:
+        batch = list(batch_info)
+        if not batch:
+            return ()
+        outcome = await _run(self, _Read, batch, out, drop_axes)
+        if outcome is None:
+            return await super().read(batch, out, drop_axes)
+        return outcome[0]
+
+    async def write(
+        self,
+        batch_info: Iterable[Item],
+        value: NDBuffer,
+        drop_axes: tuple[int, ...] = (),
+    ) -> None:
+        batch = list(batch_info)
+        if batch and await _run(self, _Write, batch, value, drop_axes) is None:
+            await super().write(batch, value, drop_axes)
+
+
+async def _run(
+    pipeline: FuzarrCodecPipeline,
+    kind: type[_Read | _Write],
+    batch: list[Item],
+    array: NDBuffer,
+    drop_axes: tuple[int, ...],
+) -> tuple[Any] | None:
+    """The outcome of a call, in a tuple; `None` if zarr-python has to make it."""
+    name = "read" if kind is _Read else "write"
+    getter = batch[0][0]
+    try:
+        if type(getter) is not StorePath:
+            raise DeclinedError(f"byte getter {type(getter).__name__}")
+        if type(getter.store) in (LocalStore, MemoryStore):
+            if not getter.store._is_open:
+                await getter.store._ensure_open()
+
+            calls: list[_Read | _Write] = []
+
+            def all_of_it() -> Any:
+                call = kind(pipeline, batch, array, drop_axes)
+                if call.way == "foreign":
+                    return call.drive()
+                calls.append(call)
+                _running.add(call)
+                try:
+                    return call.execute()
+                finally:
+                    _running.discard(call)
+
+            try:
+                outcome = await _hop(all_of_it)
+            except asyncio.CancelledError:
+                for call in calls:
+                    call.cancel()
+                raise
+            way = "native"
+            if asyncio.iscoroutine(outcome):
+                way, outcome = "foreign", await outcome
+        else:
+            call = await _hop(kind, pipeline, batch, array, drop_axes)
+            way, outcome = "foreign", await call.drive()
+    except (DeclinedError, NotImplementedError) as reason:
+        _counts[f"{name} fallback", str(reason)] += 1
+        return None
+    _counts[f"{name} {way}", ""] += 1
+    return (outcome,)
+
+
+def pipeline_counts() -> dict[str, int]:
+    """How many calls of this process were served in which way.
+
+    `native` and `foreign` (driven from Python) by fuzarr, `fallback` by zarr-python's fused
+    pipeline, `accelerated` without ever coming to a pipeline.
+    """
+    ways = ("native", "foreign", "fallback", "accelerated")
+    counts = {f"{name} {way}": 0 for name in ("read", "write") for way in ways}
+    for (name, _), count in _counts.items():
+        counts[name] += count
+    return counts
+
+
+def fallback_reasons() -> dict[str, int]:
+    """Why calls of this process were left to zarr-python, and how many."""
+    reasons = Counter[str]()
+    for (name, reason), count in _counts.items():
+        if name.endswith("fallback"):
+            reasons[f"{name.split()[0]}: {reason}"] += count
+    return dict(reasons.most_common())
+
+
+# Under this name it is found, and pickled.
+FuzarrCodecPipeline.__module__ = "fuzarr"
+register_pipeline(FuzarrCodecPipeline)

@@ -1,0 +1,73 @@
+"""What runs where when zarr-python reads and writes an array, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import LocalStore, MemoryStore
+
+from . import _bind
+from ._pipeline import DeclinedError, FuzarrCodecPipeline
+
+if TYPE_CHECKING:
+    from zarr import Array
+
+
+@dataclass(frozen=True)
+class Report:
+    """What runs where."""
+
+    #: Who encodes and decodes.
+    codecs: str
+    #: Who reads and writes the store.
+    store: str
+    #: Why not fuzarr, for what it does not do.
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"codecs  {self.codecs}", f"store   {self.store}"]
+        return "\n".join([*lines, *(f"because {reason}" for reason in self.reasons)])
+
+
+def pipeline_report(array: Array[Any]) -> Report:
+    """Says what runs where when zarr-python reads and writes `array`, and why."""
+    inner = array.async_array
+    pipeline, store = inner.codec_pipeline, inner.store_path.store
+    if not isinstance(pipeline, FuzarrCodecPipeline):
+        name = type(pipeline).__name__
+        reason = 'zarr.config has another "codec_pipeline.path" than "fuzarr.FuzarrCodecPipeline"'
+        return Report(f"zarr-python ({name})", "zarr-python", (reason,))
+    reasons = []
+    try:
+        shape = inner._chunk_grid.chunk_shape
+    except (AttributeError, ValueError):
+        shape = None
+    codecs = "fuzarr, native"
+    if shape is None:
+        codecs, reasons = "zarr-python (FusedCodecPipeline)", ["chunks of several shapes"]
+    else:
+        metadata = inner.metadata
+        spec = ArraySpec(
+            shape=shape,
+            dtype=metadata.dtype,
+            fill_value=metadata.fill_value,
+            config=inner.config,
+            prototype=default_buffer_prototype(),
+        )
+        try:
+            bound = _bind.bind(pipeline, spec)
+            if bound.order is None:
+                reasons.append("writes: nested shards ask for inner chunks in different orders")
+        except DeclinedError as reason:
+            codecs, reasons = "zarr-python (FusedCodecPipeline)", [str(reason)]
+    if type(store) in (LocalStore, MemoryStore):
+        way = "fuzarr, native"
+    else:
+        way = f"zarr-python ({type(store).__name__}), driven by fuzarr's plan"
+        reasons.append(f"the store is a {type(store).__name__}")
+    if codecs.startswith("zarr"):
+        way = "zarr-python"
+    return Report(codecs, way, tuple(reasons))

@@ -1,0 +1,383 @@
+//! Calls of the pipeline: a plan of all items, executed here or handed out machine by machine.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use fuzarr::buffer::{Output, zeroed};
+use fuzarr::codec::Elements;
+use fuzarr::plan::{ReadOptions, ReadPlan, Values, WriteMachine, WriteOptions, WritePlan};
+use fuzarr::shard::WriteOrder;
+use fuzarr::store::{LocalOptions, LocalStore, Store};
+use fuzarr::{Cancel, Error, Limits, exec};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use super::array::Place;
+use super::foreign::{self, Machine};
+use super::items::{self, Frame};
+use super::layout::Layout;
+use super::memory::Snapshot;
+use super::pinned::Pinned;
+use super::{decline, text};
+use crate::error::raise;
+
+/// How a call is carried out.
+#[derive(FromPyObject)]
+struct Options {
+    #[pyo3(item("workers"))]
+    workers: usize,
+    #[pyo3(item("gap"))]
+    gap: u64,
+    #[pyo3(item("span"))]
+    span: u64,
+    #[pyo3(item("write_empty_chunks"))]
+    write_empty_chunks: bool,
+    #[pyo3(item("order"))]
+    order: String,
+}
+
+impl Options {
+    fn limits(&self, cancel: &Cancel) -> Limits {
+        Limits {
+            workers: self.workers,
+            max_decode_buffers: self.workers,
+            cancel: Some(cancel.clone()),
+            ..Limits::default()
+        }
+    }
+
+    fn reading(&self, cancel: &Cancel) -> ReadOptions {
+        ReadOptions {
+            coalesce_gap: self.gap,
+            coalesce_span: self.span,
+            limits: self.limits(cancel),
+            ..ReadOptions::default()
+        }
+    }
+
+    fn writing(&self, cancel: &Cancel) -> PyResult<WriteOptions> {
+        let order = match self.order.as_str() {
+            "morton" => WriteOrder::Morton,
+            "lexicographic" | "unordered" => WriteOrder::Lexicographic,
+            "colexicographic" => WriteOrder::Colexicographic,
+            other => return Err(decline(format!("inner chunks in {other} order"))),
+        };
+        Ok(WriteOptions {
+            write_empty_chunks: self.write_empty_chunks,
+            order,
+            limits: self.limits(cancel),
+            ..WriteOptions::default()
+        })
+    }
+}
+
+/// The folder of a `LocalStore`, which follows links as zarr-python does.
+fn open_folder(root: PathBuf) -> PyResult<LocalStore> {
+    let options = LocalOptions { follow_links_out: true, ..LocalOptions::default() };
+    LocalStore::open_with(root, options).map_err(|error| decline(error.to_string()))
+}
+
+/// The objects of `keys` that a dict of buffers holds, as (key, memory) pairs.
+fn pin(objects: &Bound<'_, PyDict>) -> PyResult<Snapshot> {
+    let mut snapshot = Snapshot::default();
+    for (key, memory) in objects.iter() {
+        snapshot.objects.insert(key.extract()?, Pinned::new(&memory)?.into_bytes());
+    }
+    Ok(snapshot)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The reading of the items of one call.
+#[pyclass(frozen, module = "fuzarr._fuzarr")]
+pub(super) struct ReadCall {
+    plan: ReadPlan,
+    output: Mutex<Option<Output<'static>>>,
+    cancel: Cancel,
+    /// Whether elements of variable size are text.
+    text: bool,
+    /// How many elements the items have.
+    #[pyo3(get)]
+    elements: u64,
+}
+
+impl ReadCall {
+    fn take_output(&self) -> PyResult<Output<'static>> {
+        lock(&self.output).take().ok_or_else(|| decline("a call that was made before"))
+    }
+
+    /// Executes the call; of each object, whether it is stored, and the elements of variable size.
+    fn execute(&self, store: &dyn Store) -> PyResult<(Vec<bool>, Elements)> {
+        let output = Arc::new(self.take_output()?);
+        let present = exec::read_present(&self.plan, store, &output).map_err(raise)?;
+        Ok((present, finish(output).map_err(raise)?))
+    }
+
+    fn answer<'py>(
+        &self,
+        py: Python<'py>,
+        (present, elements): (Vec<bool>, Elements),
+    ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
+        if elements.slots.is_empty() {
+            return Ok((present, None));
+        }
+        Ok((present, Some(text::list(py, &elements, self.text)?)))
+    }
+}
+
+/// The elements of variable size of a read that is done.
+fn finish(output: Arc<Output<'_>>) -> Result<Elements, Error> {
+    let heap = output.take_heap()?;
+    let slots = Arc::into_inner(output).and_then(Output::into_vec).unwrap_or_default();
+    Ok(Elements { slots, heap })
+}
+
+#[pymethods]
+impl ReadCall {
+    /// Plans the reading of `batch` into `memory`, `None` for elements of variable size.
+    #[new]
+    #[pyo3(signature = (layout, batch, frame, memory, options))]
+    fn new(
+        layout: &Layout,
+        batch: &Bound<'_, PyList>,
+        frame: Frame<'_>,
+        memory: Option<&Bound<'_, PyAny>>,
+        options: Options,
+    ) -> PyResult<Self> {
+        let list = items::read(batch, layout.chunk_shape(), &frame)?;
+        let elements = list.elements();
+        let output = match memory {
+            Some(memory) => Output::kept(Pinned::writable(memory)?),
+            None => {
+                let size = elements.saturating_mul(layout.layout.chain.element as u64);
+                Output::owned(zeroed(size).map_err(raise)?)
+            }
+        };
+        let cancel = Cancel::new();
+        let text = layout.variable() == Some("string");
+        let plan = ReadPlan::of_objects(Arc::clone(&layout.layout), list, options.reading(&cancel));
+        let plan = plan.map_err(raise)?;
+        Ok(Self { plan, output: Mutex::new(Some(output)), cancel, text, elements })
+    }
+
+    /// Plans the reading of a selection of a whole array into `memory`.
+    #[staticmethod]
+    fn of_array(
+        py: Python<'_>,
+        layout: &Layout,
+        place: Place,
+        memory: &Bound<'_, PyAny>,
+        options: Options,
+    ) -> PyResult<Self> {
+        let (whole, resolved) = place.resolve(py, layout)?;
+        let elements = resolved.elements();
+        let output = Mutex::new(Some(Output::kept(Pinned::writable(memory)?)));
+        let cancel = Cancel::new();
+        let plan = ReadPlan::new(whole, resolved, options.reading(&cancel));
+        let plan = plan.map_err(raise)?;
+        Ok(Self { plan, output, cancel, text: false, elements })
+    }
+
+    /// The keys of all objects.
+    fn keys(&self) -> Vec<String> {
+        (0..self.plan.objects()).map(|number| self.plan.key(number)).collect()
+    }
+
+    /// Reads from the folder `root`.
+    fn local<'py>(
+        &self,
+        py: Python<'py>,
+        root: PathBuf,
+    ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
+        let read = || {
+            let store = open_folder(root)?;
+            self.execute(&store)
+        };
+        let outcome = py.detach(read)?;
+        self.answer(py, outcome)
+    }
+
+    /// Reads from a dict of buffers by key.
+    fn memory<'py>(
+        &self,
+        py: Python<'py>,
+        objects: &Bound<'py, PyDict>,
+    ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
+        let snapshot = pin(objects)?;
+        let outcome = py.detach(|| self.execute(&snapshot));
+        // Only now, under the lock, are the buffers let go of.
+        drop(snapshot);
+        self.answer(py, outcome?)
+    }
+
+    /// Machines for all objects, to be driven by Python, and the result.
+    fn machines(&self) -> PyResult<(Vec<Machine>, ReadResult)> {
+        let (machines, output) = self.plan.machines(self.take_output()?, true);
+        let limits = self.plan.options().limits.clone();
+        let machines = machines.into_iter();
+        let machines = machines.map(|machine| Machine::new(machine, limits.clone())).collect();
+        Ok((machines, ReadResult { output: Mutex::new(Some(output)), text: self.text }))
+    }
+
+    /// Ends the call early.
+    fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}
+
+/// What machines that Python drives read together.
+#[pyclass(frozen, module = "fuzarr._fuzarr")]
+pub(super) struct ReadResult {
+    output: Mutex<Option<Arc<Output<'static>>>>,
+    text: bool,
+}
+
+#[pymethods]
+impl ReadResult {
+    /// The elements of variable size, once all machines are done.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let Some(output) = lock(&self.output).take() else { return Ok(None) };
+        let elements = py.detach(|| finish(output)).map_err(raise)?;
+        if elements.slots.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(text::list(py, &elements, self.text)?))
+    }
+}
+
+/// The values of a write.
+enum Source {
+    Pinned(Bytes),
+    Elements(Elements),
+}
+
+impl Source {
+    fn values(&self, plan: &WritePlan) -> Result<Values<'_>, Error> {
+        match self {
+            Self::Pinned(bytes) => plan.values(&bytes[..], &[][..]),
+            Self::Elements(elements) => plan.values(&elements.slots[..], &elements.heap[..]),
+        }
+    }
+}
+
+/// The writing of the items of one call.
+#[pyclass(frozen, module = "fuzarr._fuzarr")]
+pub(super) struct WriteCall {
+    plan: WritePlan,
+    /// Let go of under the interpreter lock, when Python lets go of the call.
+    source: Source,
+    cancel: Cancel,
+}
+
+impl WriteCall {
+    fn execute(&self, store: &dyn Store) -> PyResult<()> {
+        let write = || exec::write(&self.plan, store, self.source.values(&self.plan)?);
+        write().map_err(raise)
+    }
+}
+
+#[pymethods]
+impl WriteCall {
+    /// Plans the writing of `values` to `batch`: memory, or a list of elements of variable size.
+    #[new]
+    fn new(
+        layout: &Layout,
+        batch: &Bound<'_, PyList>,
+        frame: Frame<'_>,
+        values: &Bound<'_, PyAny>,
+        options: Options,
+    ) -> PyResult<Self> {
+        let list = items::read(batch, layout.chunk_shape(), &frame)?;
+        let source = match layout.variable() {
+            Some(variable) => {
+                Source::Elements(text::elements(values.cast::<PyList>()?, variable == "string")?)
+            }
+            None => Source::Pinned(Pinned::new(values)?.into_bytes()),
+        };
+        let cancel = Cancel::new();
+        let options = options.writing(&cancel)?;
+        let plan = WritePlan::of_objects(Arc::clone(&layout.layout), list, options);
+        Ok(Self { plan: plan.map_err(raise)?, source, cancel })
+    }
+
+    /// Plans the writing of `values` to a selection of a whole array.
+    #[staticmethod]
+    fn of_array(
+        py: Python<'_>,
+        layout: &Layout,
+        place: Place,
+        values: &Bound<'_, PyAny>,
+        options: Options,
+    ) -> PyResult<Self> {
+        let (whole, resolved) = place.resolve(py, layout)?;
+        let source = Source::Pinned(Pinned::new(values)?.into_bytes());
+        let cancel = Cancel::new();
+        let plan = WritePlan::new(whole, resolved, options.writing(&cancel)?);
+        Ok(Self { plan: plan.map_err(raise)?, source, cancel })
+    }
+
+    /// The keys of all objects.
+    fn keys(&self) -> Vec<String> {
+        (0..self.plan.objects()).map(|number| self.plan.key(number)).collect()
+    }
+
+    /// Writes to the folder `root`.
+    fn local(&self, py: Python<'_>, root: PathBuf) -> PyResult<()> {
+        py.detach(|| {
+            let store = open_folder(root)?;
+            self.execute(&store)
+        })
+    }
+
+    /// Writes over a dict of buffers by key; gives what to put (bytes) and to delete (`None`).
+    fn memory<'py>(
+        &self,
+        py: Python<'py>,
+        objects: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let snapshot = pin(objects)?;
+        let outcome = py.detach(|| self.execute(&snapshot));
+        let changes = PyDict::new(py);
+        // What was written before an error stays written, as in any other store.
+        for (key, bytes) in snapshot.into_changes() {
+            changes.set_item(key, bytes.map(|bytes| PyBytes::new(py, &bytes)))?;
+        }
+        match outcome {
+            Ok(()) => Ok(changes),
+            Err(error) => {
+                error.value(py).setattr("changes", changes)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Machines for all objects, to be driven by Python. They own a copy of the values.
+    fn machines(&self, py: Python<'_>) -> PyResult<Vec<Machine>> {
+        let own = || {
+            let values = match &self.source {
+                Source::Pinned(bytes) => self.plan.values(bytes.to_vec(), Vec::new()),
+                Source::Elements(elements) => {
+                    self.plan.values(elements.slots.clone(), elements.heap.clone())
+                }
+            };
+            values.map(Arc::new)
+        };
+        let values: Arc<Values<'static>> = py.detach(own).map_err(raise)?;
+        let limits = &self.plan.options().limits;
+        let machine = |number| {
+            let values = Arc::clone(&values);
+            let mut machine = WriteMachine::new(&self.plan, values, foreign::CAPABILITIES);
+            machine.begin(&self.plan, number);
+            Machine::new(machine, limits.clone())
+        };
+        Ok((0..self.plan.objects()).map(machine).collect())
+    }
+
+    /// Ends the call early.
+    fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}

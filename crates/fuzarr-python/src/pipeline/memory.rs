@@ -1,0 +1,126 @@
+//! A snapshot of some objects of a store in Python's memory, and what a write makes of them.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use fuzarr::Error;
+use fuzarr::buffer::Buffer;
+use fuzarr::store::{
+    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Version,
+};
+
+/// Objects by key, as they were when the call began. Changes are kept aside.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) objects: HashMap<String, Bytes>,
+    changes: Mutex<Vec<(String, Option<Vec<u8>>)>>,
+}
+
+impl Snapshot {
+    /// What was put (its bytes) or deleted, in order.
+    pub(super) fn into_changes(self) -> Vec<(String, Option<Vec<u8>>)> {
+        self.changes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<'a>(&self, key: &str, bytes: Option<Vec<u8>>) -> Answer<'a, ()> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.push((key.to_owned(), bytes));
+        Answer::ready(Ok(()))
+    }
+}
+
+/// One object of the snapshot.
+#[derive(Debug)]
+struct Shared(Bytes);
+
+impl Object for Shared {
+    fn read(&self, span: Span, _spare: Vec<u8>) -> Answer<'_, Option<Piece>> {
+        let object_size = self.0.len() as u64;
+        let read = || {
+            let range = span.of(object_size)?;
+            let place = |at| {
+                usize::try_from(at).map_err(|_| Error::limit("more than this machine can address"))
+            };
+            let bytes = self.0.slice(place(range.start)?..place(range.end)?);
+            Ok(Some(Piece { start: range.start, object_size, bytes: Buffer::Shared(bytes) }))
+        };
+        Answer::ready(read())
+    }
+
+    fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool> {
+        let part = usize::try_from(start)
+            .ok()
+            .and_then(|start| self.0.get(start..start.checked_add(memory.len())?));
+        Answer::ready(match part {
+            Some(part) => {
+                memory.copy_from_slice(part);
+                Ok(true)
+            }
+            None => Err(Error::corrupt("the object ends before what is wanted of it")),
+        })
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
+    fn version(&self) -> Option<Version> {
+        None
+    }
+
+    fn is_unchanged(&self) -> Answer<'_, bool> {
+        Answer::ready(Ok(true))
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+fn keys_only<'a, T>() -> Answer<'a, T> {
+    Answer::ready(Err(Error::unsupported("a snapshot of objects has no folders")))
+}
+
+impl Store for Snapshot {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            blocking: true,
+            ranges: true,
+            compare_and_swap: false,
+            carry_over: false,
+            uploads: false,
+            patch: false,
+        }
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        let object = self.objects.get(key).cloned();
+        Answer::ready(Ok(object.map(|bytes| Box::new(Shared(bytes)) as Box<dyn Object>)))
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        content: Content<'a>,
+        _precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        match content.join() {
+            Ok(bytes) => self.change(key, Some(bytes)),
+            Err(error) => Answer::ready(Err(error)),
+        }
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, _precondition: Precondition) -> Answer<'a, ()> {
+        self.change(key, None)
+    }
+
+    fn list<'a>(&'a self, _prefix: &'a str) -> Answer<'a, Listing> {
+        keys_only()
+    }
+
+    fn delete_all<'a>(&'a self, _prefix: &'a str) -> Answer<'a, ()> {
+        keys_only()
+    }
+}

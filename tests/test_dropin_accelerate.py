@@ -1,0 +1,142 @@
+"""`fuzarr.accelerate_zarr`: what it plans, when it does not, and that it can be undone."""
+
+import fuzarr
+import numpy as np
+import pytest
+import zarr
+import zarr.core.array as zarr_array
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zarr.errors import ChunkNotFoundError
+from zarr.storage import MemoryStore
+from zarr.testing.store import LatencyStore
+
+import dropin
+
+SHAPE = (11, 9)
+VALUES = np.arange(99, dtype="i4").reshape(SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def use_fuzarr():
+    with dropin.pipeline(), fuzarr.accelerate_zarr():
+        yield
+
+
+def create(store, layout="flat", **options):
+    layouts = {
+        "flat": {"chunks": (4, 5)},
+        "shard": {"chunks": (2, 5), "shards": (4, 5)},
+        "v2": {"chunks": (4, 5), "zarr_format": 2},
+        "v2-F": {"chunks": (4, 5), "zarr_format": 2, "order": "F"},
+        "v2-keys": {"chunks": (4, 5), "chunk_key_encoding": {"name": "v2", "separator": "."}},
+    }
+    parts = {"shape": SHAPE, "dtype": "i4", "name": "a/b", **layouts[layout], **options}
+    return zarr.create_array(store, overwrite=True, **parts)
+
+
+SELECTIONS = [
+    np.s_[...],
+    np.s_[3],
+    np.s_[3, -1],
+    np.s_[2:9:3, 1:],
+    np.s_[5:5],
+    np.s_[[7, 0, 0, 4]],
+    np.s_[[True, False] * 5 + [True]],
+]
+
+
+@pytest.mark.parametrize("kind", ["memory", "local"])
+@pytest.mark.parametrize("layout", ["flat", "shard", "v2", "v2-F", "v2-keys"])
+def test_reads_and_writes_as_before(layout, kind, tmp_path):
+    stores = {name: dropin.make_store(kind, tmp_path / name) for name in ("plain", "fast")}
+    arrays = {name: create(store, layout) for name, store in stores.items()}
+    for name, array in arrays.items():
+        undo = fuzarr.accelerate_zarr()
+        if name == "plain":
+            own = zarr_array._get_selection, zarr_array._set_selection
+            zarr_array._get_selection, zarr_array._set_selection = fuzarr._accelerate._original
+        array[...] = VALUES
+        array[2:9, 3] = 5
+        array.oindex[[5, 1], [3, 0, 7]] = VALUES[:2, :3]
+        array.vindex[[5, 1, 10], [3, 0, 8]] = [7, 8, 9]
+        array.vindex[VALUES % 7 == 0] = 4
+        array.blocks[1, 0] = 0
+        if name == "plain":
+            zarr_array._get_selection, zarr_array._set_selection = own
+        undo()
+    assert dropin.objects(stores["fast"]) == dropin.objects(stores["plain"])
+    array, expected = arrays["fast"], arrays["plain"][...]
+    for selection in SELECTIONS:
+        np.testing.assert_array_equal(array.oindex[selection], expected[selection])
+    np.testing.assert_array_equal(
+        array.vindex[[9, 1, 9], [0, 8, 0]], expected[[9, 1, 9], [0, 8, 0]]
+    )
+    np.testing.assert_array_equal(array.vindex[expected > 20], expected[expected > 20])
+    np.testing.assert_array_equal(
+        array.oindex[[9, 1, 4], [8, 0]], expected[np.ix_([9, 1, 4], [8, 0])]
+    )
+    np.testing.assert_array_equal(array.blocks[1:, 1], expected[4:, 5:])
+
+
+def test_calls_are_accelerated_and_can_be_given_back():
+    array = create(MemoryStore())
+    with dropin.served("read accelerated", "write accelerated"):
+        array[...] = VALUES
+        assert array[3, 4] == VALUES[3, 4]
+    own = fuzarr._accelerate._original
+    with fuzarr.accelerate_zarr() as undo:
+        assert undo.active
+    assert zarr_array._get_selection is not own[0], "the first is still active"
+
+
+def test_undone_it_is_as_it_was():
+    module = fuzarr._accelerate
+    assert module._users == 1
+    own = module._original
+    undo = fuzarr.accelerate_zarr()
+    undo()
+    undo()
+    assert module._users == 1
+    assert zarr_array._get_selection is module._get_selection
+    assert own == module._original
+
+
+def test_a_version_that_is_not_known_is_left_alone(monkeypatch):
+    monkeypatch.setattr(zarr, "__version__", "3.7.0")
+    before = zarr_array._get_selection
+    with pytest.warns(UserWarning, match=r"does not know zarr-python 3\.7\.0"):
+        undo = fuzarr.accelerate_zarr()
+    assert not undo.active
+    assert zarr_array._get_selection is before
+    undo()
+
+
+def test_what_it_does_not_know_takes_the_ordinary_way():
+    store = LatencyStore(MemoryStore(), get_latency=0, set_latency=0)
+    array = create(store)
+    with dropin.served("read foreign", "write foreign"):
+        array[...] = VALUES
+        np.testing.assert_array_equal(array[...], VALUES)
+    words = create(MemoryStore(), dtype="str")
+    with dropin.served("read native", "write native"):
+        words[...] = VALUES.astype(str)
+        assert words[1, 2] == "11"
+    strict = create(MemoryStore(), config={"read_missing_chunks": False})
+    with pytest.raises(ChunkNotFoundError):
+        strict[...]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.integers(-11, 10), min_size=1, max_size=6),
+    step=st.integers(1, 4),
+    start=st.integers(-9, 9),
+)
+def test_selections_are_as_numpy_has_them(rows, step, start):
+    array = create(MemoryStore(), "shard")
+    array[...] = VALUES
+    rows = np.array(rows)
+    np.testing.assert_array_equal(array.oindex[rows, start::step], VALUES[rows][:, start::step])
+    np.testing.assert_array_equal(array.oindex[rows, 3], VALUES[rows, 3])
+    np.testing.assert_array_equal(array.vindex[rows, rows % 9], VALUES[rows, rows % 9])

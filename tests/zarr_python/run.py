@@ -1,0 +1,166 @@
+"""Runs zarr-python's own tests, from its source distribution, with fuzarr as the codec pipeline.
+
+    run.py                arrays, indexing, codecs, pipelines, v2, properties, config
+    run.py --all          everything
+    run.py --accelerate   with `fuzarr.accelerate_zarr()`
+    run.py --record       with zarr-python's FusedCodecPipeline: writes fused.json
+
+Every test that passes with FusedCodecPipeline (fused.json says which do not) has to pass, but for
+those that `bound.txt` names, each with its reason.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TOOLS = ROOT / ".tools"
+VERSION = "3.4.2"
+SOURCES = TOOLS / f"zarr-{VERSION}"
+RECORD = HERE / "fused.json"
+
+FIRST = [
+    "test_api.py",
+    "test_array.py",
+    "test_codec_pipeline.py",
+    "test_codec_pipeline_suite.py",
+    "test_codecs",
+    "test_config.py",
+    "test_fastpath_equivalence.py",
+    "test_indexing.py",
+    "test_pipeline_parity.py",
+    "test_properties.py",
+    "test_regression",
+    "test_resize.py",
+    "test_unified_chunk_grid.py",
+    "test_v2.py",
+]
+
+
+def fetch():
+    """The unpacked source distribution."""
+    if SOURCES.is_dir():
+        return
+    TOOLS.mkdir(exist_ok=True)
+    archive = TOOLS / f"zarr-{VERSION}.tar.gz"
+    if not archive.exists():
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--disable-pip-version-check", "--no-binary", "zarr", "--no-build-isolation"]
+        subprocess.run([*command, f"zarr=={VERSION}", "-d", TOOLS], check=True)
+    with tarfile.open(archive) as sources:
+        sources.extractall(TOOLS, filter="data")
+
+
+def rename():
+    """Copies of the tests that name the fused pipeline, which name fuzarr's instead."""
+    fused = '"zarr.core.codec_pipeline.FusedCodecPipeline"'
+    copies = []
+    for name in ("codec_pipeline_suite", "fastpath_equivalence", "pipeline_parity"):
+        source = (SOURCES / "tests" / f"test_{name}.py").read_text()
+        assert fused in source, name
+        copy = SOURCES / "tests" / f"test_fuzarr_{name}.py"
+        copy.write_text(source.replace(fused, '"fuzarr.FuzarrCodecPipeline"'))
+        copies.append(f"tests/{copy.name}")
+    return copies
+
+
+def run(pipeline, everything, accelerate, processes):
+    """The outcome of every test, and the counts of calls with the reasons for fallbacks."""
+    own = rename()
+    chosen = ["tests"] if everything else [*own, *(f"tests/{name}" for name in FIRST)]
+    options = (
+        "-q -p no:cacheprovider -p fuzarr_counts --ignore tests/benchmarks --benchmark-disable"
+    )
+    command = [sys.executable, "-m", "pytest", *options.split(), "-n", str(processes)]
+    # The options of the distribution's own configuration ask for plugins that are not needed.
+    command += ["-o", "addopts=", "-o", "log_cli=false", "--tb=short", *chosen]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ)
+        environment["ZARR_CODEC_PIPELINE__PATH"] = pipeline
+        environment["PYTHONPATH"] = str(HERE)
+        environment["FUZARR_COUNTS"] = folder
+        environment["FUZARR_OUTCOMES"] = str(Path(folder) / "outcomes")
+        if accelerate:
+            environment["FUZARR_ACCELERATE"] = "1"
+        subprocess.run(command, cwd=SOURCES, env=environment, check=False)
+        outcomes = json.loads((Path(folder) / "outcomes").read_text())
+        counts, reasons = Counter(), Counter()
+        for path in Path(folder).glob("*.json"):
+            record = json.loads(path.read_text())
+            counts.update(record["counts"])
+            reasons.update(record["reasons"])
+    return outcomes, counts, reasons
+
+
+def record(outcomes):
+    """Writes what does not pass, and how many do in each file."""
+    files = {}
+    for test, outcome in sorted(outcomes.items()):
+        file, _, name = test.partition("::")
+        entry = files.setdefault(file, {"passed": 0, "failed": []})
+        if outcome == "failed":
+            entry["failed"].append(name)
+        entry["passed"] += outcome == "passed"
+    RECORD.write_text(json.dumps(files, indent=1) + "\n")
+
+
+def bound():
+    """Tests that are bound to an implementation: prefixes of their names, without reasons."""
+    lines = (HERE / "bound.txt").read_text().splitlines()
+    return tuple(line for line in lines if line and not line.startswith((" ", "#")))
+
+
+def judge(outcomes):
+    """What should have passed and did not."""
+    known, left_out = json.loads(RECORD.read_text()), bound()
+    problems, passed = [], Counter()
+    for test, outcome in outcomes.items():
+        file, _, name = test.partition("::")
+        expected = name in known.get(file, {}).get("failed", [])
+        if outcome == "failed" and not expected and not test.startswith(left_out):
+            problems.append(f"{test} failed")
+        passed[file] += outcome == "passed" or (outcome == "failed" and test.startswith(left_out))
+    for file, count in passed.items():
+        if file not in known and "test_fuzarr_" not in file:
+            problems.append(f"{file} is not on record")
+        elif count < known.get(file, {"passed": 0})["passed"]:
+            problems.append(f"{file}: {count} passed, {known[file]['passed']} with the fused one")
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--accelerate", action="store_true")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    fetch()
+    if arguments.record:
+        fused = "zarr.core.codec_pipeline.FusedCodecPipeline"
+        outcomes = run(fused, True, False, arguments.processes)[0]
+        record({name: outcome for name, outcome in outcomes.items() if "test_fuzarr_" not in name})
+        return 0
+    outcomes, counts, reasons = run(
+        "fuzarr.FuzarrCodecPipeline", arguments.all, arguments.accelerate, arguments.processes
+    )
+    print("\nCalls of the pipeline:")
+    for name, count in counts.items():
+        print(f"  {count:8} {name}")
+    print("Left to zarr-python because of:")
+    for reason, count in reasons.most_common(25):
+        print(f"  {count:8} {reason[:110]}")
+    problems = judge(outcomes)
+    print(*problems, f"{len(outcomes)} tests, {len(problems)} problems", sep="\n")
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
