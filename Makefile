@@ -35,12 +35,14 @@ check: $(VENV) ## Formatting, layers, lints, documentation
 	$(CARGO) test --quiet --package fuzarr --test layers
 	$(CARGO) clippy --workspace --all-targets --features fuzarr/faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
-	.venv/bin/ruff check --quiet tests demo crates
+	.venv/bin/ruff check --quiet tests demo crates bench
 	.venv/bin/mypy --strict --cache-dir target/mypy crates/fuzarr-python/python
-	.venv/bin/ruff format --check --quiet tests demo crates
+	.venv/bin/ruff format --check --quiet tests demo crates bench
 
-bench: ## Measure beside the zarrs crate
+bench: $(VENV) ## Measure beside the zarrs crate and zarr-python
 	$(CARGO) run --release --quiet -p fuzarr-bench
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
+	.venv/bin/python bench/python.py --output bench/results/python.md
 
 fuzz: $(CARGO_FUZZ) ## Fuzz every target, FUZZ_SECONDS (60) each; needs a nightly toolchain
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \

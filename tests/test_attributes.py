@@ -30,7 +30,16 @@ def test_what_is_not_named_survives(kind, zarr_format, tmp_path):
         ).attrs.update(ODD)
     else:
         zarr.create_group(tmp_path / "a", zarr_format=zarr_format).attrs.update(ODD)
-    given = ["--set", 'units="K"', "--set", f"huge2={ODD['huge']}", "--set", "nan2=NaN", "--set", "n=1"]
+    given = [
+        "--set",
+        'units="K"',
+        "--set",
+        f"huge2={ODD['huge']}",
+        "--set",
+        "nan2=NaN",
+        "--set",
+        "n=1",
+    ]
     shown = fuzarr("attrs", tmp_path / "a", *given).out
     fuzarr("attrs", tmp_path / "a", "--unset", "n")
     expected = {**ODD, "units": "K", "huge2": ODD["huge"], "nan2": math.nan}

@@ -195,6 +195,15 @@ pub trait Upload: Debug + Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(pub(crate) [u64; 5]);
 
+impl Version {
+    /// A version by numbers that no other version of the key has or will have: a generation, a hash,
+    /// what a file system knows of a file.
+    #[must_use]
+    pub const fn new(identity: [u64; 5]) -> Self {
+        Self(identity)
+    }
+}
+
 /// A moment in the life of a store, see [`Store::settle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moment(pub(crate) u64);
