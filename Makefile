@@ -23,8 +23,8 @@ test: $(VENV) ## Run tests: Rust, interop with zarr-python, zarrs and tensorstor
 	$(CARGO) test --package fuzarr --features faults --test safety
 	@$(MAKE) --no-print-directory release
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
-	.venv/bin/python -m pytest tests $(PYTEST_ARGS)
 	.venv/bin/python tests/zarr_python/run.py
+	.venv/bin/python -m pytest tests $(PYTEST_ARGS)
 
 test-all: test ## As test, and all of zarr-python's own tests, twice
 	.venv/bin/python tests/zarr_python/run.py --all

@@ -16,6 +16,7 @@ import numpy as np
 import zarr
 import zarr.core.array as zarr_array
 from packaging.version import Version
+from zarr.codecs import ShardingCodec
 from zarr.core import indexing
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import cpu
@@ -145,7 +146,7 @@ class _Request(_pipeline._Call):
         indexer: Any,
         prototype: Any,
     ) -> None:
-        store = place.store
+        store: Any = place.store
         if type(store) not in (LocalStore, MemoryStore):
             raise DeclinedError(f"store {type(store).__name__}")
         if not grid.is_regular or 0 in indexer.shape:
@@ -210,7 +211,7 @@ class _Request(_pipeline._Call):
         if self.store.read_only or self.bound.order is None:
             raise DeclinedError("a store that is read-only, or orders that differ")
         codec = self.pipeline.codecs[0]
-        if isinstance(codec, _pipeline.ShardingCodec):
+        if isinstance(codec, ShardingCodec):
             extents = zip(self.place["shape"], self.batch[0][1].shape, strict=True)
             if any(extent % chunk for extent, chunk in extents):
                 # zarr-python keeps what a shard holds beyond the array's shape.
@@ -239,8 +240,6 @@ class _Request(_pipeline._Call):
             raise
         return bool(self.commit(before, changes))
 
-    commit = _pipeline._Write.commit
-
 
 async def _get_selection(
     store_path: Any,
@@ -258,7 +257,7 @@ async def _get_selection(
     parts = (store_path, metadata, codec_pipeline, config, chunk_grid, indexer)
     if isinstance(codec_pipeline, FuzarrCodecPipeline) and out is None and not fields:
 
-        def read() -> np.ndarray:
+        def read() -> Any:
             if not config.read_missing_chunks:
                 raise DeclinedError("missing chunks are errors")
             request = _Request(*parts, prototype)

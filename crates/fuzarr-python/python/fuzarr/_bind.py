@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numcodecs
-import numcodecs.registry
+import numcodecs  # type: ignore[import-untyped]
+import numcodecs.registry  # type: ignore[import-untyped]
 import numpy as np
 import zarr.codecs
 from zarr.codecs import numcodecs as zarr_numcodecs

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, final
 
 import numpy as np
@@ -28,7 +29,11 @@ __all__ = [
     "create_group",
     "main",
     "open_node",
+    "pipeline",
 ]
+
+#: What the codec pipeline for zarr-python is made of: `fuzarr._pipeline` knows how.
+pipeline: ModuleType
 
 _Place = tuple[str, str, bool, str | None, int | None, bool | None, dict[str, Any] | None]
 _Mode = Literal["auto", "basic", "orthogonal", "vectorized", "blocks"]

@@ -13,7 +13,7 @@ import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import zarr.core.codec_pipeline as zarr_pipeline
@@ -32,17 +32,21 @@ from ._fuzarr import pipeline as native
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from zarr.abc.store import ByteGetter
+    from zarr.abc.store import ByteRequest
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import NDBuffer
-    from zarr.core.indexing import SelectorTuple
 
-    Item = tuple[ByteGetter, ArraySpec, SelectorTuple, SelectorTuple, bool]
+
+#: Where bytes are, the spec, what is wanted inside, where it goes, whether that is all of it.
+type _Item = tuple[Any, ArraySpec, Any, Any, bool]
 
 #: How many calls were served how, and why the others were not.
 _counts: Counter[tuple[str, str]] = Counter()
 _executor: ThreadPoolExecutor | None = None
 
+
+#: What is told of an object, by whether it is stored.
+_STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
 
 #: Held while what was written is put into a store in memory.
 _commits = threading.Lock()
@@ -95,10 +99,10 @@ class _Call:
 
     trust_complete = True
     #: The calls that are to be made: the numbers of the items of each, these, and itself.
-    calls: Sequence[tuple[list[int], list[Item], Any]] = ()
+    calls: Sequence[tuple[list[int], list[_Item], Any]] = ()
 
     def __init__(
-        self, pipeline: FuzarrCodecPipeline, batch: list[Item], drop_axes: tuple[int, ...]
+        self, pipeline: FuzarrCodecPipeline, batch: list[_Item], drop_axes: tuple[int, ...]
     ) -> None:
         getter, spec = batch[0][:2]
         if type(getter) is not StorePath:
@@ -109,7 +113,7 @@ class _Call:
         self.pipeline = pipeline
         self.bound = _bind.bind(pipeline, spec)
         self.batch = batch
-        self.store = getter.store
+        self.store: Any = getter.store
         self.drop_axes = drop_axes
         config = spec.config
         self.workers = zarr_pipeline._resolve_max_workers()
@@ -124,11 +128,11 @@ class _Call:
     def plan(
         self,
         kind: Any,
-        batch: list[Item],
+        batch: list[_Item],
         shape: tuple[int, ...] | None,
         strides: tuple[int, ...],
         memory: Any,
-    ) -> list[tuple[list[int], list[Item], Any]]:
+    ) -> list[tuple[list[int], list[_Item], Any]]:
         """Plans the items: one call for each shape of chunks, with the numbers of its items.
 
         `shape` and `strides` (in elements) are those of `memory`; of a single value it has none.
@@ -177,7 +181,7 @@ class _Call:
             return "memory"
         return "foreign"
 
-    def pinned(self, items: list[Item]) -> dict[str, Any]:
+    def pinned(self, items: list[_Item]) -> dict[str, Any]:
         """The buffers of the objects that the items name, of a `MemoryStore`."""
         found = {}
         objects = self.store._store_dict
@@ -189,6 +193,19 @@ class _Call:
                     raise DeclinedError(f"buffer {type(buffer).__name__}")
                 found[key] = buffer
         return found
+
+    def commit(self, before: dict[str, Any], changes: dict[str, bytes | None]) -> set[str]:
+        """Puts what was written into the store; the keys that others changed meanwhile."""
+        objects, again = self.store._store_dict, set()
+        with _commits:
+            for key, data in changes.items():
+                if objects.get(key) is not before.get(key):
+                    again.add(key)
+                elif data is None:
+                    objects.pop(key, None)
+                else:
+                    objects[key] = cpu.Buffer.from_bytes(data)
+        return again
 
 
 def _memory(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]] | None:
@@ -218,14 +235,14 @@ class _Read(_Call):
     def __init__(
         self,
         pipeline: FuzarrCodecPipeline,
-        batch: list[Item],
+        batch: list[_Item],
         out: NDBuffer,
         drop_axes: tuple[int, ...],
     ) -> None:
         super().__init__(pipeline, batch, drop_axes)
         if type(out) is not cpu.NDBuffer:
             raise DeclinedError(f"output {type(out).__name__}")
-        self.out = out.as_ndarray_like()
+        self.out = cast("Any", out.as_ndarray_like())
         if type(self.out) is not np.ndarray:
             raise DeclinedError(f"output {type(self.out).__name__}")
         self.swapped = False
@@ -266,8 +283,7 @@ class _Read(_Call):
             # Bytes are moved, not values: NumPy does not swap times without a unit.
             swap = not self.out.dtype.isnative
             self.out.view(self.bound.dtype)[...] = self.target.byteswap() if swap else self.target
-        status = ("missing", "present")
-        return tuple([GetResult(status=status[stored]) for stored in present])
+        return tuple([GetResult(status=_STATUS[stored]) for stored in present])
 
     def execute(self) -> tuple[GetResult, ...]:
         """Reads from a store that answers at once."""
@@ -300,7 +316,7 @@ class _Write(_Call):
     def __init__(
         self,
         pipeline: FuzarrCodecPipeline,
-        batch: list[Item],
+        batch: list[_Item],
         value: NDBuffer,
         drop_axes: tuple[int, ...],
     ) -> None:
@@ -311,7 +327,7 @@ class _Write(_Call):
             raise DeclinedError("store that is read-only")
         if self.bound.order is None:
             raise DeclinedError("orders of inner chunks that differ")
-        array = value.as_ndarray_like()
+        array: Any = value.as_ndarray_like()
         if not isinstance(array, np.ndarray):
             raise DeclinedError(f"values {type(array).__name__}")
         self.value = array
@@ -319,7 +335,7 @@ class _Write(_Call):
         self.trust_complete = not isinstance(pipeline.codecs[0], ShardingCodec)
         self.calls = self.plan_values(batch)
 
-    def plan_values(self, batch: list[Item]) -> list[tuple[list[int], list[Item], Any]]:
+    def plan_values(self, batch: list[_Item]) -> list[tuple[list[int], list[_Item], Any]]:
         """Plans the writing of these items."""
         array, layout = self.value, self.bound.layout
         if layout.variable is not None:
@@ -345,7 +361,7 @@ class _Write(_Call):
             else:
                 self.write_memory(items, call)
 
-    def write_memory(self, items: list[Item], call: Any) -> None:
+    def write_memory(self, items: list[_Item], call: Any) -> None:
         """Writes to a `MemoryStore`, anew where others were quicker."""
         before = self.pinned(items)
         try:
@@ -359,33 +375,20 @@ class _Write(_Call):
             for _, items, call in self.plan_values(left):
                 self.write_memory(items, call)
 
-    def commit(self, before: dict[str, Any], changes: dict[str, bytes | None]) -> set[str]:
-        """Puts what was written into the store; the keys that others changed meanwhile."""
-        objects, again = self.store._store_dict, set()
-        with _commits:
-            for key, data in changes.items():
-                if objects.get(key) is not before.get(key):
-                    again.add(key)
-                elif data is None:
-                    objects.pop(key, None)
-                else:
-                    objects[key] = cpu.Buffer.from_bytes(data)
-        return again
-
     async def drive(self) -> None:
         """Writes to any other store."""
         for _, items, call in self.calls:
             await _drive_all(self, items, await _hop(call.machines))
 
 
-async def _drive_all(call: _Read | _Write, items: list[Item], machines: list[Any]) -> list[str]:
+async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[Any]) -> list[str]:
     """Drives all machines at the same time, within the limits; how each ended."""
     operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
     # So many objects' bytes may be waiting for the store or for a thread.
     lives = asyncio.Semaphore(zarr_config.get("async.concurrency") + 2 * call.workers)
     threads = asyncio.Semaphore(call.workers)
 
-    async def life(item: Item, machine: Any) -> str:
+    async def life(item: _Item, machine: Any) -> str:
         async with lives:
             return await _drive(item, machine, operations, threads)
 
@@ -405,12 +408,13 @@ async def _drive_all(call: _Read | _Write, items: list[Item], machines: list[Any
 
 
 async def _drive(
-    item: Item, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore
+    item: _Item, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore
 ) -> str:
     """Drives one object to its end."""
     path, prototype = item[0], item[1].prototype
 
     async def get(span: list[int]) -> Any:
+        request: ByteRequest | None
         match span:
             case []:
                 request = None
@@ -421,7 +425,7 @@ async def _drive(
         async with operations:
             return await path.get(prototype, request)
 
-    step = machine.step()
+    step: str = machine.step()
     while True:
         if step == "work":
             async with threads:
@@ -469,25 +473,26 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
 
     async def read(
         self,
-        batch_info: Iterable[Item],
+        batch_info: Iterable[Any],
         out: NDBuffer,
         drop_axes: tuple[int, ...] = (),
     ) -> tuple[GetResult, ...]:
-        batch = list(batch_info)
+        batch: list[Any] = list(batch_info)
         if not batch:
             return ()
         outcome = await _run(self, _Read, batch, out, drop_axes)
         if outcome is None:
             return await super().read(batch, out, drop_axes)
-        return outcome[0]
+        found: tuple[GetResult, ...] = outcome[0]
+        return found
 
     async def write(
         self,
-        batch_info: Iterable[Item],
+        batch_info: Iterable[Any],
         value: NDBuffer,
         drop_axes: tuple[int, ...] = (),
     ) -> None:
-        batch = list(batch_info)
+        batch: list[Any] = list(batch_info)
         if batch and await _run(self, _Write, batch, value, drop_axes) is None:
             await super().write(batch, value, drop_axes)
 
@@ -495,7 +500,7 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
 async def _run(
     pipeline: FuzarrCodecPipeline,
     kind: type[_Read | _Write],
-    batch: list[Item],
+    batch: list[_Item],
     array: NDBuffer,
     drop_axes: tuple[int, ...],
 ) -> tuple[Any] | None:
