@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 #: Where bytes are, the spec, what is wanted inside, where it goes, whether that is all of it.
-type _Item = tuple[Any, ArraySpec, Any, Any, bool]
+_Item = tuple[Any, Any, Any, Any, bool]
 
 #: How many calls were served how, and why the others were not.
 _counts: Counter[tuple[str, str]] = Counter()
