@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from zarr.abc.store import ByteRequest
-    from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import NDBuffer
 
 
