@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/python.py [--seconds 0.5] [--output bench/results/python.md]
 
-Engines take turns; medians in microseconds, with the ratio to zarr-python's fused pipeline. What
-every engine reads is compared before it is timed.
+Engines take turns of about 20 ms; medians in microseconds, with the ratio to zarr-python's fused
+pipeline. What every engine reads is compared before it is timed.
 """
 
 import argparse
@@ -32,6 +32,9 @@ LAYOUTS = {
     "a shard of 10,000 inner chunks of 100 B, raw": (1_000_000, 100, 1_000_000, None),
     "10 chunks of 100 kB, zstd": (1_000_000, 100_000, None, "auto"),
 }
+#: About how long a turn takes, in seconds.
+TURN = 0.02
+
 SELECTIONS = {"whole": slice(None), "one element": 500_123}
 
 
@@ -57,13 +60,14 @@ def accelerated(array):
 def medians(engines, seconds):
     """The median time of a call for each engine, in microseconds; the engines take turns."""
     times = {name: [] for name in engines}
-    # Short calls are timed some at a time, so that the clock does not count.
+    # A turn is some calls: what an engine leaves in caches and on the heap is not the next one's to
+    # clear away, and the clock does not count.
     rounds = {}
     for name, call in engines.items():
         call()
         start = time.perf_counter()
         call()
-        rounds[name] = max(1, int(200e-6 / max(time.perf_counter() - start, 1e-7)))
+        rounds[name] = max(1, int(TURN / max(time.perf_counter() - start, 1e-7)))
     end = time.perf_counter() + seconds * len(engines)
     while time.perf_counter() < end or min(map(len, times.values())) < 5:
         for name, call in engines.items():
