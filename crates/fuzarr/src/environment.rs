@@ -221,6 +221,9 @@ impl FromStr for Override {
         let (name, value) = text
             .split_once('=')
             .ok_or_else(|| Error::invalid_argument("a setting is written as NAME=VALUE"))?;
+        if value.trim().is_empty() {
+            return Err(Error::invalid_argument("a setting has a value").with("option", name));
+        }
         let parsed = Self { name: name.trim().to_owned(), value: value.to_owned() };
         Settings::default().set(&parsed.name, &parsed.value)?;
         Ok(parsed)
