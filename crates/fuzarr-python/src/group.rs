@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::array::PyArray;
 use crate::config::ArrayConfig;
-use crate::error::{raise, read_only};
+use crate::error::{argument_error, raise, read_only};
 use crate::store::{Opened, PyStore, hash};
 use crate::{json, open, request};
 
@@ -245,6 +245,11 @@ impl PyGroup {
     }
 
     fn __delitem__(&self, py: Python<'_>, path: &str) -> PyResult<()> {
+        if path.trim_matches('/').is_empty() {
+            return Err(argument_error(
+                "a group cannot be deleted from within: name what is in it",
+            ));
+        }
         let place = self.place(path)?;
         self.change(py, |group| hierarchy::delete_node(&**group.store(), &place))
     }

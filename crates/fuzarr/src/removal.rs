@@ -85,7 +85,8 @@ pub fn make_room(store: &dyn Store, path: &str, node: &Node, overwrite: bool) ->
     if let Some(document) = hierarchy::document_at(store, path)? {
         if !overwrite {
             return Err(Error::already_exists(
-                "there is an array or group already; overwrite deletes it and all below it",
+                "there is an array or group already; `--overwrite` or `overwrite=True` deletes it and all \
+                 below it",
             )
             .with("key", document));
         }
@@ -98,7 +99,7 @@ pub fn make_room(store: &dyn Store, path: &str, node: &Node, overwrite: bool) ->
     let left = chunks(store, path, metadata)?;
     if !overwrite && let Some(object) = left.first() {
         return Err(Error::already_exists(
-            "here lie chunks of an array that is no more; overwrite deletes them",
+            "here lie chunks of an array that is no more; `--overwrite` or `overwrite=True` deletes them",
         )
         .with("key", &object.key));
     }

@@ -47,8 +47,9 @@ fn json_tuple<'a, 'py>(
     PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
 }
 
-fn product(extents: impl IntoIterator<Item = u64>) -> u64 {
-    extents.into_iter().fold(1, u64::saturating_mul)
+/// Exact up to 128 bits, which no array that can be opened exceeds by much.
+fn product(extents: impl IntoIterator<Item = u64>) -> u128 {
+    extents.into_iter().fold(1, |product, extent| product.saturating_mul(extent.into()))
 }
 
 #[pymethods]
@@ -73,14 +74,14 @@ impl PyArray {
 
     /// The number of elements.
     #[getter]
-    fn size(&self) -> u64 {
+    fn size(&self) -> u128 {
         product(self.current().shape().iter().copied())
     }
 
     /// Bytes of all elements in memory.
     #[getter]
-    fn nbytes(&self, py: Python<'_>) -> PyResult<u64> {
-        let size: u64 = self.element.dtype.getattr(py, "itemsize")?.extract(py)?;
+    fn nbytes(&self, py: Python<'_>) -> PyResult<u128> {
+        let size: u128 = self.element.dtype.getattr(py, "itemsize")?.extract(py)?;
         Ok(self.size().saturating_mul(size))
     }
 
@@ -110,7 +111,7 @@ impl PyArray {
 
     /// The number of chunks, stored or not.
     #[getter]
-    fn nchunks(&self) -> u64 {
+    fn nchunks(&self) -> u128 {
         let array = self.current();
         let extents = array.shape().iter().zip(Self::leaf(&array));
         product(extents.map(|(&extent, &chunk)| extent.div_ceil(chunk)))
@@ -119,11 +120,12 @@ impl PyArray {
     /// The number of chunks that are stored; a shard that is stored counts with all of its chunks.
     /// Lists the store.
     #[getter]
-    fn nchunks_initialized(&self, py: Python<'_>) -> PyResult<u64> {
+    fn nchunks_initialized(&self, py: Python<'_>) -> PyResult<u128> {
         let array = self.current();
         let storage = request::run_long(py, &Cancel::new(), || array.storage(false))?;
         let shard = array.chunk_shape().iter().zip(Self::leaf(&array));
-        Ok(storage.objects.saturating_mul(product(shard.map(|(&shard, &chunk)| shard / chunk))))
+        Ok(u128::from(storage.objects)
+            .saturating_mul(product(shard.map(|(&shard, &chunk)| shard / chunk))))
     }
 
     /// Bytes of everything that is stored of the array. Lists the store.

@@ -35,6 +35,10 @@ struct Options {
     write_empty_chunks: bool,
     #[pyo3(item("order"))]
     order: String,
+    /// Whether more than is wanted may be asked of the store: not all take ranges that end after an
+    /// object.
+    #[pyo3(item("generous"))]
+    generous: bool,
 }
 
 impl Options {
@@ -51,6 +55,7 @@ impl Options {
         ReadOptions {
             coalesce_gap: self.gap,
             coalesce_span: self.span,
+            one_round_trip: self.generous,
             limits: self.limits(cancel),
             ..ReadOptions::default()
         }
