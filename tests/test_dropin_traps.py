@@ -270,6 +270,47 @@ def test_zip_obstore_and_fsspec(tmp_path):
         store.close()
 
 
+class StrictStore(MemoryStore):
+    """Takes no range that ends after the object, as icechunk does; counts the tasks that read."""
+
+    most_tasks = 0
+
+    async def get(self, key, prototype=None, byte_range=None):
+        self.most_tasks = max(self.most_tasks, len(asyncio.all_tasks()))
+        value = await super().get(key, prototype)
+        if value is None or byte_range is None:
+            return value
+        end = getattr(byte_range, "end", getattr(byte_range, "suffix", 0))
+        if end > len(value):
+            raise ValueError(f"{byte_range} is out of bounds for an object of {len(value)} bytes")
+        await asyncio.sleep(0)
+        return await super().get(key, prototype, byte_range)
+
+
+# Seen to fail: more than the index was asked for, of a shard shorter than that.
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_no_range_ends_after_an_object(location):
+    codec = ShardingCodec(chunk_shape=(2, 5), index_location=location)
+    array = create(StrictStore(), chunks=(8, 10), serializer=codec, compressors=None)
+    array[...] = VALUES
+    with dropin.served("read foreign"):
+        np.testing.assert_array_equal(array[3:9, ::2], VALUES[3:9, ::2])
+        assert array[9, 11] == VALUES[9, 11]
+    array[3, 4:8] = 0
+    assert array[3, :9].tolist() == [36, 37, 38, 39, 0, 0, 0, 0, 44]
+
+
+# Seen to fail: each object had a task of its own, so that an interrupted read left thousands.
+def test_tasks_are_bounded():
+    store = StrictStore()
+    array = zarr.create_array(store, shape=2000, chunks=2, dtype="i4")
+    array[...] = np.arange(2000)
+    with zarr.config.set({"async.concurrency": 3, "codec_pipeline.max_workers": 2}):
+        store.most_tasks = 0
+        np.testing.assert_array_equal(array[...], np.arange(2000))
+    assert 0 < store.most_tasks < 30
+
+
 def test_a_read_only_store_refuses():
     store = MemoryStore()
     create(store)[...] = VALUES

@@ -104,6 +104,17 @@ def test_groups_create_arrays_of_one_value(zarr_format, tmp_path):
     assert {node.metadata.zarr_format for _, node in peer.members(None)} == {zarr_format}
 
 
+# Seen to fail: all was deleted, and an error raised.
+def test_a_group_is_not_deleted_from_within(tmp_path):
+    build(tmp_path)
+    group = fuzarr.open(tmp_path)
+    before = sorted(name for name, _ in group.members(None))
+    for path in ["", "/"]:
+        with pytest.raises(ValueError, match="from within"):
+            del group[path]
+    assert sorted(name for name, _ in group.members(None)) == before
+
+
 def test_require(tmp_path):
     group = fuzarr.create_group(tmp_path)
     array = group.require_array("a", shape=(4,), dtype="i4")
