@@ -52,7 +52,7 @@ def fetch():
     archive = TOOLS / f"zarr-{VERSION}.tar.gz"
     if not archive.exists():
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--disable-pip-version-check", "--no-binary", "zarr", "--no-build-isolation"]
+        command += ["--disable-pip-version-check", "--no-binary", "zarr"]
         subprocess.run([*command, f"zarr=={VERSION}", "-d", TOOLS], check=True)
     with tarfile.open(archive) as sources:
         sources.extractall(TOOLS, filter="data")
