@@ -128,7 +128,8 @@ def judge(outcomes):
             problems.append(f"{test} failed")
         passed[file] += outcome == "passed" or (outcome == "failed" and test.startswith(left_out))
     for file, count in passed.items():
-        if file not in known and "test_fuzarr_" not in file:
+        # Where all tests were skipped, for want of a tool say, there is nothing to compare.
+        if count and file not in known and "test_fuzarr_" not in file:
             problems.append(f"{file} is not on record")
         elif count < known.get(file, {"passed": 0})["passed"]:
             problems.append(f"{file}: {count} passed, {known[file]['passed']} with the fused one")
