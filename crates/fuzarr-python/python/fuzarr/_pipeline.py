@@ -76,7 +76,7 @@ _running: set[_Call] = set()
 def _end_all() -> None:
     """An interpreter that ends, after Ctrl-C, does not wait for what nobody waits for."""
     for call in list(_running):
-        call.abandon()
+        call.cancel()
 
 
 # Called before `concurrent.futures` joins its threads; `atexit` would be too late.
@@ -99,9 +99,6 @@ class _Call:
     trust_complete = True
     #: The calls that are to be made: the numbers of the items of each, these, and itself.
     calls: Sequence[tuple[list[int], list[_Item], Any]] = ()
-    #: The tasks that drive it, if Python does, and where they run.
-    tasks: Sequence[asyncio.Future[None]] = ()
-    loop: Any = None
 
     def __init__(
         self, pipeline: FuzarrCodecPipeline, batch: list[_Item], drop_axes: tuple[int, ...]
@@ -173,13 +170,6 @@ class _Call:
         """Ends the call early."""
         for _, _, call in self.calls:
             call.cancel()
-
-    def abandon(self) -> None:
-        """Ends the call early, from another thread than that of its tasks."""
-        self.cancel()
-        for task in self.tasks:
-            with contextlib.suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(task.cancel)
 
     @property
     def way(self) -> str:
@@ -395,20 +385,19 @@ async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[An
     """Drives all machines at the same time, within the limits; how each ended."""
     operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
     # So many objects' bytes may be waiting for the store or for a thread.
-    lives = zarr_config.get("async.concurrency") + 2 * call.workers
+    lives = asyncio.Semaphore(zarr_config.get("async.concurrency") + 2 * call.workers)
     threads = asyncio.Semaphore(call.workers)
-    ends = [""] * len(machines)
-    numbers = iter(range(len(machines)))
 
-    async def live() -> None:
-        for number in numbers:
-            ends[number] = await _drive(items[number], machines[number], operations, threads)
+    async def life(item: _Item, machine: Any) -> str:
+        async with lives:
+            return await _drive(item, machine, operations, threads)
 
-    tasks = [asyncio.ensure_future(live()) for _ in range(min(lives, len(machines)))]
-    call.tasks, call.loop = tasks, asyncio.get_running_loop()
-    _running.add(call)
+    tasks = [
+        asyncio.ensure_future(life(item, machine))
+        for item, machine in zip(items, machines, strict=True)
+    ]
     try:
-        await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     except BaseException:
         call.cancel()
         for task in tasks:
@@ -416,9 +405,6 @@ async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[An
         with contextlib.suppress(BaseException):
             await asyncio.gather(*tasks, return_exceptions=True)
         raise
-    finally:
-        _running.discard(call)
-    return ends
 
 
 async def _drive(
