@@ -271,9 +271,12 @@ def test_zip_obstore_and_fsspec(tmp_path):
 
 
 class StrictStore(MemoryStore):
-    """Takes no range that ends after the object, as icechunk does."""
+    """Takes no range that ends after the object, as icechunk does; counts the tasks that read."""
+
+    most_tasks = 0
 
     async def get(self, key, prototype=None, byte_range=None):
+        self.most_tasks = max(self.most_tasks, len(asyncio.all_tasks()))
         value = await super().get(key, prototype)
         if value is None or byte_range is None:
             return value
@@ -295,6 +298,17 @@ def test_no_range_ends_after_an_object(location):
         assert array[9, 11] == VALUES[9, 11]
     array[3, 4:8] = 0
     assert array[3, :9].tolist() == [36, 37, 38, 39, 0, 0, 0, 0, 44]
+
+
+# Seen to fail: each object had a task of its own.
+def test_tasks_are_bounded():
+    store = StrictStore()
+    array = zarr.create_array(store, shape=2000, chunks=2, dtype="i4")
+    array[...] = np.arange(2000)
+    with zarr.config.set({"async.concurrency": 3, "codec_pipeline.max_workers": 2}):
+        store.most_tasks = 0
+        np.testing.assert_array_equal(array[...], np.arange(2000))
+    assert 0 < store.most_tasks < 30
 
 
 def test_a_read_only_store_refuses():

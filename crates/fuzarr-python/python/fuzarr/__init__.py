@@ -21,7 +21,16 @@ from ._create import (
     zeros_like,
 )
 from ._foreign import read, write
-from ._fuzarr import Array, Explanation, Group, Machine, ReadPlan, Store, WritePlan
+from ._fuzarr import (
+    Array,
+    Explanation,
+    Group,
+    Machine,
+    ReadPlan,
+    Store,
+    WritePlan,
+    __version__,
+)
 from ._open import (
     consolidate_metadata,
     load,
@@ -41,6 +50,7 @@ __all__ = [
     "ReadPlan",
     "Store",
     "WritePlan",
+    "__version__",
     "config",
     "consolidate_metadata",
     "create",

@@ -22,6 +22,7 @@ __all__ = [
     "ReadPlan",
     "Store",
     "WritePlan",
+    "__version__",
     "config_list",
     "config_set",
     "consolidate_metadata",
@@ -31,6 +32,8 @@ __all__ = [
     "open_node",
     "pipeline",
 ]
+
+__version__: str
 
 #: What the codec pipeline for zarr-python is made of: `fuzarr._pipeline` knows how.
 pipeline: ModuleType

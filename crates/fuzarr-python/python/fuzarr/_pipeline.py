@@ -385,19 +385,18 @@ async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[An
     """Drives all machines at the same time, within the limits; how each ended."""
     operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
     # So many objects' bytes may be waiting for the store or for a thread.
-    lives = asyncio.Semaphore(zarr_config.get("async.concurrency") + 2 * call.workers)
+    lives = min(zarr_config.get("async.concurrency") + 2 * call.workers, len(machines))
     threads = asyncio.Semaphore(call.workers)
+    ends = [""] * len(machines)
+    numbers = iter(range(len(machines)))
 
-    async def life(item: _Item, machine: Any) -> str:
-        async with lives:
-            return await _drive(item, machine, operations, threads)
+    async def live() -> None:
+        for number in numbers:
+            ends[number] = await _drive(items[number], machines[number], operations, threads)
 
-    tasks = [
-        asyncio.ensure_future(life(item, machine))
-        for item, machine in zip(items, machines, strict=True)
-    ]
+    tasks = [asyncio.ensure_future(live()) for _ in range(lives)]
     try:
-        return await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks)
     except BaseException:
         call.cancel()
         for task in tasks:
@@ -405,6 +404,7 @@ async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[An
         with contextlib.suppress(BaseException):
             await asyncio.gather(*tasks, return_exceptions=True)
         raise
+    return ends
 
 
 async def _drive(
