@@ -8,7 +8,7 @@ import zarr.core.array as zarr_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.errors import ChunkNotFoundError
-from zarr.storage import MemoryStore
+from zarr.storage import LocalStore, MemoryStore
 from zarr.testing.store import LatencyStore
 
 import dropin
@@ -54,8 +54,8 @@ def test_reads_and_writes_as_before(layout, kind, tmp_path):
     for name, array in arrays.items():
         undo = fuzarr.accelerate_zarr()
         if name == "plain":
-            own = zarr_array._get_selection, zarr_array._set_selection
-            zarr_array._get_selection, zarr_array._set_selection = fuzarr._accelerate._original
+            module = fuzarr._accelerate
+            module._replace(*module._original)
         array[...] = VALUES
         array[2:9, 3] = 5
         array.oindex[[5, 1], [3, 0, 7]] = VALUES[:2, :3]
@@ -63,7 +63,7 @@ def test_reads_and_writes_as_before(layout, kind, tmp_path):
         array.vindex[VALUES % 7 == 0] = 4
         array.blocks[1, 0] = 0
         if name == "plain":
-            zarr_array._get_selection, zarr_array._set_selection = own
+            module._replace(module._get_selection, module._set_selection, module._sync)
         undo()
     assert dropin.objects(stores["fast"]) == dropin.objects(stores["plain"])
     array, expected = arrays["fast"], arrays["plain"][...]
@@ -88,6 +88,29 @@ def test_calls_are_accelerated_and_can_be_given_back():
     with fuzarr.accelerate_zarr() as undo:
         assert undo.active
     assert zarr_array._get_selection is not own[0], "the first is still active"
+
+
+def test_selections_stay_on_the_thread_that_wants_them(monkeypatch, tmp_path):
+    stores = [MemoryStore(), LocalStore(tmp_path)]
+    arrays = [create(store) for store in stores]
+    words = create(MemoryStore(), dtype="str")
+    module = fuzarr._accelerate
+    called = []
+
+    def sync(coroutine, *args, **options):
+        called.append(coroutine)
+        return own(coroutine, *args, **options)
+
+    own = module._original[2]
+    monkeypatch.setattr(module, "_original", (*module._original[:2], sync))
+    for array in arrays:
+        array[...] = VALUES
+        assert array[3, 4] == VALUES[3, 4]
+        array.oindex[[5, 1], 2:4] = 7
+    assert not called
+    words[...] = VALUES.astype(str)
+    assert words[1, 2] == "11"
+    assert len(called) == 2
 
 
 def test_undone_it_is_as_it_was():

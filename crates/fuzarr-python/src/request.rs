@@ -24,8 +24,21 @@ pub(crate) fn run<T: Send>(
     estimate: u64,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
+    attended(py, cancel, estimate, || work().map_err(raise))
+}
+
+/// As [`run`], for work that has more to fail with than the library.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn attended<T: Send>(
+    py: Python<'_>,
+    cancel: &Cancel,
+    estimate: u64,
+    work: impl FnOnce() -> PyResult<T> + Send,
+) -> PyResult<T> {
     if estimate <= SHORT {
-        return py.detach(work).map_err(raise);
+        return py.detach(work);
     }
     let mut raised = None;
     let look = || {
@@ -42,7 +55,7 @@ pub(crate) fn run<T: Send>(
     });
     match raised {
         Some(error) => Err(error),
-        None => done.map_err(raise),
+        None => done,
     }
 }
 

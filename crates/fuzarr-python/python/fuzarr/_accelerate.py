@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,18 @@ from ._fuzarr import pipeline as native
 from ._pipeline import DeclinedError, FuzarrCodecPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Generator, Iterator
     from types import TracebackType
 
 #: The versions whose functions are as this module knows them: from, and before.
 KNOWN = (Version("3.4.0"), Version("3.5.0.dev0"))
 
 #: zarr-python's own functions, while they are replaced, and by how many.
-_original: tuple[Any, Any] | None = None
+_original: tuple[Any, Any, Any] | None = None
 _users = 0
+
+#: Whether the thread that wants a selection is itself at work on it: nothing may be awaited then.
+_at_once: ContextVar[bool] = ContextVar("fuzarr at once", default=False)
 
 
 class Acceleration:
@@ -55,7 +59,7 @@ class Acceleration:
         self.active = False
         _users -= 1
         if _users == 0 and _original is not None:
-            zarr_array._get_selection, zarr_array._set_selection = _original
+            _replace(*_original)
             _original = None
 
     def __enter__(self) -> Acceleration:
@@ -84,16 +88,71 @@ def accelerate_zarr() -> Acceleration:
         )
         return Acceleration(active=False)
     if _original is None:
-        _original = zarr_array._get_selection, zarr_array._set_selection
-        zarr_array._get_selection = _get_selection
-        zarr_array._set_selection = _set_selection
+        _original = _own()
+        _replace(_get_selection, _set_selection, _sync)
     _users += 1
     return Acceleration(active=True)
 
 
-def _own() -> tuple[Any, Any]:
+def _replace(get: Any, put: Any, sync: Any) -> None:
+    """Puts functions in the place of zarr-python's."""
+    module: Any = zarr_array
+    module._get_selection, module._set_selection, module.sync = get, put, sync
+
+
+def _own() -> tuple[Any, Any, Any]:
     """zarr-python's functions."""
-    return _original or (zarr_array._get_selection, zarr_array._set_selection)
+    module: Any = zarr_array
+    return _original or (module._get_selection, module._set_selection, module.sync)
+
+
+#: What zarr-python's synchronous methods have its event loop do for a selection.
+_SELECTIONS = (
+    zarr_array.AsyncArray._get_selection.__code__,
+    zarr_array.AsyncArray._set_selection.__code__,
+)
+
+
+class _Leave:
+    """Awaited by what has to go on in zarr-python's event loop."""
+
+    def __await__(self) -> Generator[_Leave]:
+        yield self
+
+
+class _Begun:
+    """The rest of a coroutine, to be awaited."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine = coroutine
+
+    def __await__(self) -> Any:
+        return self.coroutine.__await__()
+
+
+def _sync(coroutine: Coroutine[Any, Any, Any], *args: Any, **options: Any) -> Any:
+    """zarr-python's `sync`, without a thread's change for a selection that never has to wait."""
+    own = _own()[2]
+    if getattr(coroutine, "cr_code", None) not in _SELECTIONS:
+        return own(coroutine, *args, **options)
+    token = _at_once.set(True)
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    finally:
+        _at_once.reset(token)
+
+    async def rest() -> Any:
+        return await _Begun(coroutine)
+
+    return own(rest(), *args, **options)
+
+
+async def _leave() -> None:
+    """Goes on in zarr-python's event loop, if it is not there."""
+    if _at_once.get():
+        await _Leave()
 
 
 def _dimension(part: Any) -> Any:
@@ -164,6 +223,7 @@ class _Request(_pipeline._Call):
         super().__init__(pipeline, [(place, spec, (), (), False)], ())
         if self.way == "foreign" or self.bound.layout.variable is not None:
             raise DeclinedError("elements of variable size")
+        self.options["attended"] = _at_once.get()
         terms, points = _terms(indexer)
         self.place = {
             "path": place.path,
@@ -271,6 +331,7 @@ async def _get_selection(
         if result is not None:
             basic = isinstance(indexer, indexing.BasicIndexer)
             return result.as_scalar() if basic and indexer.shape == () else result.as_ndarray_like()
+    await _leave()
     return await _own()[0](*parts, prototype=prototype, out=out, fields=fields)
 
 
@@ -304,6 +365,7 @@ async def _set_selection(
 
         if await _attempt("write", store_path.store, write) is not None:
             return
+    await _leave()
     await _own()[1](*parts, value, prototype=prototype, fields=fields)
 
 
@@ -312,9 +374,10 @@ async def _attempt(name: str, store: Any, work: Any) -> Any:
     if type(store) not in (LocalStore, MemoryStore):
         return None
     if not store._is_open:
+        await _leave()
         await store._ensure_open()
     try:
-        outcome = await _pipeline._hop(work)
+        outcome = work() if _at_once.get() else await _pipeline._hop(work)
     except (DeclinedError, NotImplementedError):
         return None
     _pipeline._counts[f"{name} accelerated", ""] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import threading
 from collections import Counter
@@ -46,6 +47,9 @@ _executor: ThreadPoolExecutor | None = None
 
 #: What is told of an object, by whether it is stored.
 _STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
+
+#: Work of at most so many nanoseconds is shorter than the way to another thread.
+QUICK = 50_000
 
 #: Held while what was written is put into a store in memory.
 _commits = threading.Lock()
@@ -89,6 +93,17 @@ async def _hop[T](work: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
 
 
+#: What zarr-python asks the system for anew each time.
+_cores = functools.lru_cache(os.cpu_count)
+
+
+def _workers() -> int:
+    """How many threads zarr-python's settings allow."""
+    if zarr_config.get("codec_pipeline.max_workers", default=None) is None:
+        return _cores() or 1
+    return zarr_pipeline._resolve_max_workers()
+
+
 class DeclinedError(Exception):
     """A call that fuzarr leaves to zarr-python, with the reason."""
 
@@ -115,7 +130,7 @@ class _Call:
         self.store: Any = getter.store
         self.drop_axes = drop_axes
         config = spec.config
-        self.workers = zarr_pipeline._resolve_max_workers()
+        self.workers = _workers()
         self.options = {
             "workers": self.workers,
             "gap": config.sharding_coalesce_max_gap_bytes,
@@ -123,6 +138,7 @@ class _Call:
             "write_empty_chunks": config.write_empty_chunks,
             "order": self.bound.order or "morton",
             "generous": self.way != "foreign",
+            "attended": False,
         }
 
     def plan(
@@ -165,6 +181,11 @@ class _Call:
             except NotImplementedError as reason:
                 raise DeclinedError(str(reason)) from None
         return calls
+
+    @property
+    def estimate(self) -> int:
+        """About how long it takes, in nanoseconds."""
+        return sum(call.estimate for _, _, call in self.calls)
 
     def cancel(self) -> None:
         """Ends the call early."""
@@ -497,6 +518,14 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
             await super().write(batch, value, drop_axes)
 
 
+def _is_quick(store: Any, batch: list[_Item]) -> bool:
+    """Whether a call may be so short that it need not leave the event loop.
+
+    Files are never: nobody knows how long a disk takes.
+    """
+    return type(store) is MemoryStore and len(batch) <= 4
+
+
 async def _run(
     pipeline: FuzarrCodecPipeline,
     kind: type[_Read | _Write],
@@ -516,11 +545,15 @@ async def _run(
 
             calls: list[_Read | _Write] = []
 
-            def all_of_it() -> Any:
+            def prepare() -> Any:
                 call = kind(pipeline, batch, array, drop_axes)
+                calls.append(call)
+                return call
+
+            def execute() -> Any:
+                call = calls[0] if calls else prepare()
                 if call.way == "foreign":
                     return call.drive()
-                calls.append(call)
                 _running.add(call)
                 try:
                     return call.execute()
@@ -528,7 +561,10 @@ async def _run(
                     _running.discard(call)
 
             try:
-                outcome = await _hop(all_of_it)
+                if _is_quick(getter.store, batch) and prepare().estimate <= QUICK:
+                    outcome = execute()
+                else:
+                    outcome = await _hop(execute)
             except asyncio.CancelledError:
                 for call in calls:
                     call.cancel()

@@ -21,6 +21,7 @@ use super::memory::Snapshot;
 use super::pinned::Pinned;
 use super::{decline, text};
 use crate::error::raise;
+use crate::request;
 
 /// How a call is carried out.
 #[derive(FromPyObject)]
@@ -39,6 +40,9 @@ struct Options {
     /// object.
     #[pyo3(item("generous"))]
     generous: bool,
+    /// Whether the caller's own thread does the work, and so has to see to signals.
+    #[pyo3(item("attended"))]
+    attended: bool,
 }
 
 impl Options {
@@ -92,6 +96,16 @@ fn pin(objects: &Bound<'_, PyDict>) -> PyResult<Snapshot> {
     Ok(snapshot)
 }
 
+/// Runs `work` without the interpreter lock.
+fn detached<T: Send>(
+    py: Python<'_>,
+    (attended, estimate): (bool, u64),
+    cancel: &Cancel,
+    work: impl FnOnce() -> PyResult<T> + Send,
+) -> PyResult<T> {
+    if attended { request::attended(py, cancel, estimate, work) } else { py.detach(work) }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -104,6 +118,10 @@ pub(super) struct ReadCall {
     cancel: Cancel,
     /// Whether elements of variable size are text.
     text: bool,
+    attended: bool,
+    /// About how long it takes, in nanoseconds.
+    #[pyo3(get)]
+    estimate: u64,
     /// How many elements the items have.
     #[pyo3(get)]
     elements: u64,
@@ -163,9 +181,12 @@ impl ReadCall {
         };
         let cancel = Cancel::new();
         let text = layout.variable() == Some("string");
-        let plan = ReadPlan::of_objects(Arc::clone(&layout.layout), list, options.reading(&cancel));
+        let reading = options.reading(&cancel);
+        let plan = ReadPlan::of_objects(Arc::clone(&layout.layout), list, reading);
         let plan = plan.map_err(raise)?;
-        Ok(Self { plan, output: Mutex::new(Some(output)), cancel, text, elements })
+        let (attended, estimate) = (options.attended, plan.estimate_at_most());
+        let output = Mutex::new(Some(output));
+        Ok(Self { plan, output, cancel, text, attended, estimate, elements })
     }
 
     /// Plans the reading of a selection of a whole array into `memory`.
@@ -183,7 +204,8 @@ impl ReadCall {
         let cancel = Cancel::new();
         let plan = ReadPlan::new(whole, resolved, options.reading(&cancel));
         let plan = plan.map_err(raise)?;
-        Ok(Self { plan, output, cancel, text: false, elements })
+        let (attended, estimate) = (options.attended, plan.estimate_at_most());
+        Ok(Self { plan, output, cancel, text: false, attended, estimate, elements })
     }
 
     /// The keys of all objects.
@@ -201,7 +223,7 @@ impl ReadCall {
             let store = open_folder(root)?;
             self.execute(&store)
         };
-        let outcome = py.detach(read)?;
+        let outcome = detached(py, (self.attended, self.estimate), &self.cancel, read)?;
         self.answer(py, outcome)
     }
 
@@ -212,7 +234,8 @@ impl ReadCall {
         objects: &Bound<'py, PyDict>,
     ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
         let snapshot = pin(objects)?;
-        let outcome = py.detach(|| self.execute(&snapshot));
+        let outcome =
+            detached(py, (self.attended, self.estimate), &self.cancel, || self.execute(&snapshot));
         // Only now, under the lock, are the buffers let go of.
         drop(snapshot);
         self.answer(py, outcome?)
@@ -274,10 +297,19 @@ pub(super) struct WriteCall {
     plan: WritePlan,
     /// Let go of under the interpreter lock, when Python lets go of the call.
     source: Source,
+    attended: bool,
+    /// About how long it takes, in nanoseconds.
+    #[pyo3(get)]
+    estimate: u64,
     cancel: Cancel,
 }
 
 impl WriteCall {
+    fn planned(plan: WritePlan, source: Source, options: &Options, cancel: Cancel) -> Self {
+        let (attended, estimate) = (options.attended, plan.estimate_at_most());
+        Self { plan, source, attended, estimate, cancel }
+    }
+
     fn execute(&self, store: &dyn Store) -> PyResult<()> {
         let write = || exec::write(&self.plan, store, self.source.values(&self.plan)?);
         write().map_err(raise)
@@ -303,9 +335,9 @@ impl WriteCall {
             None => Source::Pinned(Pinned::new(values)?.into_bytes()),
         };
         let cancel = Cancel::new();
-        let options = options.writing(&cancel)?;
-        let plan = WritePlan::of_objects(Arc::clone(&layout.layout), list, options);
-        Ok(Self { plan: plan.map_err(raise)?, source, cancel })
+        let writing = options.writing(&cancel)?;
+        let plan = WritePlan::of_objects(Arc::clone(&layout.layout), list, writing);
+        Ok(Self::planned(plan.map_err(raise)?, source, &options, cancel))
     }
 
     /// Plans the writing of `values` to a selection of a whole array.
@@ -321,7 +353,7 @@ impl WriteCall {
         let source = Source::Pinned(Pinned::new(values)?.into_bytes());
         let cancel = Cancel::new();
         let plan = WritePlan::new(whole, resolved, options.writing(&cancel)?);
-        Ok(Self { plan: plan.map_err(raise)?, source, cancel })
+        Ok(Self::planned(plan.map_err(raise)?, source, &options, cancel))
     }
 
     /// The keys of all objects.
@@ -331,7 +363,7 @@ impl WriteCall {
 
     /// Writes to the folder `root`.
     fn local(&self, py: Python<'_>, root: PathBuf) -> PyResult<()> {
-        py.detach(|| {
+        detached(py, (self.attended, self.estimate), &self.cancel, || {
             let store = open_folder(root)?;
             self.execute(&store)
         })
@@ -344,7 +376,8 @@ impl WriteCall {
         objects: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let snapshot = pin(objects)?;
-        let outcome = py.detach(|| self.execute(&snapshot));
+        let outcome =
+            detached(py, (self.attended, self.estimate), &self.cancel, || self.execute(&snapshot));
         let changes = PyDict::new(py);
         // What was written before an error stays written, as in any other store.
         for (key, bytes) in snapshot.into_changes() {
