@@ -130,10 +130,19 @@ class _Begun:
         return self.coroutine.__await__()
 
 
+def _may_never_wait(coroutine: Any) -> bool:
+    """Whether a coroutine, not yet begun, is for a selection and nothing else."""
+    if getattr(coroutine, "cr_code", None) not in _SELECTIONS:
+        return False
+    metadata = coroutine.cr_frame.f_locals["self"].metadata
+    # A document that zarr-python repairs is stored by the first write.
+    return getattr(metadata, "_stored_document", None) is None
+
+
 def _sync(coroutine: Coroutine[Any, Any, Any], *args: Any, **options: Any) -> Any:
     """zarr-python's `sync`, without a thread's change for a selection that never has to wait."""
     own = _own()[2]
-    if getattr(coroutine, "cr_code", None) not in _SELECTIONS:
+    if not _may_never_wait(coroutine):
         return own(coroutine, *args, **options)
     token = _at_once.set(True)
     try:
