@@ -26,8 +26,9 @@ from zarr.core.metadata import ArrayV2Metadata
 from zarr.storage import LocalStore, MemoryStore
 
 from . import _pipeline
+from ._bind import DeclinedError
 from ._fuzarr import pipeline as native
-from ._pipeline import DeclinedError, FuzarrCodecPipeline
+from ._pipeline import FuzarrCodecPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator, Iterator

@@ -37,6 +37,10 @@ _PLAIN = (
 )
 
 
+class DeclinedError(Exception):
+    """A call that fuzarr leaves to zarr-python, with the reason."""
+
+
 @dataclass(frozen=True)
 class Bound:
     """What fuzarr makes of a spec."""
@@ -53,8 +57,6 @@ def bind(pipeline: FuzarrCodecPipeline, spec: ArraySpec) -> Bound:
 
     Raises `DeclinedError` if fuzarr lacks something.
     """
-    from ._pipeline import DeclinedError
-
     known = pipeline.__dict__.get("_fuzarr")
     if known is None:
         known = {}

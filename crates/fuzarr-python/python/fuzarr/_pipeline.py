@@ -28,6 +28,7 @@ from zarr.storage import LocalStore, MemoryStore
 from zarr.storage._common import StorePath
 
 from . import _bind
+from ._bind import DeclinedError
 from ._fuzarr import pipeline as native
 
 if TYPE_CHECKING:
@@ -104,10 +105,6 @@ def _workers() -> int:
     return zarr_pipeline._resolve_max_workers()
 
 
-class DeclinedError(Exception):
-    """A call that fuzarr leaves to zarr-python, with the reason."""
-
-
 class _Call:
     """What the items of one call have in common, and how they are to be carried out."""
 
@@ -175,9 +172,11 @@ class _Call:
                 "shape": shape,
                 "strides": strides,
             }
-            layout = _bind.bind(self.pipeline, spec).layout
+            bound = self.bound if spec is first else _bind.bind(self.pipeline, spec)
             try:
-                calls.append((numbers, items, kind(layout, items, frame, memory, self.options)))
+                calls.append(
+                    (numbers, items, kind(bound.layout, items, frame, memory, self.options))
+                )
             except NotImplementedError as reason:
                 raise DeclinedError(str(reason)) from None
         return calls

@@ -10,7 +10,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore
 
 from . import _bind
-from ._pipeline import DeclinedError, FuzarrCodecPipeline
+from ._bind import DeclinedError
+from ._pipeline import FuzarrCodecPipeline
 
 if TYPE_CHECKING:
     from zarr import Array
