@@ -322,3 +322,14 @@ def test_what_is_stored_is_counted(tmp_path):
     for text in (repr(array), repr(array.info), array._repr_html_()):
         assert "100" in text
         assert str(tmp_path) in text
+
+
+def test_pickles_keep_that_writes_are_synced(tmp_path):
+    store = fuzarr.Store.local(tmp_path / "synced", fsync=True)
+    array = fuzarr.create_array(store, shape=(10,), chunks=(5,), dtype="i4")
+    again = pickle.loads(pickle.dumps(array))
+    again[:] = np.arange(10)
+    np.testing.assert_array_equal(array[:], np.arange(10))
+    assert again == array
+    assert again.store.__reduce__()[0] == fuzarr.Store._synced
+    assert fuzarr.Store.local(tmp_path / "plain").__reduce__()[0] == fuzarr.Store.local

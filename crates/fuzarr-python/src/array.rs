@@ -363,7 +363,7 @@ impl PyArray {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<open::Pickled<'py>> {
-        let place = (self.store.folder()?.to_owned(), self.path(), self.read_only);
+        let place = (self.store.pickled(py)?, self.path(), self.read_only);
         open::pickled(py, place, "array", None, Some(self.config.to_python(py)?))
     }
 

@@ -561,7 +561,7 @@ impl PyGroup {
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<open::Pickled<'py>> {
         let group = self.current();
-        let place = (self.store.folder()?.to_owned(), group.path().to_owned(), self.read_only);
+        let place = (self.store.pickled(py)?, group.path().to_owned(), self.read_only);
         let consolidated = if group.is_consolidated() { None } else { Some(false) };
         open::pickled(py, place, "group", consolidated, None)
     }

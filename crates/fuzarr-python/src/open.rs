@@ -1,7 +1,5 @@
 //! Opening what is stored, also again in another process.
 
-use std::path::PathBuf;
-
 use fuzarr::codec::Registry;
 use fuzarr::group::Consolidated;
 use fuzarr::metadata::{Format, Node};
@@ -19,7 +17,7 @@ use crate::store::{Missing, Named, Opened};
 
 /// The arguments of [`open_node`].
 type Arguments<'py> = (
-    PathBuf,
+    Py<PyAny>,
     String,
     bool,
     Option<&'static str>,
@@ -31,19 +29,19 @@ type Arguments<'py> = (
 /// A node as pickles hold it: how to open it again.
 pub(crate) type Pickled<'py> = (Bound<'py, PyAny>, Arguments<'py>);
 
-/// How to open a node again: its folder, its path, and whether it is for reading only.
+/// How to open a node again: its store, its path, and whether it is for reading only.
 ///
 /// # Errors
 /// `ImportError` while the interpreter shuts down.
 pub(crate) fn pickled<'py>(
     py: Python<'py>,
-    (folder, path, read_only): (PathBuf, String, bool),
+    (store, path, read_only): (Py<PyAny>, String, bool),
     kind: &'static str,
     use_consolidated: Option<bool>,
     config: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Pickled<'py>> {
     let open = py.import("fuzarr._fuzarr")?.getattr("open_node")?;
-    Ok((open, (folder, path, read_only, Some(kind), None, use_consolidated, config)))
+    Ok((open, (store, path, read_only, Some(kind), None, use_consolidated, config)))
 }
 
 /// Opens the node at ``path`` of ``store``, which may have to be an "array" or a "group".

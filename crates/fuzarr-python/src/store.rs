@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::store::{LocalOptions, LocalStore, MemoryStore, Store};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -25,6 +25,8 @@ pub(crate) enum Location {
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) location: Location,
+    /// Whether what is written is on the disk when a request ends.
+    fsync: bool,
 }
 
 impl PartialEq for Opened {
@@ -37,7 +39,21 @@ impl Opened {
     fn memory() -> Self {
         let store = Arc::new(MemoryStore::new());
         let location = Location::Memory(Arc::as_ptr(&store).addr());
-        Self { store, location }
+        Self { store, location, fsync: false }
+    }
+
+    /// The store in the folder.
+    ///
+    /// # Errors
+    /// `NotFoundError`, `StoreError`.
+    fn local(py: Python<'_>, folder: PathBuf, missing: Missing, fsync: bool) -> PyResult<Self> {
+        let options = LocalOptions { fsync, ..LocalOptions::default() };
+        let opened = py.detach(|| match missing {
+            Missing::IsAnError => LocalStore::open_with(&folder, options),
+            Missing::IsMade => LocalStore::create_with(&folder, options),
+        });
+        let store: Arc<dyn Store> = Arc::new(opened.map_err(raise)?);
+        Ok(Self { store, location: Location::Folder(folder), fsync })
     }
 
     /// The URL of the node at `path`.
@@ -53,12 +69,13 @@ impl Opened {
     ///
     /// # Errors
     /// `TypeError` for a store in memory.
-    pub(crate) fn folder(&self) -> PyResult<&Path> {
+    pub(crate) fn pickled(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &self.location {
-            Location::Folder(folder) => Ok(folder),
-            Location::Memory(_) => Err(PyTypeError::new_err(
-                "a store in memory belongs to its process and cannot be pickled",
-            )),
+            Location::Folder(_) if self.fsync => {
+                Ok(PyStore(self.clone()).into_pyobject(py)?.into_any().unbind())
+            }
+            Location::Folder(folder) => Ok(folder.into_pyobject(py)?.into_any().unbind()),
+            Location::Memory(_) => Err(in_memory()),
         }
     }
 }
@@ -95,7 +112,7 @@ impl Named {
         }
         if object.hasattr("__fspath__")? {
             let path: PathBuf = object.extract()?;
-            return absolute(&path);
+            return absolute(&path).map(Self::Folder);
         }
         let name = object.get_type().name()?;
         Err(unsupported(format!(
@@ -109,16 +126,10 @@ impl Named {
     /// # Errors
     /// `NotFoundError`, `StoreError`.
     pub(crate) fn open(self, py: Python<'_>, missing: Missing) -> PyResult<Opened> {
-        let folder = match self {
-            Self::Opened(opened) => return Ok(opened),
-            Self::Folder(folder) => folder,
-        };
-        let opened = py.detach(|| match missing {
-            Missing::IsAnError => LocalStore::open(&folder),
-            Missing::IsMade => LocalStore::create(&folder),
-        });
-        let store: Arc<dyn Store> = Arc::new(opened.map_err(raise)?);
-        Ok(Opened { store, location: Location::Folder(folder) })
+        match self {
+            Self::Opened(opened) => Ok(opened),
+            Self::Folder(folder) => Opened::local(py, folder, missing, false),
+        }
     }
 }
 
@@ -127,7 +138,7 @@ fn url(py: Python<'_>, text: &str) -> PyResult<Named> {
         return Err(argument_error("the path of the store is empty"));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return absolute(Path::new(text));
+        return absolute(Path::new(text)).map(Named::Folder);
     };
     if scheme != "file" {
         return Err(unsupported(format!(
@@ -139,10 +150,10 @@ fn url(py: Python<'_>, text: &str) -> PyResult<Named> {
         return Err(argument_error(format!("`{text}` is no file:// URL with an absolute path")));
     }
     let path: String = py.import("urllib.parse")?.call_method1("unquote", (path,))?.extract()?;
-    absolute(Path::new(&path))
+    absolute(Path::new(&path)).map(Named::Folder)
 }
 
-fn absolute(path: &Path) -> PyResult<Named> {
+fn absolute(path: &Path) -> PyResult<PathBuf> {
     let absolute = std::path::absolute(path);
     let path = absolute.map_err(|error| argument_error(format!("no path: {error}")))?;
     if path.is_file() {
@@ -152,7 +163,7 @@ fn absolute(path: &Path) -> PyResult<Named> {
         )));
     }
     // Without a slash at the end, so that a store has one name.
-    Ok(Named::Folder(path.components().collect()))
+    Ok(path.components().collect())
 }
 
 /// A store: a folder, or memory. Everything that takes a store takes one of these.
@@ -162,10 +173,12 @@ pub(crate) struct PyStore(pub(crate) Opened);
 
 #[pymethods]
 impl PyStore {
-    /// A folder, which is made if it is not there.
+    /// A folder, which is made if it is not there; with `fsync`, what is written is on the disk when
+    /// a request ends.
     #[staticmethod]
-    fn local(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        absolute(&path)?.open(py, Missing::IsMade).map(Self)
+    #[pyo3(signature = (path, *, fsync = false))]
+    fn local(py: Python<'_>, path: PathBuf, fsync: bool) -> PyResult<Self> {
+        Opened::local(py, absolute(&path)?, Missing::IsMade, fsync).map(Self)
     }
 
     /// A new store in this process's memory.
@@ -196,9 +209,22 @@ impl PyStore {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf,))> {
-        let folder = self.0.folder()?.to_owned();
-        Ok((py.get_type::<Self>().getattr("local")?, (folder,)))
+        let Location::Folder(folder) = &self.0.location else {
+            return Err(in_memory());
+        };
+        let open = if self.0.fsync { "_synced" } else { "local" };
+        Ok((py.get_type::<Self>().getattr(open)?, (folder.clone(),)))
     }
+
+    /// As `local` with `fsync`, for pickles.
+    #[staticmethod]
+    fn _synced(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        Self::local(py, path, true)
+    }
+}
+
+fn in_memory() -> PyErr {
+    PyTypeError::new_err("a store in memory belongs to its process and cannot be pickled")
 }
 
 /// A hash for Python.

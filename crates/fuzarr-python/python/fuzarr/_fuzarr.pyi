@@ -38,7 +38,7 @@ __version__: str
 #: What the codec pipeline for zarr-python is made of: `fuzarr._pipeline` knows how.
 pipeline: ModuleType
 
-_Place = tuple[str, str, bool, str | None, int | None, bool | None, dict[str, Any] | None]
+_Place = tuple[Any, str, bool, str | None, int | None, bool | None, dict[str, Any] | None]
 _Mode = Literal["auto", "basic", "orthogonal", "vectorized", "blocks"]
 _Quantity = tuple[int, int]
 _Fields = str | Sequence[str] | None
@@ -76,7 +76,9 @@ class Store:
     """A store: a folder, or memory."""
 
     @staticmethod
-    def local(path: str | os.PathLike[str]) -> Store: ...
+    def local(path: str | os.PathLike[str], *, fsync: bool = False) -> Store: ...
+    @staticmethod
+    def _synced(path: str | os.PathLike[str]) -> Store: ...
     @staticmethod
     def memory() -> Store: ...
     @property
