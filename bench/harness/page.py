@@ -57,7 +57,8 @@ def _machine(run: Run) -> list[str]:
     versions: dict[str, str] = {}
     for found in run.versions.values():
         versions |= found
-    versions.pop("error", None)
+    for other in ("error", "not"):
+        versions.pop(other, None)
     packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return [
         f"{run.date}, commit {run.commit}; {machine['cpu']}, {machine['cores']} cores, "

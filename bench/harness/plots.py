@@ -120,7 +120,7 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
     """Every engine's time over the floor's, a line a cell, a panel a store."""
     stores = list(dict.fromkeys(cell.store for cell in cells))
     names = list(dict.fromkeys(_without_store(cell) for cell in cells))
-    size = (3.6 + 4.4 * len(stores), 1.6 + 0.21 * len(names))
+    size = (3.6 + 4.4 * len(stores), 1.8 + 0.21 * len(names))
     figure, axes = plt.subplots(1, len(stores), figsize=size, sharey=True, squeeze=False)
     rows = run.by_cell()
     floors = any(value(rows[cell.title].get(floor_kind(cell))) for cell in cells)
@@ -138,7 +138,7 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
     _legend(figure, size[1])
     figure.suptitle(title, y=1 - 0.05 / size[1], va="top", fontweight="bold")
-    figure.tight_layout(rect=(0, 0.75 / size[1], 1, 1 - 0.25 / size[1]))
+    figure.subplots_adjust(bottom=1.15 / size[1], top=1 - 0.55 / size[1], wspace=0.06)
     return figure
 
 

@@ -36,7 +36,10 @@ class EngineProcess:
 
     def ask(self, request: dict[str, Any], silence: float = SILENCE) -> Answer:
         """The answer to a request. Raises DiedError."""
-        process = self._running()
+        try:
+            process = self._running()
+        except OSError as error:
+            raise DiedError(f"does not start: {error}") from error
         assert process.stdin and process.stdout
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")

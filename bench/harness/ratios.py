@@ -114,6 +114,12 @@ def misses(cell: Cell, rows: Rows, engine: str) -> list[str]:
     return found
 
 
+def is_small(cell: Cell) -> bool:
+    """Whether the cell is about chunks so small that it is not the codec that takes the time."""
+    chunks = cell.operation["kind"] not in ("open", "walk")
+    return chunks and cell.chunk_bytes < SMALL_CHUNK and cell.measure == "time"
+
+
 def geometric_mean(ratios: Iterable[float]) -> float | None:
     """Of positive ratios; None if there are none."""
     logarithms = [math.log(each) for each in ratios]

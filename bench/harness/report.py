@@ -11,13 +11,13 @@ from typing import Any
 from harness import cells as workloads
 from harness import page, plots
 from harness.cells import Cell
-from harness.engines import BASE, DROP_IN_PEERS, DROP_INS, NATIVE, PEERS, RUST, RUST_PEERS
+from harness.engines import DROP_IN_PEERS, DROP_INS, NATIVE, PEERS, RUST, RUST_PEERS
 from harness.ratios import (
-    SMALL_CHUNK,
     Row,
     best,
     floor_kind,
     geometric_mean,
+    is_small,
     misses,
     ratio,
     slower_with_workers,
@@ -105,7 +105,7 @@ def summary(run: Run) -> Summary:
                 over = ratio(mine[engine], mine[peer]) if peer else None
                 if over and stands in ("behind", "near tie"):
                     behind.append((over, cell.title, f"{over:.2f} of {peer}, {stands}"))
-                if over and cell.chunk_bytes < SMALL_CHUNK and cell.measure == "time":
+                if over and is_small(cell):
                     small.append(1 / over)
             if engine in (NATIVE, RUST):
                 off += [(cell.title, reason) for reason in misses(cell, mine, engine)]
@@ -114,6 +114,9 @@ def summary(run: Run) -> Summary:
         found.behind[engine] = [each[1:] for each in sorted(behind, reverse=True)]
         found.off_floor[engine] = off
     found.slower_with_workers = list(_slower_with_workers(run))
+    for engine, versions in run.versions.items():
+        if "error" in versions:
+            found.failures.append(("not measured", engine, versions["error"]))
     for row in run.rows:
         for kind in ("wrong", "error"):
             if kind in row:
@@ -156,8 +159,3 @@ def write(run: Run, folder: Path, name: str) -> list[Path]:
     text.write_text(page.page(run, summary(run), families, {key: path.name for key, path in pictures.items()}))
     return [text, data, *pictures.values()]
 
-
-def compared_names(run: Run) -> list[str]:
-    """Engines of which there is a base too."""
-    names = {row["engine"] for row in run.rows}
-    return [name for name in COMPARED if name + BASE in names]

@@ -69,11 +69,15 @@ class Session:
         """What each engine says of itself."""
         found = {}
         for engine in self.engines:
-            process = self.process(engine, 0)
             try:
-                found[engine.name] = process.ask({"do": "versions"}).get("versions", {})
-            except (DiedError, OSError) as error:
+                answer = self.process(engine, 0).ask({"do": "versions"})
+                found[engine.name] = answer.get("versions", answer)
+            except DiedError as error:
                 found[engine.name] = {"error": str(error)}
+        for name, versions in found.items():
+            if "error" in versions:
+                print(f"NOT MEASURED: {name}: {versions['error']}", flush=True)
+        self.engines = [each for each in self.engines if "error" not in found[each.name]]
         return found
 
     def process(self, engine: Engine, workers: int) -> EngineProcess:
