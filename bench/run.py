@@ -1,6 +1,6 @@
 """Measures fuzarr beside its peers and the floors: see docs/benchmark.md.
 
-    python bench/run.py [--quick] [--only TEXT] [--record]
+python bench/run.py [--quick] [--only TEXT] [--record]
 """
 
 import argparse

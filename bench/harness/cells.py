@@ -1,4 +1,4 @@
-"""Workloads: from the tables in `bench/families` to cells, each one thing that engines are timed at."""
+"""Workloads: from the tables in `bench/families` to cells, each one thing that is timed."""
 
 import itertools
 import json

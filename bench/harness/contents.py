@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 #: Values of `semi-random`, evenly drawn: zstd makes 1 / 1.8 of them.
-ALPHABET = 22
+ALPHABET = 21
 
 
 def content(array: dict[str, Any], kind: str, seed: int) -> np.ndarray:

@@ -84,6 +84,6 @@ def takes_part(engine: Engine, cell: Cell) -> bool:
 
 
 def weaker(engine: str, cell: Cell) -> bool:
-    """Whether what the engine writes is less safe than the cell asks for: not renamed into place."""
+    """Whether the engine writes in place where the cell asks for a rename."""
     in_place = engine.startswith("zarrs-python")
     return in_place and cell.changes and cell.store == "local" and cell.durability == "renamed"

@@ -60,9 +60,7 @@ def wrong_array(
     return f"the array does not hold {content!r}"
 
 
-def expected_array(
-    cell: Cell, data: Data, selections: list[Selection], content: str
-) -> np.ndarray:
+def expected_array(cell: Cell, data: Data, selections: list[Selection], content: str) -> np.ndarray:
     """The array after `content` ("values" or "other") was written as the cell does."""
     kind = cell.operation["kind"]
     values, source = data.elements("values"), data.elements(content)

@@ -52,8 +52,8 @@ COMPARED = (
 )
 
 
-def write(run: Run, folder: Path, name: str) -> dict[str, Path]:
-    """The overview and a picture a family."""
+def write(run: Run, folder: Path, name: str, kind: str = "svg") -> dict[str, Path]:
+    """The overview and a picture a family; `kind` is what Matplotlib calls the format."""
     mpl.rcParams.update({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "fuzarr"})
     titles = workloads.titles()
     pictures = {"overview": _overview(run, titles)}
@@ -63,8 +63,9 @@ def write(run: Run, folder: Path, name: str) -> dict[str, Path]:
             pictures[family] = _family(run, title, cells)
     paths = {}
     for key, figure in pictures.items():
-        paths[key] = folder / f"{name}-{key}.svg"
-        figure.savefig(paths[key], bbox_inches="tight", metadata={"Date": None})
+        paths[key] = folder / f"{name}-{key}.{kind}"
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(paths[key], bbox_inches="tight", metadata=metadata)
         plt.close(figure)
     return paths
 

@@ -25,26 +25,33 @@ class EngineProcess:
     """A running engine; started at the first request, and again after it died."""
 
     def __init__(
-        self, engine: Engine, workers: int, logs: Path, preload: Path | None = None
+        self,
+        engine: Engine,
+        workers: int,
+        logs: Path,
+        preload: Path | None = None,
+        silence: float = SILENCE,
     ) -> None:
         self.engine = engine
+        self.silence = silence
         self.workers = workers
         self.preload = preload
         self.log = logs / f"{engine.name}-{workers}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
 
-    def ask(self, request: dict[str, Any], silence: float = SILENCE) -> Answer:
+    def ask(self, request: dict[str, Any]) -> Answer:
         """The answer to a request. Raises DiedError."""
         try:
             process = self._running()
         except OSError as error:
             raise DiedError(f"does not start: {error}") from error
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            line = self._line(process.stdout.fileno(), silence)
+            line = self._line(process.stdout.fileno())
             answer = json.loads(line)
         except (BrokenPipeError, ConnectionResetError, ValueError) as error:
             raise DiedError(self._buried(f"{type(error).__name__}: {error}")) from error
@@ -94,12 +101,12 @@ class EngineProcess:
                 )
         return self._process
 
-    def _line(self, descriptor: int, silence: float) -> bytes:
-        end = time.monotonic() + silence
+    def _line(self, descriptor: int) -> bytes:
+        end = time.monotonic() + self.silence
         while b"\n" not in self._rest:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
             if not ready:
-                raise DiedError(self._buried(f"silent for {silence:.0f} s"))
+                raise DiedError(self._buried(f"silent for {self.silence:g} s"))
             read = os.read(descriptor, 1 << 16)
             if not read:
                 raise DiedError(self._buried("ended"))

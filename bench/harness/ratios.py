@@ -75,7 +75,7 @@ def floor_kind(cell: Cell) -> str:
 
 
 def standing(rows: Rows, engine: str, peers: Iterable[str], floor: str) -> str | None:
-    """"ahead", "tie", "near tie" or "behind" the best peer; None without an engine or a peer.
+    """ "ahead", "tie", "near tie" or "behind" the best peer; None without an engine or a peer.
 
     "tie": within the spread, with a peer that is near the floor itself; a "near tie" is one with a
     peer that is not, which is not good enough."""

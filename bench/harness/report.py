@@ -156,6 +156,7 @@ def write(run: Run, folder: Path, name: str) -> list[Path]:
     data.write_text(run.to_json())
     pictures = plots.write(run, folder, name)
     families = workloads.titles()
-    text.write_text(page.page(run, summary(run), families, {key: path.name for key, path in pictures.items()}))
+    text.write_text(
+        page.page(run, summary(run), families, {key: path.name for key, path in pictures.items()})
+    )
     return [text, data, *pictures.values()]
-

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.cells import Cell
 from harness.engines import BENCH, Engine
 from harness.machine import commit, machine
-from harness.process import DiedError, EngineProcess
+from harness.process import SILENCE, DiedError, EngineProcess
 from harness.ratios import best, ratio, value
 from harness.report import Run
 from harness.stored import Data
@@ -24,12 +24,18 @@ class Session:
     """Runs cells with some engines."""
 
     def __init__(
-        self, engines: list[Engine], folders: dict[str, Path], output: Path, budget: Budget
+        self,
+        engines: list[Engine],
+        folders: dict[str, Path],
+        output: Path,
+        budget: Budget,
+        silence: float = SILENCE,
     ) -> None:
         self.engines = engines
         self.folders = folders
         self.output = output
         self.budget = budget
+        self.silence = silence
         self.logs = output / "logs"
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
@@ -63,7 +69,9 @@ class Session:
             return run_cell(setting, self.engines, self._process_for(cell), self.budget)
         except Exception as error:
             text = f"the harness: {type(error).__name__}: {error}"
-            return [{"cell": cell.title, "engine": each.name, "error": text} for each in self.engines]
+            return [
+                {"cell": cell.title, "engine": each.name, "error": text} for each in self.engines
+            ]
 
     def versions(self) -> dict[str, dict[str, str]]:
         """What each engine says of itself."""
@@ -84,7 +92,7 @@ class Session:
         """The process of an engine, kept from cell to cell."""
         key = (engine, workers)
         if key not in self.processes:
-            self.processes[key] = EngineProcess(engine, workers, self.logs)
+            self.processes[key] = EngineProcess(engine, workers, self.logs, None, self.silence)
         return self.processes[key]
 
     def end(self) -> None:
@@ -97,7 +105,8 @@ class Session:
             return self.process
 
         def fresh(engine: Engine, workers: int) -> EngineProcess:
-            process = EngineProcess(engine, workers, self.logs, self._counter())
+            counter = self._counter()
+            process = EngineProcess(engine, workers, self.logs, counter, self.silence)
             self.passing.append(process)
             return process
 
@@ -148,7 +157,9 @@ def _progress(done: int, count: int, cell: Cell, rows: Iterable[Row], seconds: f
         told.append(f"best peer {peer} {_amount(value(by_engine[peer]) or 0.0, cell)}")
         told += [f"ratio {over:.2f}"] if over is not None else []
     for key in ("wrong", "error"):
-        told += [f"{key.upper()} {name}: {row[key]}" for name, row in by_engine.items() if key in row]
+        told += [
+            f"{key.upper()} {name}: {row[key]}" for name, row in by_engine.items() if key in row
+        ]
     return f"[{done}/{count}] {cell.title} ({seconds:.0f} s): " + "; ".join(told)
 
 

@@ -1,4 +1,4 @@
-"""What is stored before engines read, and what they have stored after they wrote; by zarr-python."""
+"""What is stored before engines read, and what they have stored; by zarr-python."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.FusedCodecPipeline"
 
 
 class Data:
-    """The two contents of the arrays of some cells, and the stored form that reads use, in a folder."""
+    """In a folder, the two contents of some cells' arrays, and the stored form that reads use."""
 
     def __init__(self, cell: Cell, folder: Path) -> None:
         self.array = cell.array
@@ -41,7 +41,9 @@ class Data:
 
     def elements(self, which: str) -> np.ndarray:
         """`values` or `other`, not to be changed."""
-        return np.memmap(self.path(which), self.array["dtype"], "r", shape=tuple(self.array["shape"]))
+        return np.memmap(
+            self.path(which), self.array["dtype"], "r", shape=tuple(self.array["shape"])
+        )
 
     def store(self) -> None:
         """Stores what reads use, once."""

@@ -1,5 +1,6 @@
-"""What the floor does: the bytes that a cell's result is in, found in what is stored, by no engine."""
+"""What the floor does: which stored bytes a result is in, found by no engine."""
 
+import itertools
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -89,7 +90,7 @@ class Levels:
         first = np.ones(len(places), bool)
         first[1:] = (places[1:] != places[:-1]).any(axis=1)
         bounds = [*np.nonzero(first)[0].tolist(), len(places)]
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in itertools.pairwise(bounds):
             yield tuple(places[start].tolist()), chunks[start:stop], counts[start:stop]
 
 

@@ -10,9 +10,7 @@ from harness.trace import complete, document_trace, read_trace, write_trace
 RAW = {"name": "raw"}
 
 
-def operation_trace(
-    cell: Cell, data: Data, selections: list[Selection]
-) -> dict[str, Any] | None:
+def operation_trace(cell: Cell, data: Data, selections: list[Selection]) -> dict[str, Any] | None:
     """What a floor does in `cell`, or None if it is not known."""
     if cell.store not in ("local", "memory"):
         return None
@@ -49,6 +47,8 @@ def sequential(cell: Cell, trace: dict[str, Any] | None) -> bool:
     """Whether requests of one part each follow each other."""
     if trace is None or cell.operation["kind"] not in ("read", "read cold"):
         return False
-    return all(len(each["parts"]) == 1 for each in trace["objects"]) and isinstance(
-        cell.operation.get("select"), dict
-    ) and next(iter(cell.operation["select"])) in ("each", "random chunks")
+    return (
+        all(len(each["parts"]) == 1 for each in trace["objects"])
+        and isinstance(cell.operation.get("select"), dict)
+        and next(iter(cell.operation["select"])) in ("each", "random chunks")
+    )

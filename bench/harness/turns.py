@@ -106,7 +106,7 @@ class Setting:
         described = {
             "name": cell.name,
             "family": cell.family,
-            "array": {key: value for key, value in cell.array.items()},
+            "array": cell.array,
             "document": document(cell.array),
             "store": cell.store,
             "latency": cell.latency,
@@ -170,7 +170,7 @@ def run_cell(
             _rounds(contenders, budget)
     finally:
         for contender in contenders:
-            _finish(setting, contender)
+            _finish(contender)
     return [contender.row for contender in contenders]
 
 
@@ -180,12 +180,13 @@ def _begin(setting: Setting, contender: Contender) -> None:
     opened = contender.ask(setting.request(contender.scratch))
     if opened is None:
         return
-    if opened.get("weaker") or weaker(contender.engine.name, setting.cell):
+    asked = setting.cell.durability != "as they come"
+    if asked and (opened.get("weaker") or weaker(contender.engine.name, setting.cell)):
         contender.row["weaker"] = True
-    if setting.cell.measure == "memory":
-        # The check comes last: it would leave the heap as a call leaves it.
-        if weighed := contender.ask({"do": "memory"}):
-            contender.row |= {key: weighed.get(key) for key in ("peak", "allocations")}
+    # The check comes after: it would leave the heap as a call leaves it.
+    weighs = setting.cell.measure == "memory"
+    if weighs and (weighed := contender.ask({"do": "memory"})):
+        contender.row |= {key: weighed.get(key) for key in ("peak", "allocations")}
     if contender.alive and contender.ask({"do": "check"}) is not None:
         wrong = setting.wrong(contender)
         if wrong is None and setting.overwrites and setting.cell.store == "local":
@@ -253,7 +254,7 @@ def _rounds(contenders: list[Contender], budget: Budget) -> None:
         turn += 1
 
 
-def _finish(setting: Setting, contender: Contender) -> None:
+def _finish(contender: Contender) -> None:
     """Writes the row, and lets everything go."""
     if contender.alive and contender.samples:
         contender.row |= quantiles(contender.samples)
