@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import google_crc32c
 import numcodecs
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from harness.ratios import (
 from harness.selections import assign, draw, taken
 from harness.session import Session
 from harness.stored import Data
-from harness.trace import complete, index_entries, read_trace, touched, write_trace
+from harness.trace import index_entries, read_trace, touched, write_trace
 from harness.traces import operation_trace, sequential
 from harness.turns import Budget
 
@@ -54,7 +55,7 @@ def array(shape, chunks, **settings):
 
 def cell(described, operation, **settings):
     defaults = {
-        "family": "some",
+        "family": "tiny",
         "name": "one",
         "content": "semi-random",
         "store": "local",
@@ -297,25 +298,32 @@ def test_the_index_of_a_shard():
     assert index_entries(index).tolist() == [[0, 5], [2**64 - 1] * 2, [5, 7]]
 
 
-def test_writes_are_traced_where_nothing_old_is_kept():
-    described = array([30, 40], [5, 10], shards=[10, 40], dtype="uint16")
+def test_writes_are_traced_with_what_they_keep(tmp_path):
+    described = array([25, 40], [5, 10], shards=[10, 40], dtype="uint16", codec="raw")
+    data = Data(cell(described, {"kind": "write"}), tmp_path)
+    data.store()
+    first, _, last = write_trace(described, data.stored, {"kind": "whole"})
+    assert [first["key"], last["key"]] == ["c/0/0", "c/2/0"]
+    assert first["parts"] == [[at * 100, 100, 100, 100] for at in range(8)]
+    # The last shard is half outside of the array; its index has places for all.
+    assert last["parts"] == [[at * 100, 100, 100, 100] for at in range(4)] + [[0, 0, 100, 0]] * 4
+    part = {"kind": "basic", "terms": [[0, 4, 1], [10, 20, 1]]}
+    (changed,) = write_trace(described, data.stored, part)
+    assert [each[3] for each in changed["parts"]] == [0, 80, 0, 0, 0, 0, 0, 0]
+
+
+def test_indexes_are_read_unless_they_are_kept(stored):
     whole = [{"kind": "whole"}]
-    objects = write_trace(described, whole)
-    assert [each["key"] for each in objects] == ["c/0/0", "c/1/0", "c/2/0"]
-    assert all(each["parts"] == [[0, 0, 100, 100]] * 8 for each in objects)
-    assert complete(described, whole)
-    one = [{"kind": "basic", "terms": [[0, 5, 1], [0, 10, 1]]}]
-    assert len(write_trace(described, one)[0]["parts"]) == 1
-    assert not complete(described, one)
-    part = [{"kind": "basic", "terms": [[0, 4, 1], [0, 10, 1]]}]
-    assert write_trace(described, part) is None
-
-
-def test_edges_of_the_array_are_complete():
-    described = array([25, 40], [10, 10])
-    last = [{"kind": "basic", "terms": [[20, 25, 1], [30, 40, 1]]}]
-    assert complete(described, last)
-    assert write_trace(described, last)[0]["parts"] == [[0, 0, 100, 50]]
+    for each in read_trace(stored.array, stored.stored, whole):
+        levels = sum(bool(stored.array[level]) for level in ("shards", "nested"))
+        assert bool(each["indexes"]) == (levels > 0 and any(part[1] for part in each["parts"]))
+        for offset, length in each["indexes"]:
+            held = (stored.stored / each["key"]).read_bytes()[offset : offset + length]
+            assert google_crc32c.value(held[:-4]) == int.from_bytes(held[-4:], "little")
+    assert all(
+        "indexes" not in each
+        for each in read_trace(stored.array, stored.stored, whole, caches=True)
+    )
 
 
 def test_floors_of_requests_that_follow_each_other_have_one_thread(tmp_path):
@@ -325,16 +333,13 @@ def test_floors_of_requests_that_follow_each_other_have_one_thread(tmp_path):
         data = Data(each, tmp_path)
         data.store()
         trace = operation_trace(each, data, draw(select, described, tmp_path))
-        assert sequential(each, trace) == alone
+        assert sequential(trace, draw(select, described, tmp_path)) == alone
 
 
-def test_no_floor_where_none_is_known(tmp_path):
+def test_no_floor_where_waiting_is_all(tmp_path):
     described = array([30, 40], [10, 10], shards=[30, 40])
-    rewrite = cell(described, {"kind": "write", "select": ":10, :10", "onto": "stored"})
-    data = Data(rewrite, tmp_path)
-    assert operation_trace(rewrite, data, draw(":10, :10", described, tmp_path)) is None
     slow = cell(described, {"kind": "read"}, store="latency")
-    assert operation_trace(slow, data, [{"kind": "whole"}]) is None
+    assert operation_trace(slow, Data(slow, tmp_path), [{"kind": "whole"}]) is None
 
 
 # Judging
@@ -485,7 +490,7 @@ def session(tmp_path, monkeypatch):
     engines = [Engine(name, command) for name in names]
     engines.append(Engine("is not there", (str(tmp_path / "nothing"),)))
     folders = {"memory": tmp_path / "memory", "disk": tmp_path / "disk"}
-    session = Session(engines, folders, tmp_path / "out", Budget(0.01, 10), silence=4.0)
+    session = Session(engines, folders, tmp_path / "out", Budget(0.01, 10), silence=1.5)
     yield session
     session.end()
 
@@ -501,18 +506,18 @@ def test_a_run_goes_on_whatever_engines_do(session, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "NOT MEASURED: is not there: does not start" in printed
     rows = run.by_cell()
-    for title in ("some: read", "some: write"):
+    for title in ("tiny: read", "tiny: write"):
         found = rows[title]
         assert found["fuzarr"]["median"] == pytest.approx(1e-3)
         assert found["fuzarr"]["samples"] >= 5
         assert found["declines"]["not"] == "not today"
         assert found["raises"]["error"] == "no"
         assert "ended (status 3)" in found["dies"]["error"]
-        assert "silent for 4 s" in found["is silent"]["error"]
-    assert "other bytes" in rows["some: read"]["is wrong"]["wrong"]
-    assert "median" not in rows["some: read"]["is wrong"]
-    assert rows["some: weigh"]["fuzarr"]["peak"] == 1_000_000
-    assert value(rows["some: weigh"]["is wrong"]) is None
+        assert "silent for 1.5 s" in found["is silent"]["error"]
+    assert "other bytes" in rows["tiny: read"]["is wrong"]["wrong"]
+    assert "median" not in rows["tiny: read"]["is wrong"]
+    assert rows["tiny: weigh"]["fuzarr"]["peak"] == 1_000_000
+    assert value(rows["tiny: weigh"]["is wrong"]) is None
     assert "WRONG is wrong" in printed
     assert not any(path.name.startswith("data-") for path in (tmp_path / "memory").iterdir())
     again = report.Run.from_json(run.to_json())

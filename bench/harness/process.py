@@ -39,6 +39,7 @@ class EngineProcess:
         self.log = logs / f"{engine.name}-{workers}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
+        self._starting = False
 
     def ask(self, request: dict[str, Any]) -> Answer:
         """The answer to a request. Raises DiedError."""
@@ -90,6 +91,7 @@ class EngineProcess:
             if self.preload:
                 environment["LD_PRELOAD"] = str(self.preload)
             name, workers = self.engine.own_name, str(self.workers)
+            self._starting = True
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [*self.engine.command, "--engine", name, "--workers", workers],
@@ -102,15 +104,18 @@ class EngineProcess:
         return self._process
 
     def _line(self, descriptor: int) -> bytes:
-        end = time.monotonic() + self.silence
+        # A process that starts says nothing for a while.
+        patience = SILENCE if self._starting else self.silence
+        end = time.monotonic() + patience
         while b"\n" not in self._rest:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
             if not ready:
-                raise DiedError(self._buried(f"silent for {self.silence:g} s"))
+                raise DiedError(self._buried(f"silent for {patience:g} s"))
             read = os.read(descriptor, 1 << 16)
             if not read:
                 raise DiedError(self._buried("ended"))
             self._rest += read
+        self._starting = False
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 

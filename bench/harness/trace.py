@@ -74,6 +74,12 @@ class Levels:
         """Bytes of a decoded chunk of the finest level."""
         return prod(self.finest) * self.itemsize
 
+    def chunks_of(self, place: tuple[int, ...]) -> np.ndarray:
+        """The finest chunks in the object at a place, inside the array or not."""
+        per = [outer // inner for outer, inner in zip(self.sizes[0], self.finest, strict=True)]
+        within = np.stack(np.unravel_index(np.arange(prod(per)), per), axis=-1)
+        return within + np.array(place) * per
+
     def key(self, place: tuple[int, ...]) -> str:
         """The key of the object at a place of the grid."""
         if self.array["format"] == 2:
@@ -95,23 +101,49 @@ class Levels:
 
 
 def read_trace(
-    array: dict[str, Any], folder: Path, selections: list[Selection], prefix: str = ""
+    array: dict[str, Any],
+    folder: Path,
+    selections: list[Selection],
+    prefix: str = "",
+    caches: bool = False,
 ) -> list[Object]:
-    """The objects and parts that hold what `selections` take of the array stored in `folder`."""
+    """The objects and parts that hold what `selections` take of the array stored in `folder`.
+
+    The indexes of shards are among what is read, once an object and selection, if nothing is kept
+    between calls (`caches`)."""
     levels = Levels(array)
     objects = []
     indexes = _Indexes(levels, folder)
     for selection in selections:
         for place, chunks, counts in levels.objects(selection):
             key = levels.key(place)
-            spans = indexes.spans(key, chunks)
-            parts = [
-                [offset, length, levels.decoded, count * levels.itemsize]
-                for (offset, length), count in zip(spans, counts.tolist(), strict=True)
-            ]
-            objects.append(
-                {"key": prefix + key, "whole": len(levels.sizes) == 1, "parts": sorted(parts)}
-            )
+            traced = _traced(levels, prefix + key, indexes.spans(key, chunks), counts)
+            if not caches:
+                traced["indexes"] = indexes.taken()
+            objects.append(traced)
+    return objects
+
+
+def _traced(levels: Levels, key: str, spans: list[tuple[int, int]], counts: np.ndarray) -> Object:
+    parts = [
+        [offset, length, levels.decoded, count * levels.itemsize]
+        for (offset, length), count in zip(spans, counts.tolist(), strict=True)
+    ]
+    return {"key": key, "whole": len(levels.sizes) == 1, "parts": parts}
+
+
+def write_trace(array: dict[str, Any], folder: Path, selection: Selection) -> list[Object]:
+    """The objects that writing `selection` makes or changes, with all of their parts, in the order
+    of the index: where they are when `values` is stored, and how much of each is written."""
+    levels = Levels(array)
+    objects = []
+    indexes = _Indexes(levels, folder)
+    for place, chunks, counts in levels.objects(selection):
+        every = levels.chunks_of(place)
+        written = dict(zip(map(tuple, chunks.tolist()), counts.tolist(), strict=True))
+        amounts = np.array([written.get(tuple(each), 0) for each in every.tolist()])
+        key = levels.key(place)
+        objects.append(_traced(levels, key, indexes.spans(key, every), amounts))
     return objects
 
 
@@ -122,6 +154,13 @@ class _Indexes:
         self.levels = levels
         self.folder = folder
         self.known: dict[tuple[str, int, int], np.ndarray] = {}
+        #: Where the indexes are that were asked for since `taken`.
+        self.asked: dict[tuple[int, int], None] = {}
+
+    def taken(self) -> list[tuple[int, int]]:
+        """Where the indexes are that were needed since the last call."""
+        asked, self.asked = self.asked, {}
+        return list(asked)
 
     def spans(self, key: str, chunks: np.ndarray) -> list[tuple[int, int]]:
         """Offset and length of each chunk in its object; (0, 0) if it is missing."""
@@ -145,45 +184,16 @@ class _Indexes:
         if span == (0, 0):
             return span
         start, size = span
+        place = (start + size - 16 * count - 4, 16 * count + 4)
+        self.asked[place] = None
         index = self.known.get((key, *span))
         if index is None:
             with (self.folder / key).open("rb") as file:
-                file.seek(start + size - 16 * count - 4)
-                index = index_entries(file.read(16 * count + 4))
+                file.seek(place[0])
+                index = index_entries(file.read(place[1]))
             self.known[(key, *span)] = index
         offset, length = index[number].tolist()
         return (0, 0) if offset == MISSING else (start + offset, length)
-
-
-def write_trace(array: dict[str, Any], selections: list[Selection]) -> list[Object] | None:
-    """The objects that writing `selections` makes, or None if old ones must be read for it."""
-    levels = Levels(array)
-    objects = []
-    for selection in selections:
-        for place, chunks, counts in levels.objects(selection):
-            if not (counts == _inside(array["shape"], levels.finest, chunks)).all():
-                return None
-            parts = [[0, 0, levels.decoded, count * levels.itemsize] for count in counts.tolist()]
-            objects.append(
-                {"key": levels.key(place), "whole": len(levels.sizes) == 1, "parts": parts}
-            )
-    return objects
-
-
-def complete(array: dict[str, Any], selections: list[Selection]) -> bool:
-    """Whether every touched object is written wholly, so that nothing of an old one is kept."""
-    levels = Levels(array)
-    return all(
-        counts.sum() == _inside(array["shape"], levels.sizes[0], np.array([place])).sum()
-        for selection in selections
-        for place, _, counts in levels.objects(selection)
-    )
-
-
-def _inside(shape: list[int], chunk: list[int], places: np.ndarray) -> np.ndarray:
-    """Elements of chunks that lie inside the array."""
-    sides = np.minimum(np.array(chunk), np.array(shape) - places * chunk)
-    return sides.prod(axis=1)
 
 
 def document_trace(folder: Path, array: dict[str, Any], names: list[str]) -> list[Object]:

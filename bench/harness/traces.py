@@ -5,20 +5,20 @@ from typing import Any
 from harness.cells import Cell
 from harness.selections import Selection
 from harness.stored import Data
-from harness.trace import complete, document_trace, read_trace, write_trace
+from harness.trace import document_trace, read_trace, write_trace
 
 RAW = {"name": "raw"}
+WHOLE: Selection = {"kind": "whole"}
 
 
 def operation_trace(cell: Cell, data: Data, selections: list[Selection]) -> dict[str, Any] | None:
-    """What a floor does in `cell`, or None if it is not known."""
+    """What a floor does in `cell`, or None if waiting is all that counts."""
     if cell.store not in ("local", "memory"):
         return None
     codec = cell.array["codec"]
-    objects = None
     match cell.operation["kind"]:
         case "read" | "read cold" | "threads":
-            objects = read_trace(cell.array, data.stored, selections)
+            objects = read_trace(cell.array, data.stored, selections, caches=cell.caches)
         case "arrays":
             objects = [
                 each
@@ -28,27 +28,24 @@ def operation_trace(cell: Cell, data: Data, selections: list[Selection]) -> dict
         case "open" | "walk":
             objects = document_trace(data.stored, cell.array, data.names)
             codec = RAW
-        case "write":
-            if cell.operation["onto"] == "nothing" or complete(cell.array, selections):
-                objects = write_trace(cell.array, selections)
+        case "round trip":
+            objects = write_trace(cell.array, data.stored, WHOLE)
         case "append":
-            rows, extent = cell.operation["rows"], cell.array["shape"][0]
-            terms = [[extent - rows, extent, 1], *([0, to, 1] for to in cell.array["shape"][1:])]
-            appended: list[Selection] = [{"kind": "basic", "terms": terms}]
-            if complete(cell.array, appended):
-                objects = write_trace(cell.array, appended)
-    if objects is None or (cell.changes and cell.content == "half missing"):
-        return None
+            objects = write_trace(cell.array, data.stored, _last_rows(cell))
+        case _:
+            (selection,) = selections
+            objects = write_trace(cell.array, data.stored, selection)
     itemsize = data.elements("values").itemsize
     return {"objects": objects, "codec": codec, "typesize": itemsize}
 
 
-def sequential(cell: Cell, trace: dict[str, Any] | None) -> bool:
-    """Whether requests of one part each follow each other."""
-    if trace is None or cell.operation["kind"] not in ("read", "read cold"):
-        return False
-    return (
-        all(len(each["parts"]) == 1 for each in trace["objects"])
-        and isinstance(cell.operation.get("select"), dict)
-        and next(iter(cell.operation["select"])) in ("each", "random chunks")
-    )
+def _last_rows(cell: Cell) -> Selection:
+    extent, *rest = cell.array["shape"]
+    rows = [extent - cell.operation["rows"], extent, 1]
+    return {"kind": "basic", "terms": [rows, *([0, to, 1] for to in rest)]}
+
+
+def sequential(trace: dict[str, Any] | None, selections: list[Selection]) -> bool:
+    """Whether each of the requests is about one part, so that threads have nothing to share."""
+    objects = trace["objects"] if trace else []
+    return len(objects) == len(selections) and all(len(each["parts"]) == 1 for each in objects)

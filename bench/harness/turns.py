@@ -88,11 +88,11 @@ class Setting:
         self.selections: list[Selection] = draw(
             operation.get("select", "whole"), cell.array, data.folder
         )
-        if operation["kind"] not in ("write", "append"):
-            data.store()
+        data.store()
         self.trace = operation_trace(cell, data, self.selections)
         #: A request after the other leaves other threads nothing to do.
-        self.floor_workers = 1 if cell.workers or sequential(cell, self.trace) else 0
+        alone = operation["kind"] == "read" and sequential(self.trace, self.selections)
+        self.floor_workers = 1 if alone else cell.workers
         self.expected = None
         if not cell.changes:
             self.expected = expected_result(cell, data, self.selections)
