@@ -304,9 +304,11 @@ def test_writes_are_traced_with_what_they_keep(tmp_path):
     data.store()
     first, _, last = write_trace(described, data.stored, {"kind": "whole"})
     assert [first["key"], last["key"]] == ["c/0/0", "c/2/0"]
-    assert first["parts"] == [[at * 100, 100, 100, 100] for at in range(8)]
+    # zarr-python does not store them in the order of the index.
+    assert sorted(first["parts"]) == [[at * 100, 100, 100, 100] for at in range(8)]
     # The last shard is half outside of the array; its index has places for all.
-    assert last["parts"] == [[at * 100, 100, 100, 100] for at in range(4)] + [[0, 0, 100, 0]] * 4
+    assert sorted(last["parts"][:4]) == [[at * 100, 100, 100, 100] for at in range(4)]
+    assert last["parts"][4:] == [[0, 0, 100, 0]] * 4
     part = {"kind": "basic", "terms": [[0, 4, 1], [10, 20, 1]]}
     (changed,) = write_trace(described, data.stored, part)
     assert [each[3] for each in changed["parts"]] == [0, 80, 0, 0, 0, 0, 0, 0]
