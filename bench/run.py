@@ -5,7 +5,6 @@ python bench/run.py [--quick] [--only TEXT] [--record]
 
 import argparse
 import datetime
-import json
 import os
 import shutil
 import sys
@@ -14,8 +13,9 @@ import time
 from pathlib import Path
 
 from harness import report
+from harness.base import Base, build
 from harness.cells import Cell, load
-from harness.engines import ALL, ROOT, Builds, engines
+from harness.engines import ALL, OURS, ROOT, Builds, Engine, engines
 from harness.session import Session
 from harness.turns import Budget
 
@@ -37,9 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--list", action="store_true", help="print the cells and stop")
     parser.add_argument("--rust", type=Path, default=Builds.rust, help="the Rust worker")
-    parser.add_argument("--base-package", type=Path, help="a folder with the base's package")
-    parser.add_argument("--base-rust", type=Path, help="the base's Rust worker")
-    parser.add_argument("--base-name", default="", help="what the base is called in the report")
+    parser.add_argument("--base", help="a commit; only fuzarr is measured, of it and of this one")
     return parser.parse_args()
 
 
@@ -51,10 +49,21 @@ def memory_folder() -> Path | None:
     return None
 
 
-def measured(options: argparse.Namespace, cells: list[Cell]) -> report.Run:
+def chosen(options: argparse.Namespace, base: Base | None) -> list[Engine]:
+    """The engines that are asked for."""
+    names = OURS if base else ALL
+    if options.engines:
+        names = tuple(options.engines.split(","))
+    if unknown := set(names) - set(ALL):
+        raise SystemExit(f"no engines {sorted(unknown)}; there are: {', '.join(ALL)}")
+    builds = Builds(options.rust)
+    if base:
+        builds = Builds(options.rust, base.package, base.rust)
+    return engines(builds, names)
+
+
+def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine]) -> report.Run:
     """Runs the cells."""
-    builds = Builds(options.rust, options.base_package, options.base_rust)
-    names = tuple(options.engines.split(",")) if options.engines else ALL
     seconds = options.seconds or (0.1 if options.quick else 0.3)
     options.output.mkdir(parents=True, exist_ok=True)
     with (
@@ -62,7 +71,7 @@ def measured(options: argparse.Namespace, cells: list[Cell]) -> report.Run:
         tempfile.TemporaryDirectory(prefix="disk-", dir=options.output) as disk,
     ):
         folders = {"memory": Path(memory), "disk": Path(disk)}
-        session = Session(engines(builds, names), folders, options.output, Budget(seconds))
+        session = Session(taking, folders, options.output, Budget(seconds))
         try:
             return session.run(cells)
         finally:
@@ -79,15 +88,17 @@ def main() -> int:
     if not cells:
         print(f"no cell's title contains {options.only!r}", file=sys.stderr)
         return 2
+    base = build(options.base) if options.base else None
     start = time.perf_counter()
-    run = measured(options, cells)
+    run = measured(options, cells, chosen(options, base))
     run.date = datetime.date.today().isoformat()
     run.seconds = round(time.perf_counter() - start)
-    run.base = options.base_name
+    run.base = base.name if base else ""
     name = f"{run.date}-{run.machine['cores']}-cores" if options.record else "latest"
+    name = f"against-{base.name}" if base else name
     folder = RECORDED if options.record else options.output
     written = report.write(run, folder, name)
-    print(f"\n{report.closing(run)}\n{json.dumps([str(path) for path in written[:2]])}")
+    print(f"\n{report.closing(run)}\n{written[0]}")
     wrong = [row for row in run.rows if "wrong" in row]
     for row in wrong:
         print(f"WRONG: {row['engine']}: {row['cell']}: {row['wrong']}", file=sys.stderr)
