@@ -7,6 +7,7 @@ import argparse
 import datetime
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -81,6 +82,8 @@ def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine
 def main() -> int:
     """Runs, reports, and fails if a result was wrong."""
     options = arguments()
+    # Folders in memory and processes go with a run that is told to end, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cells = load(only=options.only, quick=options.quick)
     if options.list:
         print("\n".join(cell.title for cell in cells))
