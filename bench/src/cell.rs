@@ -116,6 +116,9 @@ pub(crate) struct Trace {
 pub(crate) struct TracedObject {
     pub(crate) key: String,
     pub(crate) parts: Vec<Part>,
+    /// Offsets and lengths of indexes that a read cannot do without.
+    #[serde(default)]
+    pub(crate) indexes: Vec<(u64, usize)>,
 }
 
 /// What is encoded by itself: offset and length as stored, bytes when decoded, and how many of those

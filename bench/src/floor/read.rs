@@ -1,7 +1,9 @@
 //! Reads.
 #![expect(unsafe_code, reason = "threads write different parts of one result")]
 
+use std::collections::HashMap;
 use std::ffi::CString;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -31,7 +33,7 @@ const FILE: f64 = 4_000.0;
 /// Where the stored bytes are.
 enum Source {
     Files { folder: OwnedFd, names: Vec<CString> },
-    Memory(Vec<Vec<u8>>),
+    Memory(Vec<Arc<Vec<u8>>>),
 }
 
 /// Something that one thread does.
@@ -55,6 +57,7 @@ enum Action {
 /// A part in the bytes that are read for it.
 struct Piece {
     encoded: Range<usize>,
+    /// None, if it is an index.
     decoded: usize,
     /// Its place in the result.
     target: Range<usize>,
@@ -87,8 +90,7 @@ pub(super) fn open(
         let names = names.collect::<Result<_>>()?;
         Source::Files { folder: files::folder(&paths.folder)?, names }
     } else {
-        let load = |object: &TracedObject| load(&paths.folder, object);
-        Source::Memory(trace.objects.iter().map(load).collect::<Result<_>>()?)
+        Source::Memory(load(&paths.folder, &trace.objects)?)
     };
     let fill = fill(cell);
     let mut builder = Builder { raw: trace.codec == Codec::Raw, ..Builder::default() };
@@ -114,12 +116,21 @@ pub(super) fn open(
     Ok(Box::new(Reader { crew, plan: Arc::new(plan), ready, alone }))
 }
 
-/// The bytes of an object; none if it is missing.
-fn load(folder: &Path, object: &TracedObject) -> Result<Vec<u8>> {
-    match std::fs::read(folder.join(&object.key)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => Ok(read?),
-    }
+/// The bytes of objects; none of those that are missing.
+fn load(folder: &Path, objects: &[TracedObject]) -> Result<Vec<Arc<Vec<u8>>>> {
+    let mut known = HashMap::new();
+    let mut load = |object: &TracedObject| {
+        if let Some(bytes) = known.get(&object.key) {
+            return Ok(Arc::clone(bytes));
+        }
+        let bytes = match std::fs::read(folder.join(&object.key)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Arc::default(),
+            read => Arc::new(read?),
+        };
+        known.insert(object.key.clone(), Arc::clone(&bytes));
+        Ok(bytes)
+    };
+    objects.iter().map(&mut load).collect()
 }
 
 /// A byte to fill with.
@@ -178,6 +189,10 @@ impl Builder {
             } else {
                 parts.push((*part, target));
             }
+        }
+        for &(offset, length) in &object.indexes {
+            let part = Part { offset, length, decoded: 0, wanted: 0 };
+            parts.push((part, self.size..self.size));
         }
         parts.sort_by_key(|(part, _)| part.offset);
         let bytes: usize = parts.iter().map(|(part, _)| part.length).sum();
@@ -311,6 +326,9 @@ fn decode(pieces: &[Piece], encoded: &[u8], scratch: &mut Scratch, output: &Memo
         let encoded = &encoded[piece.encoded.clone()];
         // SAFETY: the places of pieces do not overlap.
         let target = unsafe { output.part(piece.target.clone()) };
+        if piece.decoded == 0 {
+            continue;
+        }
         if target.len() == piece.decoded {
             decoder.decode(encoded, target)?;
         } else if matches!(decoder, crate::codec::Decoder::Raw) {

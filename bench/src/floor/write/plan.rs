@@ -187,6 +187,7 @@ impl Builder<'_> {
             _ => false,
         };
         match (partial, part.length > 0) {
+            (false, _) if part.wanted == 0 => None,
             (false, false) => None,
             (true, true) if part.wanted == 0 => Some(Kind::Kept),
             (true, true) if part.wanted < part.decoded => Some(Kind::Merged),
