@@ -1,6 +1,7 @@
 //! Cells: one operation on one array in one kind of store, as the harness describes them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -151,6 +152,14 @@ impl From<(u64, usize, usize, usize)> for Part {
 
 fn one() -> usize {
     1
+}
+
+impl Cell {
+    /// How long every request to the store takes.
+    pub(crate) fn waits(&self) -> Result<Duration> {
+        let seconds = if self.store == Store::Latency { self.latency } else { 0.0 };
+        Ok(Duration::try_from_secs_f64(seconds)?)
+    }
 }
 
 impl Layout {

@@ -111,7 +111,7 @@ impl Place {
             let store = engine.local(folder, Durability::AsTheyCome)?;
             return Ok(Self { store, folder: Some(folder.to_owned()) });
         }
-        let store = engine.memory(Duration::from_secs_f64(cell.latency))?;
+        let store = engine.memory(cell.waits()?)?;
         for (key, bytes) in objects::below(folder)? {
             store.put(&key, &bytes)?;
         }
@@ -127,7 +127,7 @@ impl Place {
             let store = engine.local(&folder, cell.durability)?;
             return Ok(Self { store, folder: Some(folder) });
         }
-        let store = engine.memory(Duration::from_secs_f64(cell.latency))?;
+        let store = engine.memory(cell.waits()?)?;
         store.put(key, &document)?;
         Ok(Self { store, folder: None })
     }
