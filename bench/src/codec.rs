@@ -33,12 +33,15 @@ pub(crate) enum Codec {
     },
 }
 
+/// What is done to elements before they are compressed; the numbers are c-blosc's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub(crate) enum Shuffle {
-    NoShuffle,
-    Shuffle,
-    BitShuffle,
+    #[serde(rename = "noshuffle")]
+    Nothing,
+    #[serde(rename = "shuffle")]
+    Bytes,
+    #[serde(rename = "bitshuffle")]
+    Bits,
 }
 
 /// A decoder with its memory.

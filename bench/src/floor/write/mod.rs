@@ -314,12 +314,12 @@ impl Write {
     }
 
     /// The bytes that pieces become, and how many each.
-    fn encode<'b>(
+    fn encode(
         &self,
         group: &Group,
         pieces: &[Piece],
         scratch: &mut Scratch,
-        (mut encoded, lengths): (Vec<u8>, &'b mut Vec<usize>),
+        (mut encoded, lengths): (Vec<u8>, &mut Vec<usize>),
     ) -> Result<Bytes> {
         let as_they_are = |piece: &Piece| piece.kind == Kind::New && piece.wanted == piece.decoded;
         if self.plan.raw && pieces.iter().all(as_they_are) {
