@@ -173,7 +173,7 @@ class Engine:
         """Makes an array longer along its first axis."""
         raise NotImplementedError
 
-    def walk(self, place: Place) -> list[tuple[str, tuple[int, ...], str]]:
+    def walk(self, place: Place) -> list[tuple[str, tuple[int, ...], np.dtype]]:
         """Visits all members below a group: each array's path, shape and type."""
         raise NotImplementedError
 

@@ -356,7 +356,7 @@ class WalkOperation(Operation):
         return self.engine.walk(self.place)
 
     def check(self) -> None:
-        found = sorted((path, list(shape), dtype) for path, shape, dtype in self.call())
+        found = sorted((path, list(shape), dtype.name) for path, shape, dtype in self.call())
         (self.scratch / "result.bin").write_text(json.dumps(found))
 
     def touch(self) -> None:
