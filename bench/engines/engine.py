@@ -135,10 +135,14 @@ class Engine:
             return Folder(folder)
         return self.memory(folder)
 
-    def target(self, document: Mapping[str, Any], folder: Path) -> Place:
-        """A place with nothing but an array's document."""
-        objects = {document_key(document): encoded(document)}
-        write_files(folder, objects)
+    def target(
+        self, document: Mapping[str, Any], folder: Path, stored: Path | None = None
+    ) -> Place:
+        """A place with nothing but an array's document, or a copy of what is stored elsewhere."""
+        if stored:
+            shutil.copytree(stored, folder)
+        else:
+            write_files(folder, {document_key(document): encoded(document)})
         if self.cell["store"] == "local":
             return Folder(folder)
         place = self.memory(folder)
@@ -169,7 +173,7 @@ class Engine:
         """Makes an array longer along its first axis."""
         raise NotImplementedError
 
-    def walk(self, place: Place) -> list[tuple[str, tuple[int, ...], str]]:
+    def walk(self, place: Place) -> list[tuple[str, tuple[int, ...], np.dtype]]:
         """Visits all members below a group: each array's path, shape and type."""
         raise NotImplementedError
 

@@ -1,6 +1,7 @@
 """What a call takes of this process: time, memory, allocations."""
 
 import ctypes
+import gc
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -37,6 +38,9 @@ def peak(operation: Operation) -> int:
     """The most memory that a call takes over what is resident before it, its result included."""
     operation.restore()
     call = operation.call
+    # What was freed before, when contents were stored, say, is no memory that the call finds ready.
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     resident = _status("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")

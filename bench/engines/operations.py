@@ -1,7 +1,7 @@
 """The operations of cells, made of what an engine can do."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from itertools import cycle, product
@@ -28,6 +28,8 @@ class Operation:
 
     #: Whether something is to be done, untimed, before every call.
     restores = False
+    #: One call.
+    call: Callable[[], Any]
 
     def __init__(self, engine: Engine, cell: Cell, request: Mapping[str, Any]) -> None:
         self.engine = engine
@@ -63,10 +65,6 @@ class Operation:
     def restore(self) -> None:
         """Makes the state in which a call starts."""
 
-    def call(self) -> Any:
-        """One call."""
-        raise NotImplementedError
-
     def check(self) -> None:
         """One call, whose outcome is left in `scratch`."""
         raise NotImplementedError
@@ -84,15 +82,18 @@ class ReadOperation(Operation):
 
     def prepare(self) -> None:
         self.place = self.engine.source(self.folder)
+        self.wanted = self.selections()
         self.reopen()
 
     def reopen(self) -> None:
         """Opens the array anew."""
+        # The one before goes first: an engine may keep what an open array knows.
+        self.array, self.reads, self.call = None, [], self.all
         self.array = self.engine.open(self.place)
-        self.reads = [self.read(selection) for selection in self.selections()]
+        self.reads = [self.read(selection) for selection in self.wanted]
         if len(self.reads) == 1:
             # What a loop over one would take is not the engine's.
-            self.call = self.reads[0]  # type: ignore[method-assign]
+            self.call = self.reads[0]
 
     def read(self, selection: Selection) -> Read:
         """What reads one selection."""
@@ -108,7 +109,8 @@ class ReadOperation(Operation):
 
         return into
 
-    def call(self) -> Any:
+    def all(self) -> Any:
+        """All selections."""
         for read in self.reads:
             result = read()
         return result
@@ -137,15 +139,14 @@ class ThreadsOperation(ReadOperation):
         self.count = self.described["threads"]
         self.pool = _started(self.count)
 
-    def reopen(self) -> None:
-        self.array = self.engine.open(self.place)
-        self.reads = [self.read(selection) for selection in self.selections()]
+        self.call = self.together
 
     def _share(self, thread: int) -> None:
         for read in self.reads[thread :: self.count]:
             read()
 
-    def call(self) -> None:
+    def together(self) -> None:
+        """All threads, from the first to the last."""
         for share in [self.pool.submit(self._share, thread) for thread in range(self.count)]:
             share.result()
 
@@ -191,13 +192,15 @@ class WriteOperation(Operation):
 
     def prepare(self) -> None:
         self.restores = self.described["onto"] == "nothing"
-        document = self.cell["document"]
-        self.place = self.engine.target(document, self.scratch / "array")
+        document, at = self.cell["document"], self.scratch / "array"
+        # The same bytes for all engines, and none of them has been at work yet, if they are there.
+        stored = None if self.restores or not any(self.folder.glob("*")) else self.folder
+        self.place = self.engine.target(document, at, stored)
         self.array = self.engine.open(self.place, writable=True)
         selections = self.selections()
         self.writes = [self.engine.writer(self.array, selection) for selection in selections]
         self.values, self.other = self.contents()
-        if not self.restores:
+        if not self.restores and not stored:
             self.engine.writer(self.array, Selection(WHOLE, self.shape))(self.values)
         self.checked, changed = (_parts(each, selections) for each in (self.values, self.other))
         # Other contents first: what is stored is `values`.
@@ -353,7 +356,7 @@ class WalkOperation(Operation):
         return self.engine.walk(self.place)
 
     def check(self) -> None:
-        found = sorted((path, list(shape), dtype) for path, shape, dtype in self.call())
+        found = sorted((path, list(shape), dtype.name) for path, shape, dtype in self.call())
         (self.scratch / "result.bin").write_text(json.dumps(found))
 
     def touch(self) -> None:

@@ -54,7 +54,11 @@ class _Memory(Place):
 
 
 class TensorStore(Engine):
-    """tensorstore. What it looks up again to be up to date is left as it comes."""
+    """tensorstore.
+
+    It looks up again whether what it knows is up to date when it comes to it by itself: metadata
+    when an array is opened, data, of which nothing is kept without a pool, at every read.
+    """
 
     def __init__(self, workers: int, *, synced: bool) -> None:
         self.workers = workers
@@ -82,7 +86,7 @@ class TensorStore(Engine):
             # It comes with synced writes.
             spec["file_io_sync"] = self.synced
         if self.cell.get("caches"):
-            # There is none unless asked for.
+            # There is none unless asked for, and none for indexes alone.
             spec["cache_pool"] = {"total_bytes_limit": 1 << 28}
         return tensorstore.Context(spec)
 
@@ -104,29 +108,39 @@ class TensorStore(Engine):
             spec, context=context, open=True, read=True, write=writable
         ).result()
 
-    @staticmethod
-    def _selected(array: Any, selection: Selection) -> Any:
-        match selection.kind:
-            case "orthogonal":
-                return array.oindex[selection.index]
-            case "points" | "mask":
-                return array.vindex[selection.index]
-        return array[selection.index]
-
     def reader(self, array: Any, selection: Selection) -> Read:
-        if selection.kind == "whole":
-            return lambda: array.read().result()
-        return lambda: self._selected(array, selection).read().result()
+        index = selection.index
+        match selection.kind:
+            case "whole":
+                return lambda: array.read().result()
+            case "orthogonal":
+                return lambda: array.oindex[index].read().result()
+            case "points" | "mask":
+                return lambda: array.vindex[index].read().result()
+        return lambda: array[index].read().result()
 
     def reader_into(self, array: Any, selection: Selection, out: np.ndarray) -> Read:
         # The way there is: an array in memory is a store too, and stores are copied.
-        target = tensorstore.array(out)
-        return lambda: target.write(self._selected(array, selection)).result()
+        index, target = selection.index, tensorstore.array(out)
+        match selection.kind:
+            case "whole":
+                return lambda: target.write(array).result()
+            case "orthogonal":
+                return lambda: target.write(array.oindex[index]).result()
+            case "points" | "mask":
+                return lambda: target.write(array.vindex[index]).result()
+        return lambda: target.write(array[index]).result()
 
     def writer(self, array: Any, selection: Selection) -> Write:
-        if selection.kind == "whole":
-            return lambda values: array.write(values).result()
-        return lambda values: self._selected(array, selection).write(values).result()
+        index = selection.index
+        match selection.kind:
+            case "whole":
+                return lambda values: array.write(values).result()
+            case "orthogonal":
+                return lambda values: array.oindex[index].write(values).result()
+            case "points" | "mask":
+                return lambda values: array.vindex[index].write(values).result()
+        return lambda values: array[index].write(values).result()
 
     def append(self, array: Any, rows: np.ndarray) -> None:
         before = array.shape[0]

@@ -138,10 +138,10 @@ class ZarrPython(Engine):
     def append(self, array: zarr.Array, rows: np.ndarray) -> None:
         array.append(rows)
 
-    def walk(self, place: Any) -> list[tuple[str, tuple[int, ...], str]]:
+    def walk(self, place: Any) -> list[tuple[str, tuple[int, ...], np.dtype]]:
         group = zarr.open_group(self._store(place), mode="r")
         return [
-            (path, node.shape, str(node.dtype))
+            (path, node.shape, node.dtype)
             for path, node in group.members(max_depth=None)
             if isinstance(node, zarr.Array)
         ]
