@@ -10,10 +10,10 @@ CARGO_FUZZ := .tools/bin/cargo-fuzz
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench fuzz release clean
+.PHONY: help demo test test-all check bench bench-quick bench-compare bench-build fuzz release clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 demo: release $(VENV) ## Store real MRI volumes, read slices, change a part, copy, verify
 	.venv/bin/python demo/demo.py --fuzarr $(FUZARR)
@@ -39,10 +39,19 @@ check: $(VENV) ## Formatting, layers, lints, documentation
 	.venv/bin/mypy --strict --cache-dir target/mypy crates/fuzarr-python/python
 	.venv/bin/ruff format --check --quiet tests demo crates bench
 
-bench: $(VENV) ## Measure beside the zarrs crate and zarr-python
-	$(CARGO) run --release --quiet -p fuzarr-bench
+bench: bench-build ## Measure beside the peers and the floors, about an hour; ARGS=--record keeps it
+	.venv/bin/python bench/run.py $(ARGS)
+
+bench-quick: bench-build ## A few cells of each family, in less than five minutes
+	.venv/bin/python bench/run.py --quick $(ARGS)
+
+bench-compare: bench-build ## Measure against another commit: BASE=main~1, and perhaps ARGS="--only tiny"
+	@test -n "$(BASE)" || { echo "make bench-compare needs BASE=<commit>" >&2; exit 2; }
+	.venv/bin/python bench/run.py --base "$(BASE)" $(ARGS)
+
+bench-build: $(VENV)
+	$(CARGO) build --release --quiet -p fuzarr-bench
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
-	.venv/bin/python bench/python.py --output bench/results/python.md
 
 fuzz: $(CARGO_FUZZ) ## Fuzz every target, FUZZ_SECONDS (60) each; needs a nightly toolchain
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \
@@ -59,11 +68,11 @@ release:
 clean: ## Remove what was built and installed here
 	rm -rf .venv .tools target
 
-$(VENV): tests/requirements.txt tests/find_python
+$(VENV): tests/requirements.txt bench/requirements.txt tests/find_python
 	@python=$$(PYTHON="$(PYTHON)" tests/find_python) && \
 	echo "Installing the test environment into .venv ($$python)" && \
 	"$$python" -m venv --clear .venv && \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -r bench/requirements.txt
 	@touch $@
 
 $(CARGO_FUZZ):

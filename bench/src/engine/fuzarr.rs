@@ -2,184 +2,196 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fuzarr::limits::Limits;
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{LocalOptions, LocalStore, MemoryStore, Precondition, Store, put_bytes};
-use fuzarr::{Array, Selection, Term};
+use fuzarr::store::{Latency, LocalOptions, LocalStore, MemoryStore, Precondition, put_bytes};
+use fuzarr::{Group, Term};
+use serde_json::{Value, json};
 
-use super::{Engine, Family, Name, Objects, Place, Result, Writer, objects_below};
-use crate::workload::{Change, Codec, Layout, Request, STRIDE};
+use super::{Access, Array, Engine, Member, Store};
+use crate::Result;
+use crate::cell::{Cell, Durability};
+use crate::objects::Objects;
+use crate::selection::{self, Selection};
 
-/// An array open in fuzarr.
+/// The library.
 pub(crate) struct Fuzarr {
-    name: Name,
-    layout: &'static Layout,
-    array: Array,
-    options: ReadOptions,
-}
-
-/// Writes the array that all engines read, to an empty folder.
-pub(crate) fn store_array(
-    layout: &Layout,
-    codec: Codec,
-    values: &[u8],
-    folder: &Path,
-) -> Result<()> {
-    let array = create(layout, codec, Arc::new(LocalStore::create(folder)?))?;
-    Ok(array.write_bytes(&Selection::all(), values, &WriteOptions::default())?)
-}
-
-fn create(layout: &Layout, codec: Codec, store: Arc<dyn Store>) -> Result<Array> {
-    let document = serde_json::to_vec(&layout.document(codec))?;
-    let Node::Array(metadata) = Node::from_bytes(&document)? else {
-        return Err("the document is not of an array".into());
-    };
-    Ok(Array::create(store, "", *metadata)?)
+    workers: usize,
 }
 
 impl Fuzarr {
-    pub(super) fn open(
-        layout: &'static Layout,
-        place: Place,
-        folder: &Path,
-        threads: usize,
-    ) -> Result<Self> {
-        if place == Place::Memory {
-            return Self::new(layout, memory(objects_below(folder)?)?, threads);
-        }
-        Self::new(layout, Arc::new(LocalStore::open(folder)?), threads)
-    }
-
-    /// The array that `objects` are, in memory.
-    pub(super) fn of(layout: &'static Layout, objects: Objects) -> Result<Self> {
-        Self::new(layout, memory(objects)?, 1)
-    }
-
-    fn new(layout: &'static Layout, store: Arc<dyn Store>, threads: usize) -> Result<Self> {
-        let options = ReadOptions { limits: limits(threads), ..ReadOptions::default() };
-        let name = Name::new(Family::Fuzarr, threads);
-        Ok(Self { name, layout, array: Array::open(store, "")?, options })
-    }
-
-    fn select(&self, selection: &Selection, output: &mut [u8]) -> Result<()> {
-        Ok(self.array.read_bytes_into(selection, output, &self.options)?)
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers }
     }
 }
 
 impl Engine for Fuzarr {
-    fn name(&self) -> &Name {
-        &self.name
+    fn refuse(&self, _cell: &Cell) -> Result<()> {
+        Ok(())
     }
 
-    fn read(&self, request: Request, output: &mut [u8]) -> Result<()> {
-        match request {
-            Request::Whole => self.select(&Selection::all(), output),
-            Request::OneChunk => self.select(&chunk(self.layout, &self.layout.middle())?, output),
-            Request::OneChunkAnew => {
-                let options = ReadOptions { index_cache: false, ..self.options.clone() };
-                let selection = chunk(self.layout, &self.layout.middle())?;
-                Ok(self.array.read_bytes_into(&selection, output, &options)?)
-            }
-            Request::EachChunk => {
-                let targets = output.chunks_exact_mut(self.layout.chunk_bytes());
-                for (at, target) in self.layout.chunks().iter().zip(targets) {
-                    self.select(&chunk(self.layout, at)?, target)?;
-                }
-                Ok(())
-            }
-            Request::Strided => {
-                let step = Some(i64::try_from(STRIDE)?);
-                let term = Term::Slice { start: None, stop: None, step };
-                self.select(&Selection::Orthogonal(vec![term; self.layout.shape.len()]), output)
-            }
-        }
+    fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        if self.workers == 0 { cores() } else { self.workers }
     }
-}
 
-/// An array that fuzarr writes.
-pub(crate) struct FuzarrWriter {
-    name: Name,
-    layout: &'static Layout,
-    array: Array,
-    memory: Option<Arc<MemoryStore>>,
-    folder: std::path::PathBuf,
-    options: WriteOptions,
-}
+    fn local(&self, folder: &Path, durability: Durability) -> Result<Arc<dyn Store>> {
+        let options =
+            LocalOptions { fsync: durability == Durability::Synced, ..LocalOptions::default() };
+        Ok(Arc::new(Local { store: Arc::new(LocalStore::open_with(folder, options)?) }))
+    }
 
-impl FuzarrWriter {
-    pub(super) fn create(
-        (layout, codec): (&'static Layout, Codec),
-        place: Place,
-        folder: &Path,
-        threads: usize,
-    ) -> Result<Self> {
-        let mut name = Name::new(Family::Fuzarr, threads);
-        let mut memory = None;
-        let store: Arc<dyn Store> = if place == Place::Memory {
-            Arc::<MemoryStore>::clone(memory.insert(Arc::default()))
+    fn memory(&self, latency: Duration) -> Result<Arc<dyn Store>> {
+        Ok(if latency.is_zero() {
+            Arc::new(Memory { store: Arc::new(MemoryStore::new()), inner: |store| store })
         } else {
-            let fsync = place == Place::Synced;
-            if fsync {
-                name.variant = "fsync";
-            }
-            Arc::new(LocalStore::create_with(folder, LocalOptions { fsync, ..Default::default() })?)
-        };
-        let array = create(layout, codec, store)?;
-        let options = WriteOptions { limits: limits(threads), ..WriteOptions::default() };
-        Ok(Self { name, layout, array, memory, folder: folder.to_owned(), options })
+            let store = Arc::new(Latency::new(MemoryStore::new(), latency));
+            Arc::new(Memory { store, inner: Latency::inner })
+        })
     }
 
-    /// The option that changes objects where they are, as far as it goes.
-    pub(super) fn in_place(mut self) -> Self {
-        self.name.variant = "in place";
-        self.options.in_place = true;
-        self
+    fn versions(&self) -> Value {
+        json!({"fuzarr": env!("CARGO_PKG_VERSION")})
     }
 }
 
-impl Writer for FuzarrWriter {
-    fn name(&self) -> &Name {
-        &self.name
+/// A folder.
+struct Local {
+    store: Arc<LocalStore>,
+}
+
+impl Store for Local {
+    fn open(&self, path: &str, access: &Access) -> Result<Box<dyn Array>> {
+        open(Arc::<LocalStore>::clone(&self.store), path, access)
     }
 
-    fn write(&self, change: Change, values: &[u8]) -> Result<()> {
-        let selection = match change {
-            Change::Whole => Selection::all(),
-            _ => {
-                let range = self.layout.changed(change);
-                Selection::Orthogonal(vec![slice(range.start, range.end)?])
-            }
-        };
-        Ok(self.array.write_bytes(&selection, values, &self.options)?)
+    fn members(&self) -> Result<Vec<Member>> {
+        members(Arc::<LocalStore>::clone(&self.store))
     }
 
     fn objects(&self) -> Result<Objects> {
-        let Some(memory) = &self.memory else { return objects_below(&self.folder) };
-        Ok(memory.snapshot().into_iter().map(|(key, bytes)| (key, bytes.to_vec())).collect())
+        Err("a folder is not in memory".into())
+    }
+
+    fn put(&self, _key: &str, _bytes: &[u8]) -> Result<()> {
+        Err("a folder is not in memory".into())
+    }
+
+    fn erase(&self, _key: &str) -> Result<()> {
+        Err("a folder is not in memory".into())
     }
 }
 
-fn limits(threads: usize) -> Limits {
-    Limits { workers: threads, ..Limits::default() }
+/// Memory, perhaps with something around it.
+struct Memory<S> {
+    store: Arc<S>,
+    inner: fn(&S) -> &MemoryStore,
 }
 
-fn chunk(layout: &Layout, at: &[u64]) -> Result<Selection> {
-    let extents = at.iter().zip(layout.chunk);
-    let terms = extents.map(|(&at, &extent)| slice(at * extent, (at + 1) * extent));
-    Ok(Selection::Orthogonal(terms.collect::<Result<_>>()?))
-}
-
-fn slice(start: u64, stop: u64) -> Result<Term> {
-    let [start, stop] = [i64::try_from(start)?, i64::try_from(stop)?];
-    Ok(Term::Slice { start: Some(start), stop: Some(stop), step: None })
-}
-
-fn memory(objects: Objects) -> Result<Arc<MemoryStore>> {
-    let store = MemoryStore::new();
-    for (key, bytes) in objects {
-        put_bytes(&store, &key, &bytes, Precondition::None)?;
+impl<S: fuzarr::store::Store + 'static> Store for Memory<S> {
+    fn open(&self, path: &str, access: &Access) -> Result<Box<dyn Array>> {
+        open(Arc::<S>::clone(&self.store), path, access)
     }
-    Ok(Arc::new(store))
+
+    fn members(&self) -> Result<Vec<Member>> {
+        members(Arc::<S>::clone(&self.store))
+    }
+
+    fn objects(&self) -> Result<Objects> {
+        let objects = (self.inner)(&self.store).snapshot();
+        Ok(objects.into_iter().map(|(key, bytes)| (key, bytes.to_vec())).collect())
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        Ok(put_bytes((self.inner)(&self.store), key, bytes, Precondition::None)?)
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        Ok(fuzarr::store::delete((self.inner)(&self.store), key)?)
+    }
+}
+
+/// An open array with its selections.
+struct Opened {
+    array: fuzarr::Array,
+    selections: Vec<fuzarr::Selection>,
+    reads: ReadOptions,
+    writes: WriteOptions,
+}
+
+fn open(
+    store: Arc<dyn fuzarr::store::Store>,
+    path: &str,
+    access: &Access,
+) -> Result<Box<dyn Array>> {
+    let limits = Limits { workers: access.workers, ..Limits::default() };
+    Ok(Box::new(Opened {
+        array: fuzarr::Array::open(store, path)?,
+        selections: access.selections.iter().map(translate).collect::<Result<_>>()?,
+        reads: ReadOptions {
+            index_cache: access.caches,
+            limits: limits.clone(),
+            ..ReadOptions::default()
+        },
+        writes: WriteOptions { limits, ..WriteOptions::default() },
+    }))
+}
+
+impl Array for Opened {
+    fn read(&self, number: usize) -> Result<Vec<u8>> {
+        Ok(self.array.read_bytes(&self.selections[number], &self.reads)?.bytes)
+    }
+
+    fn read_into(&self, number: usize, output: &mut [u8]) -> Result<()> {
+        Ok(self.array.read_bytes_into(&self.selections[number], output, &self.reads)?)
+    }
+
+    fn write(&self, number: usize, values: &[u8]) -> Result<()> {
+        Ok(self.array.write_bytes(&self.selections[number], values, &self.writes)?)
+    }
+
+    fn append(&mut self, rows: &[u8]) -> Result<()> {
+        Ok(self.array.append_with((rows, &[]), 0, &self.writes)?)
+    }
+}
+
+fn translate(selection: &Selection) -> Result<fuzarr::Selection> {
+    Ok(match selection {
+        Selection::Whole => fuzarr::Selection::all(),
+        Selection::Basic { terms } | Selection::Orthogonal { terms } => {
+            fuzarr::Selection::Orthogonal(terms.iter().map(term).collect())
+        }
+        Selection::Points { coordinates } => fuzarr::Selection::Points {
+            shape: vec![coordinates.first().map_or(0, Vec::len) as u64],
+            coordinates: coordinates.clone(),
+        },
+        Selection::Mask { file } => fuzarr::Selection::Mask(selection::mask(file)?),
+    })
+}
+
+fn term(term: &selection::Term) -> Term {
+    match term {
+        selection::Term::Index(at) => Term::Index(*at),
+        selection::Term::Slice(start, stop, step) => {
+            Term::Slice { start: *start, stop: *stop, step: *step }
+        }
+        selection::Term::List { list } => Term::List(list.clone()),
+    }
+}
+
+/// Visits all nodes of the group that the store is.
+fn members(store: Arc<dyn fuzarr::store::Store>) -> Result<Vec<Member>> {
+    let group = Group::open(store, "")?;
+    let mut members = Vec::new();
+    for visit in group.traverse(usize::MAX)? {
+        let visit = visit?;
+        if let Node::Array(array) = visit.node? {
+            let data_type = array.data_type.name.clone();
+            members.push(Member { path: visit.path, shape: array.shape, data_type });
+        }
+    }
+    Ok(members)
 }

@@ -1,231 +1,193 @@
-//! The engines, side by side behind two traits: one for reads, one for writes.
+//! Engines behind one trait, and the operations that all of them do.
 
-mod floor;
 mod fuzarr;
+mod read;
+mod write;
 mod zarrs;
 
-use std::error::Error;
-use std::fmt;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-pub(crate) use self::fuzarr::store_array;
-use self::fuzarr::{Fuzarr, FuzarrWriter};
-use self::zarrs::{Zarrs, ZarrsWriter};
-use crate::workload::{Change, Codec, Layout, Request};
+use serde_json::Value;
 
-/// Any failure; the benchmark stops at the first.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) use self::fuzarr::Fuzarr;
+pub(crate) use self::zarrs::Zarrs;
+use crate::Result;
+use crate::cell::{self, Cell, Durability, Operation, Paths};
+use crate::objects::{self, Objects, is_document};
+use crate::protocol::not;
+use crate::selection::Selection;
+use crate::task::Task;
 
-/// Objects with their keys.
-pub(crate) type Objects = Vec<(String, Vec<u8>)>;
+/// A Zarr library.
+pub(crate) trait Engine: Send + Sync {
+    /// Fails with the reason if it has no way to do what the cell asks for.
+    fn refuse(&self, cell: &Cell) -> Result<()>;
 
-/// Where the stored objects are, and for writes how safe they are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Files. Writes go to a temporary file that takes the object's name, and are not synced.
-    Local,
-    Memory,
-    /// Files, each engine writing as its defaults have it: zarrs in place, and synced.
-    AsTheyCome,
-    /// Files. Writes go to a temporary file that is synced before it takes the object's name.
-    Synced,
+    /// Threads that it works with.
+    fn workers(&self) -> usize;
+
+    /// A folder.
+    fn local(&self, folder: &Path, durability: Durability) -> Result<Arc<dyn Store>>;
+
+    /// Memory, in which every request takes `latency`.
+    fn memory(&self, latency: Duration) -> Result<Arc<dyn Store>>;
+
+    /// Runs something where its threads are at hand.
+    fn within(&self, run: &mut (dyn FnMut() + Send)) {
+        run();
+    }
+
+    fn versions(&self) -> Value;
+}
+
+/// A store of an engine's.
+pub(crate) trait Store: Send + Sync {
+    /// Opens the array at `path`, ready for some selections.
+    fn open(&self, path: &str, access: &Access) -> Result<Box<dyn Array>>;
+
+    /// All arrays below the group that the store is.
+    fn members(&self) -> Result<Vec<Member>>;
+
+    /// All that is stored in memory.
+    fn objects(&self) -> Result<Objects>;
+
+    /// Stores an object in memory, without waiting.
+    fn put(&self, key: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Removes an object from memory, without waiting.
+    fn erase(&self, key: &str) -> Result<()>;
+}
+
+/// How an array will be used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access<'a> {
+    /// What is read and written, by number.
+    pub(crate) selections: &'a [Selection],
+    /// Threads of one request.
+    pub(crate) workers: usize,
+    /// How many threads make requests at the same time.
+    pub(crate) callers: usize,
+    /// Whether indexes of shards may be kept.
+    pub(crate) caches: bool,
+}
+
+/// An open array.
+pub(crate) trait Array: Send + Sync {
+    /// Reads a selection into memory of its own.
+    fn read(&self, number: usize) -> Result<Vec<u8>>;
+
+    /// Reads a selection into `output`, which is of the right size.
+    fn read_into(&self, number: usize, output: &mut [u8]) -> Result<()>;
+
+    /// Writes a selection.
+    fn write(&self, number: usize, values: &[u8]) -> Result<()>;
+
+    /// Makes the array longer along its first axis.
+    fn append(&mut self, rows: &[u8]) -> Result<()>;
+}
+
+/// An array of a group.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) path: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) data_type: String,
+}
+
+/// Where an array or a group is.
+#[derive(Clone)]
+struct Place {
+    store: Arc<dyn Store>,
+    /// Of a local store.
+    folder: Option<PathBuf>,
 }
 
 impl Place {
-    pub(crate) const READS: [Self; 2] = [Self::Local, Self::Memory];
-    pub(crate) const WRITES: [Self; 4] =
-        [Self::Local, Self::Memory, Self::AsTheyCome, Self::Synced];
+    /// What is stored in a folder, to be read.
+    fn source(engine: &dyn Engine, cell: &Cell, folder: &Path) -> Result<Self> {
+        if cell.store == cell::Store::Local {
+            let store = engine.local(folder, Durability::AsTheyCome)?;
+            return Ok(Self { store, folder: Some(folder.to_owned()) });
+        }
+        let store = engine.memory(cell.waits()?)?;
+        for (key, bytes) in objects::below(folder)? {
+            store.put(&key, &bytes)?;
+        }
+        Ok(Self { store, folder: None })
+    }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Memory => "memory",
-            Self::AsTheyCome => "local, as they come",
-            Self::Synced => "local, synced",
+    /// A new array of `document`, to be written.
+    fn target(engine: &dyn Engine, cell: &Cell, document: &Value, paths: &Paths) -> Result<Self> {
+        let (key, document) = (cell.array.document_key(), serde_json::to_vec(document)?);
+        if cell.store == cell::Store::Local {
+            let folder = paths.scratch.join("array");
+            objects::write(&folder, [(key.to_owned(), document)])?;
+            let store = engine.local(&folder, cell.durability)?;
+            return Ok(Self { store, folder: Some(folder) });
+        }
+        let store = engine.memory(cell.waits()?)?;
+        store.put(key, &document)?;
+        Ok(Self { store, folder: None })
+    }
+
+    fn objects(&self) -> Result<Objects> {
+        match &self.folder {
+            Some(folder) => objects::below(folder),
+            None => self.store.objects(),
+        }
+    }
+
+    /// Removes all objects but documents.
+    fn clear(&self) -> Result<()> {
+        if let Some(folder) = &self.folder {
+            return objects::clear(folder, false);
+        }
+        for (key, _) in self.store.objects()?.iter().filter(|(key, _)| !is_document(key)) {
+            self.store.erase(key)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `objects` all that is stored.
+    fn restore(&self, objects: &Objects) -> Result<()> {
+        if let Some(folder) = &self.folder {
+            objects::clear(folder, true)?;
+            let objects = objects.iter();
+            return objects::write(folder, objects.map(|(key, bytes)| (key.clone(), bytes)));
+        }
+        self.clear()?;
+        for (key, bytes) in objects {
+            self.store.put(key, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves all objects as files of an array in `scratch`.
+    fn leave(&self, scratch: &Path) -> Result<()> {
+        match &self.folder {
+            Some(_) => Ok(()),
+            None => objects::write(&scratch.join("array"), self.store.objects()?),
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// The least that must be done.
-    Floor,
-    Fuzarr,
-    Zarrs,
-}
-
-/// What an engine is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Name {
-    pub(crate) family: Family,
-    pub(crate) threads: usize,
-    /// What differs from the engine's usual way here; empty for the usual way.
-    pub(crate) variant: &'static str,
-}
-
-impl Name {
-    fn new(family: Family, threads: usize) -> Self {
-        Self { family, threads, variant: "" }
+/// Opens a cell in an engine.
+pub(crate) fn open(engine: &Arc<dyn Engine>, cell: &Cell, paths: &Paths) -> Result<Box<dyn Task>> {
+    engine.refuse(cell)?;
+    if cell.store == cell::Store::Async {
+        return not("no store that can only be awaited");
+    }
+    match &cell.operation {
+        Operation::Write { .. } => write::selections(&**engine, cell, paths),
+        Operation::Append { rows } => write::append(&**engine, cell, paths, *rows),
+        Operation::RoundTrip => write::round_trip(&**engine, cell, paths),
+        _ => read::open(engine, cell, paths),
     }
 }
 
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = match self.family {
-            Family::Floor => "floor",
-            Family::Fuzarr => "fuzarr",
-            Family::Zarrs => "zarrs",
-        };
-        let plural = if self.threads == 1 { "" } else { "s" };
-        write!(f, "{family}, {} thread{plural}", self.threads)?;
-        if self.variant.is_empty() { Ok(()) } else { write!(f, ", {}", self.variant) }
-    }
-}
-
-/// Something that reads an array which it has open.
-pub(crate) trait Engine {
-    fn name(&self) -> &Name;
-
-    /// Whether `request` is not the same for it as for another of the engines.
-    fn offers(&self, _request: Request) -> bool {
-        true
-    }
-
-    /// Reads what `request` asks into `output`, which is of the right size.
-    fn read(&self, request: Request, output: &mut [u8]) -> Result<()>;
-
-    /// The time of `repeats` reads.
-    fn time(&self, request: Request, repeats: u32, output: &mut [u8]) -> Result<Duration> {
-        let start = Instant::now();
-        for _ in 0..repeats {
-            self.read(request, output)?;
-        }
-        Ok(start.elapsed())
-    }
-}
-
-/// Something that writes an array of its own, again and again.
-pub(crate) trait Writer {
-    fn name(&self) -> &Name;
-
-    /// Replaces the elements that `change` is about.
-    fn write(&self, change: Change, values: &[u8]) -> Result<()>;
-
-    /// All that is stored.
-    fn objects(&self) -> Result<Objects>;
-
-    /// The time of `repeats` writes of one of two contents, then the other.
-    fn time(&self, change: Change, repeats: u32, contents: [&[u8]; 2]) -> Result<Duration> {
-        let start = Instant::now();
-        for repeat in 0..repeats {
-            self.write(change, contents[usize::from(repeat % 2 == 1)])?;
-        }
-        Ok(start.elapsed())
-    }
-}
-
-/// One, and as many as there are cores.
-fn thread_counts() -> Result<Vec<usize>> {
-    let cores = std::thread::available_parallelism()?.get();
-    Ok(if cores > 1 { vec![1, cores] } else { vec![1] })
-}
-
-/// The engines of the least that must be done, then those to be compared.
-pub(crate) fn open(
-    layout: &'static Layout,
-    codec: Codec,
-    place: Place,
-    folder: &Path,
-) -> Result<Vec<Box<dyn Engine>>> {
-    let mut engines: Vec<Box<dyn Engine>> = Vec::new();
-    for threads in thread_counts()? {
-        engines.push(Box::new(floor::Reader::open(layout, codec, place, folder, threads)?));
-    }
-    for threads in thread_counts()? {
-        engines.push(Box::new(Fuzarr::open(layout, place, folder, threads)?));
-    }
-    for threads in thread_counts()? {
-        engines.push(Box::new(Zarrs::open(layout, place, folder, threads)?));
-    }
-    Ok(engines)
-}
-
-/// The writers for `change`, each with an empty array below `folder` or in memory.
-pub(crate) fn create(
-    (layout, codec): (&'static Layout, Codec),
-    change: Change,
-    place: Place,
-    folder: &Path,
-) -> Result<Vec<Box<dyn Writer>>> {
-    let counts = thread_counts()?;
-    let all = counts.last().copied().unwrap_or(1);
-    let array = (layout, codec);
-    let own = |name: &str| folder.join(name);
-    let mut writers: Vec<Box<dyn Writer>> = Vec::new();
-    if matches!(place, Place::Local | Place::Memory) {
-        for &threads in &counts {
-            let folder = own(&format!("floor {threads}"));
-            writers.push(Box::new(floor::Writer::create(array, place, &folder, threads)?));
-        }
-    }
-    for &threads in &counts {
-        if threads == all || matches!(place, Place::Local | Place::Memory) {
-            let folder = own(&format!("fuzarr {threads}"));
-            writers.push(Box::new(FuzarrWriter::create(array, place, &folder, threads)?));
-        }
-    }
-    for &threads in &counts {
-        if threads == all || place != Place::Synced {
-            let folder = own(&format!("zarrs {threads}"));
-            writers.push(Box::new(ZarrsWriter::create(array, place, &folder, threads)?));
-        }
-    }
-    if change != Change::Whole && matches!(place, Place::Memory | Place::AsTheyCome) {
-        if codec == Codec::Raw {
-            let writer = FuzarrWriter::create(array, place, &own("fuzarr in place"), all)?;
-            writers.push(Box::new(writer.in_place()));
-        }
-        let writer = ZarrsWriter::create(array, place, &own("zarrs in place"), all)?;
-        writers.push(Box::new(writer.partial_encoding()));
-    }
-    Ok(writers)
-}
-
-/// Compares what `writer` has stored with `expected`, through another engine.
-///
-/// # Errors
-/// One that says which engine wrote something else, or that other's.
-pub(crate) fn verify(layout: &'static Layout, writer: &dyn Writer, expected: &[u8]) -> Result<()> {
-    let objects = writer.objects()?;
-    let reader: Box<dyn Engine> = match writer.name().family {
-        Family::Fuzarr => Box::new(Zarrs::of(layout, objects)?),
-        Family::Floor | Family::Zarrs => Box::new(Fuzarr::of(layout, objects)?),
-    };
-    let mut found = vec![0; expected.len()];
-    reader.time(Request::Whole, 1, &mut found)?;
-    if found == expected {
-        return Ok(());
-    }
-    Err(format!("{} reads something else than {} wrote", reader.name(), writer.name()).into())
-}
-
-/// All objects below `folder`.
-fn objects_below(folder: &Path) -> Result<Objects> {
-    let mut found = Vec::new();
-    collect(folder, "", &mut found)?;
-    Ok(found)
-}
-
-fn collect(folder: &Path, prefix: &str, found: &mut Objects) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let key = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
-            collect(&entry.path(), &format!("{key}/"), found)?;
-        } else {
-            found.push((key, std::fs::read(entry.path())?));
-        }
-    }
-    Ok(())
+/// A pool for callers of an engine, each with a thread of its own.
+fn callers(count: usize) -> Result<rayon::ThreadPool> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(count).build()?)
 }

@@ -1,0 +1,232 @@
+"""zarr-python, with each of its codec pipelines."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from engine import (
+    Cell,
+    Engine,
+    Folder,
+    NotOfferedError,
+    Place,
+    Read,
+    Write,
+    is_document,
+    stored_files,
+    write_files,
+)
+from selections import Selection
+from zarr.core.buffer import cpu
+from zarr.storage import MemoryStore
+from zarr.testing.store import LatencyStore
+
+_BATCHED = "zarr.core.codec_pipeline.BatchedCodecPipeline"
+_FUSED = "zarr.core.codec_pipeline.FusedCodecPipeline"
+_DROP_IN = "fuzarr.FuzarrCodecPipeline"
+_ZARRS = "zarrs.ZarrsCodecPipeline"
+
+
+class _AwaitedStore(LatencyStore):
+    """A store that can only be awaited."""
+
+    @property
+    def _supports_sync_io(self) -> bool:
+        return False
+
+
+class _Memory(Place):
+    """A store of zarr-python's over a dictionary."""
+
+    def __init__(self, cell: Cell, folder: Path) -> None:
+        objects = stored_files(folder)
+        self.objects: dict[str, Any] = {
+            key: cpu.Buffer.from_bytes(content) for key, content in objects.items()
+        }
+        self.store: Any = MemoryStore(self.objects)
+        if cell["store"] != "memory":
+            seconds = cell["latency"] if cell["store"] == "latency" else 0.0
+            self.store = _AwaitedStore(self.store, get_latency=seconds, set_latency=seconds)
+
+    def clear(self) -> None:
+        for key in [key for key in self.objects if not is_document(key)]:
+            del self.objects[key]
+
+    def remember(self) -> None:
+        # Buffers are replaced, never changed.
+        self._kept = dict(self.objects)
+
+    def recall(self) -> None:
+        self.objects.clear()
+        self.objects.update(self._kept)
+
+    def dump(self, folder: Path) -> None:
+        write_files(folder, {key: buffer.to_bytes() for key, buffer in self.objects.items()})
+
+
+class ZarrPython(Engine):
+    """zarr-python with one codec pipeline for the whole process."""
+
+    packages = ("zarr", "numcodecs", "numpy")
+
+    def __init__(self, pipeline: str, workers: int, *, threads: int | None = None) -> None:
+        zarr.config.set({"codec_pipeline.path": pipeline})
+        if workers:
+            zarr.config.set({"threading.max_workers": workers})
+        if threads or workers:
+            # Of the fused pipeline, and of fuzarr's, which is one.
+            zarr.config.set({"codec_pipeline.max_workers": threads or workers})
+
+    def configure(self, cell: Cell) -> None:
+        super().configure(cell)
+        if self.asks_for_sync:
+            raise NotOfferedError("zarr-python's LocalStore has no option to sync")
+
+    def versions(self) -> dict[str, str]:
+        return {name: version(name) for name in self.packages}
+
+    def memory(self, folder: Path) -> Place:
+        return _Memory(self.cell, folder)
+
+    def open(self, place: Any, path: str = "", *, writable: bool = False) -> zarr.Array:
+        mode: Any = "r+" if writable else "r"
+        return zarr.open_array(self._store(place), path=path, mode=mode)
+
+    @staticmethod
+    def _store(place: Any) -> Any:
+        return str(place.path) if isinstance(place, Folder) else place.store
+
+    def reader(self, array: zarr.Array, selection: Selection) -> Read:
+        if selection.steps_back:
+            raise NotOfferedError("zarr-python has no negative steps")
+        index = selection.index
+        match selection.kind:
+            case "orthogonal":
+                return lambda: array.oindex[index]
+            case "points" | "mask":
+                return lambda: array.vindex[index]
+        return lambda: array[index]
+
+    def reader_into(self, array: zarr.Array, selection: Selection, out: np.ndarray) -> Read:
+        if selection.steps_back:
+            raise NotOfferedError("zarr-python has no negative steps")
+        index, buffer = selection.index, cpu.NDBuffer.from_numpy_array(out)
+        read = {
+            "orthogonal": array.get_orthogonal_selection,
+            "points": array.get_coordinate_selection,
+            "mask": array.get_mask_selection,
+        }.get(selection.kind, array.get_basic_selection)
+        return lambda: read(index, out=buffer)
+
+    def writer(self, array: zarr.Array, selection: Selection) -> Write:
+        if selection.steps_back:
+            raise NotOfferedError("zarr-python has no negative steps")
+        index, target = selection.index, array
+        match selection.kind:
+            case "orthogonal":
+                target = array.oindex
+            case "points" | "mask":
+                target = array.vindex
+
+        def write(values: np.ndarray) -> None:
+            target[index] = values
+
+        return write
+
+    def append(self, array: zarr.Array, rows: np.ndarray) -> None:
+        array.append(rows)
+
+    def walk(self, place: Any) -> list[tuple[str, tuple[int, ...], np.dtype]]:
+        group = zarr.open_group(self._store(place), mode="r")
+        return [
+            (path, node.shape, node.dtype)
+            for path, node in group.members(max_depth=None)
+            if isinstance(node, zarr.Array)
+        ]
+
+
+class DropIn(ZarrPython):
+    """zarr-python with fuzarr's pipeline, and fuzarr's planning if it is accelerated."""
+
+    packages = ("fuzarr", *ZarrPython.packages)
+
+    def __init__(self, workers: int, *, accelerated: bool) -> None:
+        super().__init__(_DROP_IN, workers)
+        if accelerated:
+            import fuzarr
+
+            fuzarr.accelerate_zarr()
+
+
+class _Counted:
+    """zarr-python's pipeline inside of zarrs', which counts the calls that are left to it."""
+
+    def __init__(self, pipeline: Any, owner: "Zarrs") -> None:
+        self._pipeline = pipeline
+        self._owner = owner
+
+    async def read(self, *arguments: Any) -> Any:
+        self._owner.left += 1
+        return await self._pipeline.read(*arguments)
+
+    async def write(self, *arguments: Any) -> Any:
+        self._owner.left += 1
+        return await self._pipeline.write(*arguments)
+
+
+class Zarrs(ZarrPython):
+    """zarr-python with the pipeline of zarrs-python."""
+
+    packages = ("zarrs", *ZarrPython.packages)
+    # It writes in place.
+    weaker = True
+
+    def __init__(self, workers: int) -> None:
+        # It obeys `threading.max_workers`; the bounds of chunks at a time follow from that.
+        super().__init__(_ZARRS, workers)
+        self.left = 0
+
+    def configure(self, cell: Cell) -> None:
+        super().configure(cell)
+        if cell["store"] != "local":
+            raise NotOfferedError("zarrs-python has no store in memory, nor stores of Python's")
+
+    def open(self, place: Any, path: str = "", *, writable: bool = False) -> zarr.Array:
+        array = super().open(place, path, writable=writable)
+        pipeline: Any = array.async_array.codec_pipeline
+        if pipeline.impl is None:
+            raise NotOfferedError("zarrs-python leaves this array to zarr-python")
+        # Only calls that it does not make itself come by here.
+        pipeline.python_impl = _Counted(pipeline.python_impl, self)
+        return array
+
+    def fallback(self) -> str | None:
+        left, self.left = self.left, 0
+        return "zarrs-python leaves this selection to zarr-python" if left else None
+
+
+def batched(workers: int) -> Engine:
+    """zarr-python as it comes."""
+    return ZarrPython(_BATCHED, workers)
+
+
+def fused(workers: int) -> Engine:
+    """zarr-python with its synchronous pipeline."""
+    return ZarrPython(_FUSED, workers)
+
+
+def fused_alone(workers: int) -> Engine:
+    """The synchronous pipeline with one thread."""
+    return ZarrPython(_FUSED, workers, threads=1)
+
+
+def drop_in(workers: int) -> Engine:
+    """zarr-python with fuzarr's pipeline."""
+    return DropIn(workers, accelerated=False)
+
+
+def drop_in_accelerated(workers: int) -> Engine:
+    """The same, with selections planned by fuzarr."""
+    return DropIn(workers, accelerated=True)

@@ -1,0 +1,1 @@
+"""What starts the engines, gives them their turns, judges their results and reports."""
