@@ -101,9 +101,6 @@ class Fuzarr(Engine):
         super().configure(cell)
         if cell["store"] not in ("local", "memory"):
             raise NotOfferedError("the Python package opens folders and memory only")
-        if self.asks_for_sync:
-            # Rust has `LocalOptions::fsync`.
-            raise NotOfferedError("the Python package has no option to sync")
         fuzarr.config.set(index_cache=bool(cell.get("caches")))
 
     def versions(self) -> dict[str, str]:
@@ -118,9 +115,12 @@ class Fuzarr(Engine):
             return fuzarr.open_array(store, path=path, mode=mode)
         return fuzarr.open_array(store, mode=mode)
 
-    @staticmethod
-    def _store(place: Any) -> Any:
-        return place.store if isinstance(place, _Memory) else str(place.path)
+    def _store(self, place: Any) -> Any:
+        if isinstance(place, _Memory):
+            return place.store
+        if self.asks_for_sync:
+            return fuzarr.Store.local(place.path, fsync=True)
+        return str(place.path)
 
     def reader(self, array: fuzarr.Array, selection: Selection) -> Read:
         index = selection.index
