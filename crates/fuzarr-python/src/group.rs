@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fuzarr::group::Consolidated;
+use fuzarr::group::{Consolidated, Member};
 use fuzarr::hierarchy::{self, DEEPEST, Visit};
 use fuzarr::metadata::{Format, Node, NodePath};
 use fuzarr::{Cancel, Error, Group, Kind, Result, v2};
@@ -71,23 +71,20 @@ impl PyGroup {
     /// The node at `path` below the group; `None` if there is none.
     fn member<'py>(&self, py: Python<'py>, path: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let group = self.current();
-        let node = py.detach(|| {
-            Ok(match group.node(path)? {
-                None => None,
-                Some(Node::Array(_)) => Some(Ok(group.array(path)?)),
-                Some(Node::Group(_)) => Some(Err(group.group(path)?)),
-            })
-        });
-        match node.map_err(raise)? {
-            None => Ok(None),
-            Some(Ok(array)) => {
+        let member = py.detach(|| group.member(path)).map_err(raise)?;
+        member.map(|member| self.wrap(py, member)).transpose()
+    }
+
+    fn wrap<'py>(&self, py: Python<'py>, member: Member) -> PyResult<Bound<'py, PyAny>> {
+        let store = self.store.clone();
+        match member {
+            Member::Array(array) => {
                 let config = ArrayConfig::default();
-                let array = PyArray::new(py, self.store.clone(), array, config, self.read_only)?;
-                Ok(Some(Bound::new(py, array)?.into_any()))
+                let array = PyArray::new(py, store, array, config, self.read_only)?;
+                Ok(Bound::new(py, array)?.into_any())
             }
-            Some(Err(group)) => {
-                let group = Self::new(self.store.clone(), group, self.read_only);
-                Ok(Some(Bound::new(py, group)?.into_any()))
+            Member::Group(group) => {
+                Ok(Bound::new(py, Self::new(store, group, self.read_only))?.into_any())
             }
         }
     }
@@ -106,11 +103,41 @@ impl PyGroup {
         })
     }
 
-    /// The names of the members that are arrays, or groups, or all.
-    fn names(&self, py: Python<'_>, wanted: impl Fn(&Node) -> bool) -> PyResult<Vec<String>> {
+    /// The names of the members that are arrays, or groups.
+    fn names(&self, py: Python<'_>, wanted: fn(&Node) -> bool) -> PyResult<Vec<String>> {
         let nodes = self.nodes(py, 1)?.into_iter();
-        let named = nodes.filter(|(_, node)| node.as_ref().is_ok_and(&wanted));
+        let named = nodes.filter(|(_, node)| node.as_ref().is_ok_and(wanted));
         Ok(named.map(|(name, _)| name).collect())
+    }
+
+    /// The nodes below the group by their paths, down to `depth` levels. If only arrays or groups are
+    /// wanted, broken nodes are neither.
+    fn open_all<'py>(
+        &self,
+        py: Python<'py>,
+        depth: usize,
+        wanted: Option<fn(&Node) -> bool>,
+    ) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let group = self.current();
+        let mut members = Vec::new();
+        for (path, node) in self.nodes(py, depth)? {
+            if wanted.is_none_or(|wanted| node.as_ref().is_ok_and(wanted)) {
+                let member = node.and_then(|node| group.open_member(&path, node));
+                let member = self.wrap(py, member.map_err(raise)?)?;
+                members.push((path, member));
+            }
+        }
+        Ok(members)
+    }
+
+    /// The members that are arrays or groups, or all.
+    fn open_members<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: Option<fn(&Node) -> bool>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let members = self.open_all(py, 1, wanted)?.into_iter();
+        PyList::new(py, members.map(|(_, member)| member).collect::<Vec<_>>())
     }
 
     /// Creates an array at `name` below the group by a function of `fuzarr`.
@@ -133,16 +160,6 @@ impl PyGroup {
         let array = py.import("fuzarr")?.getattr(function)?.call((), Some(&arguments))?;
         this.refresh(py)?;
         Ok(array)
-    }
-
-    fn pairs<'py>(&self, py: Python<'py>, names: Vec<String>) -> PyResult<Bound<'py, PyTuple>> {
-        let mut pairs = Vec::new();
-        for name in names {
-            if let Some(node) = self.member(py, &name)? {
-                pairs.push((name, node));
-            }
-        }
-        PyTuple::new(py, pairs)
     }
 }
 
@@ -281,13 +298,12 @@ impl PyGroup {
 
     /// The members.
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let values = self.keys(py)?.into_iter().map(|name| self.__getitem__(py, &name));
-        PyList::new(py, values.collect::<PyResult<Vec<_>>>()?)
+        self.open_members(py, None)
     }
 
     /// The members by their names.
     fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        self.pairs(py, self.keys(py)?)
+        PyTuple::new(py, self.open_all(py, 1, None)?)
     }
 
     /// The node at ``path`` below the group, or ``default``.
@@ -310,8 +326,7 @@ impl PyGroup {
         max_depth: Option<usize>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let depth = max_depth.map_or(DEEPEST, |depth| depth.saturating_add(1).min(DEEPEST));
-        let names = self.nodes(py, depth)?.into_iter().map(|(path, _)| path);
-        self.pairs(py, names.collect())
+        PyTuple::new(py, self.open_all(py, depth, None)?)
     }
 
     /// The number of nodes below the group, ``max_depth`` levels below its members; all with ``None``.
@@ -323,16 +338,12 @@ impl PyGroup {
 
     /// The arrays among the members, by their names.
     fn arrays<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        self.pairs(py, self.names(py, is_array)?)
+        PyTuple::new(py, self.open_all(py, 1, Some(is_array))?)
     }
 
     /// The arrays among the members.
     fn array_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let arrays = self.names(py, is_array)?.into_iter();
-        PyList::new(
-            py,
-            arrays.map(|name| self.__getitem__(py, &name)).collect::<PyResult<Vec<_>>>()?,
-        )
+        self.open_members(py, Some(is_array))
     }
 
     /// The names of the arrays among the members.
@@ -342,16 +353,12 @@ impl PyGroup {
 
     /// The groups among the members, by their names.
     fn groups<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        self.pairs(py, self.names(py, is_group)?)
+        PyTuple::new(py, self.open_all(py, 1, Some(is_group))?)
     }
 
     /// The groups among the members.
     fn group_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let groups = self.names(py, is_group)?.into_iter();
-        PyList::new(
-            py,
-            groups.map(|name| self.__getitem__(py, &name)).collect::<PyResult<Vec<_>>>()?,
-        )
+        self.open_members(py, Some(is_group))
     }
 
     /// The names of the groups among the members.

@@ -23,6 +23,15 @@ pub enum Consolidated {
     Never,
 }
 
+/// A node below a group, open.
+#[derive(Debug, Clone)]
+pub enum Member {
+    /// An array.
+    Array(Array),
+    /// A group.
+    Group(Group),
+}
+
 /// A group in a store. Cheap to clone.
 ///
 /// With consolidated metadata that alone says which nodes are below and what they are: the store is
@@ -173,14 +182,12 @@ impl Group {
     /// # Errors
     /// `NotFound` if there is none, and those of [`Array::open`].
     pub fn array(&self, path: &str) -> Result<Array> {
-        let place = self.path.join(path)?;
-        match self.node(path)? {
-            Some(Node::Array(metadata)) => {
-                let store = Arc::clone(&self.store);
-                Array::new(store, place.as_str(), *metadata, &Registry::default())
+        match self.member(path)? {
+            Some(Member::Array(array)) => Ok(array),
+            Some(Member::Group(group)) => {
+                Err(absent(&group.path, "there is a group, not an array"))
             }
-            Some(Node::Group(_)) => Err(absent(&place, "there is a group, not an array")),
-            None => Err(absent(&place, "there is no array")),
+            None => Err(absent(&self.path.join(path)?, "there is no array")),
         }
     }
 
@@ -191,10 +198,36 @@ impl Group {
     /// `NotFound` if there is none, and those of [`open`](Self::open).
     pub fn group(&self, path: &str) -> Result<Self> {
         let place = self.path.join(path)?;
-        let metadata = match self.node(path)? {
-            Some(Node::Group(group)) => group,
-            Some(Node::Array(_)) => return Err(absent(&place, "there is an array, not a group")),
-            None => return Err(absent(&place, "there is no group")),
+        match self.member(path)? {
+            Some(Member::Group(group)) => Ok(group),
+            Some(Member::Array(_)) => Err(absent(&place, "there is an array, not a group")),
+            None => Err(absent(&place, "there is no group")),
+        }
+    }
+
+    /// The array or group at `path` below the group; `None` if there is none.
+    ///
+    /// # Errors
+    /// Those of [`array`](Self::array) and [`group`](Self::group), but for `NotFound`.
+    pub fn member(&self, path: &str) -> Result<Option<Member>> {
+        let node = self.node(path)?;
+        node.map(|node| self.open_member(path, node)).transpose()
+    }
+
+    /// The array or group that `node`, found at `path` below the group, is. Nothing is read.
+    ///
+    /// # Errors
+    /// Those of [`Array::new`].
+    pub fn open_member(&self, path: &str, node: Node) -> Result<Member> {
+        let place = self.path.join(path)?;
+        let store = Arc::clone(&self.store);
+        let metadata = match node {
+            Node::Array(metadata) => {
+                let registry = Registry::default();
+                let array = Array::new(store, place.as_str(), *metadata, &registry)?;
+                return Ok(Member::Array(array));
+            }
+            Node::Group(metadata) => metadata,
         };
         let prefix = NodePath::parse(path)?.prefix();
         let nodes = self.consolidated.as_ref().map(|nodes| {
@@ -203,7 +236,7 @@ impl Group {
             });
             below.collect()
         });
-        Ok(Self::new(Arc::clone(&self.store), place, metadata, nodes))
+        Ok(Member::Group(Self::new(store, place, metadata, nodes)))
     }
 
     /// Changes the attributes, see [`hierarchy::update_attributes`].
