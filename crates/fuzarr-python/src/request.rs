@@ -13,6 +13,14 @@ const SHORT: u64 = 1_000_000;
 /// How long signals may wait.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether signals come to this thread: in Python they come to the main one.
+fn sees_signals(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import(pyo3::intern!(py, "threading"))?;
+    let main = threading.call_method0(pyo3::intern!(py, "main_thread"))?;
+    let current = threading.call_method0(pyo3::intern!(py, "get_ident"))?;
+    main.getattr(pyo3::intern!(py, "ident"))?.eq(current)
+}
+
 /// Runs `work`, which takes about `estimate` nanoseconds, without the interpreter lock. If that is
 /// long, another thread does it, and this one sees to signals: what a signal raises ends the request.
 ///
@@ -37,7 +45,7 @@ pub(crate) fn attended<T: Send>(
     estimate: u64,
     work: impl FnOnce() -> PyResult<T> + Send,
 ) -> PyResult<T> {
-    if estimate <= SHORT {
+    if estimate <= SHORT || !sees_signals(py)? {
         return py.detach(work);
     }
     let mut raised = None;

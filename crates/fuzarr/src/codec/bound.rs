@@ -1,6 +1,7 @@
 //! Bounds on what bytes→bytes codecs take: encoded sizes that are accepted, memory that is reserved.
 
 use super::Size;
+pub(super) use crate::buffer::reserve;
 use crate::error::{Error, Result};
 
 /// What the encoding of `decoded` bytes may take when encoders differ: incompressible data, headers,
@@ -21,16 +22,6 @@ pub(super) fn enlarged(size: Size, more: u64) -> Size {
 /// A limit as a number of bytes in memory.
 pub(super) fn in_memory(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-/// Reserves room for `more` bytes.
-///
-/// # Errors
-/// `Limit` if there is no memory for them.
-pub(super) fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
-    bytes.try_reserve(more).map_err(|error| {
-        Error::limit(format!("no memory for {more} bytes of a chunk")).with_source(error)
-    })
 }
 
 /// Appends bytes.

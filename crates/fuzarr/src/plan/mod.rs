@@ -66,12 +66,11 @@ impl Layout {
         objects.saturating_mul(OBJECT_COST).saturating_add(self.chain.cost(bytes))
     }
 
-    /// The nanoseconds that one thread takes if all chunks that `elements` of `objects` may lie in
-    /// are decoded whole.
-    fn estimate_at_most(&self, objects: u64, elements: u64) -> u64 {
+    /// The nanoseconds that one thread takes if `pieces`, chunks or inner chunks, of `objects` are
+    /// decoded whole.
+    fn estimate_whole(&self, objects: u64, pieces: u64) -> u64 {
         let whole = objects.saturating_mul(self.chain.length as u64);
-        let apart = elements.saturating_mul(self.chain.leaf().length as u64);
-        let bytes = if self.chain.any_shard().is_some() { whole.min(apart) } else { whole };
+        let bytes = whole.min(pieces.saturating_mul(self.chain.leaf().length as u64));
         objects.saturating_mul(OBJECT_COST).saturating_add(self.chain.cost(bytes))
     }
 

@@ -39,6 +39,14 @@ impl Objects {
         }
     }
 
+    /// How many pieces of the shape `piece` the selection touches at most.
+    pub(super) fn pieces(&self, resolved: &Resolved, piece: &[u64]) -> u64 {
+        match self {
+            Self::Grid(_) => resolved.pieces(piece),
+            Self::Named { elements, .. } => *elements,
+        }
+    }
+
     /// How many elements are read or written.
     pub(super) fn elements(&self, resolved: &Resolved) -> u64 {
         match self {

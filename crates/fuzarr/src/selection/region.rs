@@ -75,6 +75,18 @@ impl Resolved {
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
     }
+
+    /// How many pieces of the shape `piece`, laid side by side over the array, it touches at most.
+    pub(crate) fn pieces(&self, piece: &[u64]) -> u64 {
+        match &self.region {
+            Region::Axes(axes) => {
+                let along = axes.iter().zip(piece);
+                let along = along.map(|(axis, &extent)| axis.pieces(&self.lists, extent));
+                along.fold(1, u64::saturating_mul)
+            }
+            Region::Points { numbers, .. } => numbers.len() as u64,
+        }
+    }
 }
 
 /// The wanted part of the array or of one chunk of it.
@@ -132,6 +144,13 @@ impl Axis {
                 Some((entries.first()? - origin, entries.last()? - origin))
             }
         }
+    }
+
+    /// How many pieces of `extent` positions, side by side, it touches at most.
+    fn pieces(&self, lists: &[List], extent: u64) -> u64 {
+        let extent = extent.max(1);
+        self.bounds(lists)
+            .map_or(0, |(low, high)| self.count().min(high / extent - low / extent + 1))
     }
 
     /// Whether these are all the positions of a dimension of `extent`.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Upload,
+    Answer, Capabilities, Content, Listing, Object, Part, Piece, Precondition, Span, Store, Upload,
     Version, check_key,
 };
-use crate::buffer::{Buffer, addressable, usize_of};
+use crate::buffer::{Buffer, addressable, reserve, usize_of};
 use crate::error::{Error, Result};
 
 /// A store in memory. Reading shares the stored bytes; writing copies them once.
@@ -286,25 +286,45 @@ struct MemoryUpload {
 }
 
 impl MemoryUpload {
-    fn place(&self, offset: u64, piece: &[u8]) -> Result<()> {
-        let start = addressable(offset)?;
-        let end = addressable(offset.saturating_add(piece.len() as u64))?;
+    fn place(&self, mut offset: u64, content: &Content<'_>) -> Result<()> {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if end > bytes.len() {
-            let more = end - bytes.len();
-            bytes.try_reserve(more).map_err(|error| {
-                Error::limit(format!("no memory for {end} bytes")).with_source(error)
-            })?;
-            bytes.resize(end, 0);
+        for part in content.parts {
+            let kept;
+            let piece = match part {
+                Part::Bytes(piece) => *piece,
+                Part::Kept(range) => {
+                    kept = content.kept(range)?;
+                    &kept[..]
+                }
+            };
+            place(&mut bytes, addressable(offset)?, piece)?;
+            offset = offset.saturating_add(piece.len() as u64);
         }
-        bytes[start..end].copy_from_slice(piece);
         Ok(())
     }
 }
 
+/// Puts `piece` at `start` of `bytes`, which become longer if they have to.
+fn place(bytes: &mut Vec<u8>, start: usize, piece: &[u8]) -> Result<()> {
+    let end = start.saturating_add(piece.len());
+    if end > bytes.len() {
+        reserve(bytes, end - bytes.len())?;
+    }
+    if start >= bytes.len() {
+        bytes.resize(start, 0);
+        bytes.extend_from_slice(piece);
+        return Ok(());
+    }
+    if end > bytes.len() {
+        bytes.resize(end, 0);
+    }
+    bytes[start..end].copy_from_slice(piece);
+    Ok(())
+}
+
 impl Upload for MemoryUpload {
     fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()> {
-        let placed = content.join().and_then(|piece| self.place(offset, &piece));
+        let placed = self.place(offset, &content);
         Answer::ready(placed.map_err(|error| error.with("key", &self.key)))
     }
 

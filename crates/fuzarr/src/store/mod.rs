@@ -28,7 +28,7 @@ use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 
-use crate::buffer::{Buffer, addressable};
+use crate::buffer::{Buffer, addressable, reserve};
 use crate::error::{Error, Result};
 
 /// What a store can do. Plans ask for no more.
@@ -154,9 +154,7 @@ impl Content<'_> {
         };
         let length = self.parts.iter().map(length).fold(0, u64::saturating_add);
         let mut joined = Vec::new();
-        joined.try_reserve_exact(addressable(length)?).map_err(|error| {
-            Error::limit(format!("no memory for {length} bytes")).with_source(error)
-        })?;
+        reserve(&mut joined, addressable(length)?)?;
         for part in self.parts {
             match part {
                 Part::Bytes(bytes) => joined.extend_from_slice(bytes),

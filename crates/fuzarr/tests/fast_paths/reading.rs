@@ -69,9 +69,10 @@ fn uncompressed_inner_chunks_in_a_run() {
             let (_, array) = filled(&document);
             let options = WriteOptions { order, ..writing() };
             array.write_bytes(&Selection::all(), &values(&array, 4), &options).unwrap();
-            let off = ReadOptions { bulk_decode: false, ..reading() };
+            let on = small_chunks();
+            let off = ReadOptions { bulk_decode: false, ..on.clone() };
             for (text, chunks) in [("", 24), ("5:14, ::-3", 12), ("-1, -1", 1), ("[21, 0], 3", 2)] {
-                let count = read_both(&array, FastPath::BulkDecode, text, (&reading(), &off));
+                let count = read_both(&array, FastPath::BulkDecode, text, (&on, &off));
                 assert_eq!(count, chunks, "{codecs} {text}");
             }
         }
@@ -84,6 +85,40 @@ fn uncompressed_inner_chunks_in_a_run() {
         .0,
         0
     );
+}
+
+/// Options for which no chunk is large.
+fn small_chunks() -> ReadOptions {
+    let mut options = reading();
+    options.limits.tuning.large_chunk = u64::MAX;
+    options
+}
+
+#[test]
+fn a_part_of_an_uncompressed_inner_chunk() {
+    // Seen to fail when the part was taken for the chunk's beginning.
+    for (location, inner) in [("start", [8, 16]), ("end", [16, 8])] {
+        let codecs = sharding(&inner, &raw(), location);
+        let nested = sharding(&[16, 16], &codecs, "end");
+        for codecs in [codecs, nested] {
+            let (store, array) = filled(&document(&[44, 32], &[32, 32], &codecs));
+            for text in ["3, 7", "9:11, 3:", "40, ::5", "[7, 0, 33], 31", "1:3, ::-1"] {
+                let bytes = |options: &ReadOptions| {
+                    let options =
+                        ReadOptions { index_cache: false, coalesce_gap: 0, ..options.clone() };
+                    let before = bytes_read(&store);
+                    let read = array.read_bytes(&select(text), &options).unwrap();
+                    (read, bytes_read(&store) - before)
+                };
+                let ((fast, few), (slow, many)) = (bytes(&reading()), bytes(&small_chunks()));
+                assert_eq!(fast, slow, "{text}");
+                assert!(few < many, "{text}: {few} bytes, not fewer than {many}");
+                let options = ReadOptions { index_cache: false, coalesce_gap: 0, ..reading() };
+                let explained = array.explain_exactly(&select(text), &options).unwrap();
+                assert_eq!(explained.fetched.exact(), Some(few), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -68,6 +68,12 @@ impl ReadMachine<'_> {
                 }
                 self.decode(inner, encoded, &tile.region, scratch)
             }
+            Place::Part { wanted, skipped } => {
+                let chunk = (self.pieces.get(wanted)?, *skipped);
+                let Self { resolved, output, .. } = self;
+                let offsets = &mut scratch.offsets;
+                transfer::scatter(inner, resolved, &tile.region, chunk, output, offsets)
+            }
             Place::Target(_) => Ok(()),
             Place::Bad => self.nodes[leaf.node].entry(tile, self.pieces.object_size()).map(drop),
         }

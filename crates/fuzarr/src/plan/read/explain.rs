@@ -264,7 +264,7 @@ impl ReadMachine<'_> {
             let tile = self.nodes[*node].tiling.tile(*tile);
             match place {
                 Place::Empty => {}
-                Place::At(range) | Place::Target(range) => {
+                Place::At(range) | Place::Part { wanted: range, .. } | Place::Target(range) => {
                     let length = range.end - range.start;
                     self.explain_chunk(self.inner(leaf)?, &tile.region, length);
                 }

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::plan::machine::{Purpose, Step};
 use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, transfer};
+use crate::selection::Region;
 use crate::shard::{Entry, PreparedIndex};
 use crate::store::Span;
 
@@ -54,7 +55,8 @@ impl ReadMachine<'_> {
     }
 
     /// Whether to look at the index first: not if that would leave nothing out, unless the shard is
-    /// too large to be fetched at once, or its inner chunks can be read to where they belong.
+    /// too large to be fetched at once, or its inner chunks can be read in part or to where they
+    /// belong.
     fn is_better_in_parts(&self, shard: &PreparedShard) -> bool {
         if !self.wants_everything(shard)
             || self.chain.length as u64 > self.shared.options.limits.tuning.fetched
@@ -62,13 +64,11 @@ impl ReadMachine<'_> {
             return true;
         }
         let inner = &shard.inner;
-        let direct = |root: &Node| {
-            let region = root.tiling.tile(0).region;
-            transfer::place(inner, &self.resolved, &region, self.room).is_some()
-        };
-        self.shared.options.direct_reads
-            && self.is_large(inner)
-            && self.nodes.first().is_some_and(direct)
+        let Some(root) = self.nodes.first().filter(|_| self.is_large(inner)) else { return false };
+        let region = root.tiling.tile(0).region;
+        self.part_of(inner, &region).is_some()
+            || self.shared.options.direct_reads
+                && transfer::place(inner, &self.resolved, &region, self.room).is_some()
     }
 
     /// Whether a chunk is stored as it is, and large enough for a look at where its bytes go.
@@ -89,13 +89,18 @@ impl ReadMachine<'_> {
     /// The bytes of the object that are wanted, if it is a chunk that is stored as it is and they
     /// are a small part of it.
     pub(super) fn part(&self) -> Option<Range<u64>> {
-        let chain = &self.chain;
+        let bounds = self.part_of(&self.chain, &self.region)?;
+        Some(bounds.start as u64..bounds.end as u64)
+    }
+
+    /// As [`part`](Self::part), of a chunk or inner chunk of which `region` is wanted.
+    fn part_of(&self, chain: &Prepared, region: &Region) -> Option<Range<usize>> {
         let usable = self.ranges && self.shared.options.partial_reads && !self.survey;
         if !usable || !self.is_large(chain) {
             return None;
         }
-        let bounds = transfer::bounds(chain, &self.resolved, &self.region)?;
-        (bounds.len() < chain.length / 2).then_some(bounds.start as u64..bounds.end as u64)
+        let bounds = transfer::bounds(chain, &self.resolved, region)?;
+        (bounds.len() < chain.length / 2).then_some(bounds)
     }
 
     pub(super) fn push_root(&mut self) -> Result<()> {
@@ -219,6 +224,18 @@ impl ReadMachine<'_> {
         }
     }
 
+    /// What to fetch of an inner chunk at `at`: the part that is wanted, if the chunk is stored as it
+    /// is.
+    fn in_part(&self, inner: &Prepared, region: &Region, at: Range<u64>) -> Place {
+        match self.part_of(inner, region) {
+            Some(part) if at.end - at.start == inner.length as u64 && !self.is_whole() => {
+                let wanted = at.start + part.start as u64..at.start + part.end as u64;
+                Place::Part { wanted, skipped: part.start }
+            }
+            _ => Place::At(at),
+        }
+    }
+
     /// In a survey: counts the leaves, if none of them can hold inner chunks of its own.
     fn count_leaves(&self) -> Result<bool> {
         let mut stored = 0;
@@ -259,6 +276,11 @@ impl ReadMachine<'_> {
                     check_indexes(indexes, size)?;
                     let chain = Arc::clone(&inner);
                     nested.push(Node::new(chain, &self.resolved, Some(at), &region)?);
+                }
+                Place::At(at) if self.is_large(&inner) => {
+                    let region = node.tiling.tile(tile).region;
+                    let place = self.in_part(&inner, &region, at);
+                    self.leaves.push(Leaf { node: number, tile, place });
                 }
                 place => self.leaves.push(Leaf { node: number, tile, place }),
             }

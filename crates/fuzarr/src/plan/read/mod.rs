@@ -155,7 +155,8 @@ impl ReadPlan {
     /// wanted, far more than [`estimate`](Self::estimate).
     #[must_use]
     pub fn estimate_at_most(&self) -> u64 {
-        self.layout.estimate_at_most(self.objects() as u64, self.resolved.elements())
+        let pieces = self.objects.pieces(&self.resolved, &self.layout.chain.leaf().spec.shape);
+        self.layout.estimate_whole(self.objects() as u64, pieces)
     }
 
     /// A machine for each object, all filling `output`, and what the output becomes when they are

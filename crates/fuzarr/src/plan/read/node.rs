@@ -36,6 +36,11 @@ pub(super) struct Leaf {
 pub(super) enum Place {
     Empty,
     At(Range<u64>),
+    /// It is stored as it is, and these bytes of it, after so many others, are enough.
+    Part {
+        wanted: Range<u64>,
+        skipped: usize,
+    },
     /// There, and the store reads it straight into the output.
     Target(Range<u64>),
     /// Nowhere: its entry in the index is damaged. The unit that wants it says how, so that the
@@ -83,7 +88,7 @@ impl Leaf {
     /// What has to be fetched of it.
     pub(super) fn range(&self) -> Option<Range<u64>> {
         match &self.place {
-            Place::At(range) => Some(range.clone()),
+            Place::At(range) | Place::Part { wanted: range, .. } => Some(range.clone()),
             Place::Empty | Place::Target(_) | Place::Bad => None,
         }
     }

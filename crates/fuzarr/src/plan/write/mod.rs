@@ -201,7 +201,8 @@ impl WritePlan {
     /// wanted, far more than [`estimate`](Self::estimate).
     #[must_use]
     pub fn estimate_at_most(&self) -> u64 {
-        self.layout.estimate_at_most(self.objects() as u64, self.resolved.elements())
+        let pieces = self.objects.pieces(&self.resolved, &self.layout.chain.leaf().spec.shape);
+        self.layout.estimate_whole(self.objects() as u64, pieces)
     }
 
     /// The options of the request.
