@@ -305,9 +305,15 @@ pub(super) struct WriteCall {
 }
 
 impl WriteCall {
-    fn planned(plan: WritePlan, source: Source, options: &Options, cancel: Cancel) -> Self {
+    fn planned(
+        mut plan: WritePlan,
+        source: Source,
+        options: &Options,
+        cancel: Cancel,
+    ) -> PyResult<Self> {
+        plan.fit(foreign::CAPABILITIES, options.workers).map_err(raise)?;
         let (attended, estimate) = (options.attended, plan.estimate_at_most());
-        Self { plan, source, attended, estimate, cancel }
+        Ok(Self { plan, source, attended, estimate, cancel })
     }
 
     fn execute(&self, store: &dyn Store) -> PyResult<()> {
@@ -337,7 +343,7 @@ impl WriteCall {
         let cancel = Cancel::new();
         let writing = options.writing(&cancel)?;
         let plan = WritePlan::of_objects(Arc::clone(&layout.layout), list, writing);
-        Ok(Self::planned(plan.map_err(raise)?, source, &options, cancel))
+        Self::planned(plan.map_err(raise)?, source, &options, cancel)
     }
 
     /// Plans the writing of `values` to a selection of a whole array.
@@ -353,7 +359,7 @@ impl WriteCall {
         let source = Source::Pinned(Pinned::new(values)?.into_bytes());
         let cancel = Cancel::new();
         let plan = WritePlan::new(whole, resolved, options.writing(&cancel)?);
-        Ok(Self::planned(plan.map_err(raise)?, source, &options, cancel))
+        Self::planned(plan.map_err(raise)?, source, &options, cancel)
     }
 
     /// The keys of all objects.

@@ -227,13 +227,13 @@ pub(super) fn place(
     whole(chain, &resolved.strides, region, room)
 }
 
-/// The caller's values for `region`, if they are the chunk in buffer form.
-pub(super) fn source<'v>(
+/// Where among the caller's values those for `region` are, if they are the chunk in buffer form.
+pub(super) fn source(
     chain: &Prepared,
     region: &Region,
-    (values, strides): (&'v [u8], &[i64]),
-) -> Option<&'v [u8]> {
-    whole(chain, strides, region, values.len()).map(|place| &values[place])
+    (values, strides): (&[u8], &[i64]),
+) -> Option<Range<usize>> {
+    whole(chain, strides, region, values.len())
 }
 
 /// The output's bytes for `region`, see [`place`].

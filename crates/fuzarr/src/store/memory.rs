@@ -277,6 +277,9 @@ impl Store for MemoryStore {
     }
 }
 
+/// For how many pieces like the one that is written an upload makes room.
+const ROOM: usize = 8;
+
 /// An object of a store in memory that is being written.
 #[derive(Debug)]
 struct MemoryUpload {
@@ -288,6 +291,13 @@ struct MemoryUpload {
 impl MemoryUpload {
     fn place(&self, mut offset: u64, content: &Content<'_>) -> Result<()> {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = addressable(offset.saturating_add(content.length()))?;
+        if end > bytes.capacity() {
+            // Memory that is not touched costs nothing, and to grow moves what is there.
+            let more = end - bytes.len();
+            reserve(&mut bytes, more.saturating_mul(ROOM))
+                .or_else(|_| reserve(&mut bytes, more))?;
+        }
         for part in content.parts {
             let kept;
             let piece = match part {
@@ -297,29 +307,25 @@ impl MemoryUpload {
                     &kept[..]
                 }
             };
-            place(&mut bytes, addressable(offset)?, piece)?;
+            place(&mut bytes, usize_of(offset), piece);
             offset = offset.saturating_add(piece.len() as u64);
         }
         Ok(())
     }
 }
 
-/// Puts `piece` at `start` of `bytes`, which become longer if they have to.
-fn place(bytes: &mut Vec<u8>, start: usize, piece: &[u8]) -> Result<()> {
+/// Puts `piece` at `start` of `bytes`, which become longer if they have to: there is room.
+fn place(bytes: &mut Vec<u8>, start: usize, piece: &[u8]) {
     let end = start.saturating_add(piece.len());
-    if end > bytes.len() {
-        reserve(bytes, end - bytes.len())?;
-    }
     if start >= bytes.len() {
         bytes.resize(start, 0);
         bytes.extend_from_slice(piece);
-        return Ok(());
+        return;
     }
     if end > bytes.len() {
         bytes.resize(end, 0);
     }
     bytes[start..end].copy_from_slice(piece);
-    Ok(())
 }
 
 impl Upload for MemoryUpload {
@@ -329,7 +335,8 @@ impl Upload for MemoryUpload {
     }
 
     fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
-        let bytes = self.bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        bytes.shrink_to_fit();
         let bytes = |_: Option<&Bytes>| Ok(Some(Bytes::from(bytes)));
         Answer::ready(write(&self.objects).change(&self.key, &precondition, bytes))
     }

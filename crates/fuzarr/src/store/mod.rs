@@ -148,13 +148,8 @@ impl Content<'_> {
     /// # Errors
     /// Those of reading the base; `InvalidArgument` if it is missing; `Limit` if there is no memory.
     pub fn join(&self) -> Result<Vec<u8>> {
-        let length = |part: &Part<'_>| match part {
-            Part::Bytes(bytes) => bytes.len() as u64,
-            Part::Kept(range) => range.end.saturating_sub(range.start),
-        };
-        let length = self.parts.iter().map(length).fold(0, u64::saturating_add);
         let mut joined = Vec::new();
-        reserve(&mut joined, addressable(length)?)?;
+        reserve(&mut joined, addressable(self.length())?)?;
         for part in self.parts {
             match part {
                 Part::Bytes(bytes) => joined.extend_from_slice(bytes),
@@ -162,6 +157,16 @@ impl Content<'_> {
             }
         }
         Ok(joined)
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        let length = |part: &Part<'_>| match part {
+            Part::Bytes(bytes) => bytes.len() as u64,
+            Part::Kept(range) => range.end.saturating_sub(range.start),
+        };
+        self.parts.iter().map(length).fold(0, u64::saturating_add)
     }
 
     /// The bytes of a kept part.

@@ -1,5 +1,6 @@
 //! The units of a write: gather, merge, encode.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,40 +16,76 @@ use crate::plan::machine::Scratch;
 use crate::plan::{FastPath, transfer, variable};
 use crate::selection::{Region, Tile};
 
-/// Encoded chunks, one after the other. The bytes of one that is alone can be shared.
+/// Encoded bytes, or where among the caller's values they are already.
+#[derive(Debug)]
+pub(super) enum Payload {
+    Bytes(Bytes),
+    Values(Range<usize>),
+}
+
+impl Payload {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Values(place) => place.len(),
+        }
+    }
+
+    pub(super) fn get<'p>(&'p self, values: &'p [u8]) -> &'p [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Values(place) => &values[place.clone()],
+        }
+    }
+}
+
+/// Encoded chunks, one after the other. The bytes of one that is alone can be shared, and those that
+/// are stored as the caller has them are not copied.
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
-    alone: Option<Bytes>,
+    alone: Option<Payload>,
     joined: Vec<u8>,
 }
 
 impl Encoded {
     fn len(&self) -> usize {
-        self.alone.as_ref().map_or(self.joined.len(), Bytes::len)
+        self.alone.as_ref().map_or(self.joined.len(), Payload::len)
     }
 
     /// Where the next chunk is appended.
-    fn end(&mut self) -> &mut Vec<u8> {
+    fn end(&mut self, values: &[u8]) -> &mut Vec<u8> {
         if let Some(alone) = self.alone.take() {
-            self.joined.extend_from_slice(&alone);
+            self.joined.extend_from_slice(alone.get(values));
         }
         &mut self.joined
     }
 
-    fn push(&mut self, bytes: Bytes) {
-        if self.len() == 0 {
-            self.alone = Some(bytes);
-        } else {
-            self.end().extend_from_slice(&bytes);
+    fn push(&mut self, payload: Payload, values: &[u8]) {
+        match (&mut self.alone, &payload) {
+            (Some(Payload::Values(before)), Payload::Values(place))
+                if before.end == place.start =>
+            {
+                before.end = place.end;
+            }
+            (None, _) if self.joined.is_empty() => self.alone = Some(payload),
+            _ => self.end(values).extend_from_slice(payload.get(values)),
         }
     }
 
-    pub(super) fn into_bytes(mut self) -> Bytes {
+    pub(super) fn into_payload(mut self) -> Payload {
         // Encoders reserve for the worst.
         if self.joined.capacity() / 2 > self.joined.len() {
             self.joined.shrink_to_fit();
         }
-        self.alone.unwrap_or(self.joined.into())
+        self.alone.unwrap_or_else(|| Payload::Bytes(self.joined.into()))
+    }
+
+    /// The bytes by themselves.
+    fn into_bytes(self, values: &[u8]) -> Bytes {
+        match self.into_payload() {
+            Payload::Bytes(bytes) => bytes,
+            Payload::Values(place) => Bytes::copy_from_slice(&values[place]),
+        }
     }
 }
 
@@ -66,25 +103,29 @@ impl WriteMachine<'_> {
         if chain.any_shard().is_some() {
             let nested = self.nested(chain, existing, region, valid).run_in_memory(scratch)?;
             let stored = nested.is_some();
-            nested.into_iter().for_each(|nested| encoded.push(nested));
+            if let Some(nested) = nested {
+                encoded.push(Payload::Bytes(nested), &self.values.bytes);
+            }
             return Ok(stored);
         }
         match &self.values.memo {
             Some(memo) if region.covers(valid) => {
                 let encode = || {
-                    let mut encoded = Vec::new();
+                    let mut encoded = Encoded::default();
                     let stored = self.encode_chunk(chain, None, region, scratch, &mut encoded)?;
-                    Ok(stored.then(|| encoded.into()))
+                    Ok(stored.then(|| encoded.into_bytes(&self.values.bytes)))
                 };
                 let (known, hit) = memo.get(&chain.spec.shape, valid, encode)?;
                 self.shared.layout.counters.add(FastPath::ScalarMemo, u64::from(hit));
                 let stored = known.is_some();
-                known.into_iter().for_each(|known| encoded.push(known));
+                if let Some(known) = known {
+                    encoded.push(Payload::Bytes(known), &self.values.bytes);
+                }
                 Ok(stored)
             }
             _ => {
                 let existing = existing.filter(|_| !region.covers(valid));
-                self.encode_chunk(chain, existing, region, scratch, encoded.end())
+                self.encode_chunk(chain, existing, region, scratch, encoded)
             }
         }
     }
@@ -96,7 +137,7 @@ impl WriteMachine<'_> {
         existing: Option<Bytes>,
         region: &Region,
         scratch: &mut Scratch,
-        encoded: &mut Vec<u8>,
+        encoded: &mut Encoded,
     ) -> Result<bool> {
         let store_empty = self.options.write_empty_chunks;
         let Scratch { stages, chunk, offsets, .. } = scratch;
@@ -112,13 +153,14 @@ impl WriteMachine<'_> {
             let merged =
                 variable::merge(chain, place, &values, existing, (chunk, offsets), store_empty)?;
             let Some(elements) = merged else { return Ok(false) };
-            chain.encode_elements(elements, stages, encoded)?;
+            chain.encode_elements(elements, stages, encoded.end(&self.values.bytes))?;
             return Ok(true);
         }
         let values = (&*self.values.bytes, &self.values.strides[..]);
-        let chunk = match transfer::source(chain, region, values) {
-            // The caller's memory has the chunk as it is.
-            Some(source) => source,
+        // The caller's memory may have the chunk as it is.
+        let source = transfer::source(chain, region, values);
+        let chunk = match &source {
+            Some(source) => &values.0[source.clone()],
             None => {
                 let chunk = reuse(chunk, chain.length)?;
                 match existing {
@@ -133,7 +175,10 @@ impl WriteMachine<'_> {
         if !store_empty && copy::is_filled(chunk, &chain.fill) {
             return Ok(false);
         }
-        chain.encode(chunk, stages, encoded)?;
+        match source {
+            Some(source) if chain.is_raw() => encoded.push(Payload::Values(source), values.0),
+            _ => chain.encode(chunk, stages, encoded.end(values.0))?,
+        }
         Ok(true)
     }
 
@@ -149,7 +194,8 @@ impl WriteMachine<'_> {
         }
         let inner = &self.chain.the_shard()?.inner;
         let mut encoded = Encoded::default();
-        let mut run = Run { bytes: Bytes::new(), ends: SmallVec::new(), independent: true };
+        let mut run =
+            Run { payload: Payload::Values(0..0), ends: SmallVec::new(), independent: true };
         let chunks = &write.order[write.places(number..number + 1)];
         run.ends.reserve(chunks.len());
         let Some(&first) = chunks.first() else { return Ok(()) };
@@ -169,7 +215,7 @@ impl WriteMachine<'_> {
                 .context("inner chunk", || format!("{chunk:?}"))?;
             run.ends.push(encoded.len());
         }
-        run.bytes = encoded.into_bytes();
+        run.payload = encoded.into_payload();
         // Each unit is run once, so the place is free.
         let _ = write.runs[number].set(run);
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
-use super::encode::Encoded;
+use super::encode::{Encoded, Payload};
 use super::shard::{Old, ShardWrite, Stored};
 use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
@@ -42,7 +42,7 @@ pub struct WriteMachine<'a> {
     /// The version of the object, while its index is not known.
     version: Option<Version>,
     /// The encoded chunk, for an object that is no shard; `None` inside if it is empty.
-    outcome: OnceLock<Option<Bytes>>,
+    outcome: OnceLock<Option<Payload>>,
     shard: Option<ShardWrite>,
     stream: Option<Stream>,
     changes: Vec<(u64, usize)>,
@@ -397,7 +397,9 @@ impl<'a> WriteMachine<'a> {
             State::Work(Job::Open) => self.run_open(write, scratch),
             State::Work(Job::Inner(units)) => self.run_inner(write, units.start + unit, scratch),
             State::Work(Job::Lay) => {
-                let laid = write.lay(&self.chain, self.options.order, &mut scratch.stages)?;
+                let values = &self.values.bytes;
+                let laid =
+                    write.lay(&self.chain, self.options.order, values, &mut scratch.stages)?;
                 // Each unit is run once, so the place is free.
                 let _ = write.laid.set(laid);
                 Ok(())
@@ -485,7 +487,7 @@ impl Machine for WriteMachine<'_> {
                 let mut encoded = Encoded::default();
                 let stored = self.encode(&self.chain, existing, place, scratch, &mut encoded)?;
                 // Each unit is run once, so the place is free.
-                let _ = self.outcome.set(stored.then(|| encoded.into_bytes()));
+                let _ = self.outcome.set(stored.then(|| encoded.into_payload()));
                 Ok(())
             }
             (_, Some(write)) => self.run_shard(write, unit, scratch),
@@ -507,21 +509,23 @@ impl Machine for WriteMachine<'_> {
     fn parts(&self) -> Vec<Part<'_>> {
         let Some(write) = &self.shard else {
             let outcome = self.outcome.get().and_then(Option::as_ref);
-            return outcome.map(|encoded| Part::Bytes(encoded)).into_iter().collect();
+            let part = outcome.map(|encoded| Part::Bytes(encoded.get(&self.values.bytes)));
+            return part.into_iter().collect();
         };
         if let (Some(stream), State::Commit(_, units)) = (&self.stream, &self.state) {
             if let Some(index) = stream.index.get() {
                 return vec![Part::Bytes(index)];
             }
             let runs = write.runs[units.clone()].iter().filter_map(OnceLock::get);
-            return runs.map(|run| Part::Bytes(&run.bytes)).collect();
+            let values = &self.values.bytes;
+            return runs.map(|run| Part::Bytes(run.payload.get(values))).collect();
         }
         let (Some(laid), Some(shard)) = (write.laid.get(), self.chain.any_shard()) else {
             return Vec::new();
         };
         match &laid.sealed {
             Some(sealed) => vec![Part::Bytes(sealed)],
-            None => write.parts(laid, shard),
+            None => write.parts(laid, shard, &self.values.bytes),
         }
     }
 
@@ -536,7 +540,9 @@ impl Machine for WriteMachine<'_> {
 
     fn changes(&self) -> Vec<(u64, &[u8])> {
         let Some(write) = &self.shard else { return Vec::new() };
-        let change = |&(offset, place): &(u64, usize)| Some((offset, write.encoded(place)?));
+        let change = |&(offset, place): &(u64, usize)| {
+            Some((offset, write.encoded(place, &self.values.bytes)?))
+        };
         self.changes.iter().filter_map(change).collect()
     }
 

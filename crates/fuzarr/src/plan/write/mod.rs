@@ -143,18 +143,23 @@ impl WritePlan {
         self.objects.elements(&self.resolved)
     }
 
-    /// Makes the plan fit the request's memory, beside the values, for so many threads and a store
+    /// Makes the plan fit so many threads, and the request's memory, beside the values, for a store
     /// that can do so much.
     ///
     /// # Errors
     /// `Limit` if the memory does not do for one object, saying how much is needed.
     pub fn fit(&mut self, capabilities: Capabilities, threads: usize) -> Result<()> {
-        if self.options.limits.memory.is_none() {
-            return Ok(());
-        }
         let chain = &self.layout.chain;
         // Inner chunks that are touched are held whole, however little of them is.
         let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
+        if self.options.limits.memory.is_none() {
+            // Each thread gets an inner chunk between two writes, however large they are.
+            let group = (inner as u64).saturating_mul(threads as u64);
+            if group > self.options.limits.tuning.group {
+                Arc::make_mut(&mut self.options).limits.tuning.group = group;
+            }
+            return Ok(());
+        }
         let touched = self.elements().saturating_mul(inner as u64);
         let complete = self.objects.is_complete(&self.layout) && self.options.streaming;
         let carry_over = capabilities.carry_over && self.options.partial_writes;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::encode::Payload;
 use crate::buffer::usize_of;
 use crate::codec::{IndexLocation, Prepared, PreparedShard, Stages};
 use crate::error::{Error, Result};
@@ -86,7 +87,7 @@ pub(super) struct Old {
 #[derive(Debug)]
 pub(super) struct Run {
     /// The encoded inner chunks, one after the other.
-    pub(super) bytes: Bytes,
+    pub(super) payload: Payload,
     /// Where each ends; one without bytes is not stored.
     pub(super) ends: SmallVec<[usize; 1]>,
     /// Whether this did not depend on what was stored before.
@@ -179,14 +180,19 @@ impl ShardWrite {
         (!part.is_empty()).then_some((run, part))
     }
 
-    /// The encoded bytes of the inner chunk at a place of the order; `None` if it is not stored.
-    pub(super) fn encoded(&self, place: usize) -> Option<&[u8]> {
-        let (run, part) = self.part(place)?;
-        Some(self.bytes(run, part))
+    /// How many bytes the encoded inner chunk at a place of the order has; `None` if it is not stored.
+    pub(super) fn encoded_length(&self, place: usize) -> Option<u64> {
+        self.part(place).map(|(_, part)| part.len() as u64)
     }
 
-    fn bytes(&self, run: usize, part: Range<usize>) -> &[u8] {
-        self.runs[run].get().map_or(&[][..], |run| &run.bytes[part])
+    /// The encoded bytes of the inner chunk at a place of the order; `None` if it is not stored.
+    pub(super) fn encoded<'s>(&'s self, place: usize, values: &'s [u8]) -> Option<&'s [u8]> {
+        let (run, part) = self.part(place)?;
+        Some(self.bytes(run, part, values))
+    }
+
+    fn bytes<'s>(&'s self, run: usize, part: Range<usize>, values: &'s [u8]) -> &'s [u8] {
+        self.runs[run].get().map_or(&[][..], |run| &run.payload.get(values)[part])
     }
 
     /// Where the old inner chunk of `slot` is.
@@ -211,6 +217,7 @@ impl ShardWrite {
         &self,
         chain: &Prepared,
         order: WriteOrder,
+        values: &[u8],
         stages: &mut Stages,
     ) -> Result<Laid> {
         let shard = chain.the_shard()?;
@@ -246,7 +253,7 @@ impl ShardWrite {
         }
         let mut laid = Laid { index: shard.index.encode(&pairs, stages)?, chunks, sealed: None };
         if chain.open_shard().is_none() {
-            let parts = self.parts(&laid, shard);
+            let parts = self.parts(&laid, shard, values);
             let mut sealed = Vec::new();
             chain.seal(&self.join(&parts)?, stages, &mut sealed)?;
             laid.sealed = Some(sealed);
@@ -255,11 +262,16 @@ impl ShardWrite {
     }
 
     /// The new shard as parts that follow each other.
-    pub(super) fn parts<'s>(&'s self, laid: &'s Laid, shard: &PreparedShard) -> Vec<Part<'s>> {
+    pub(super) fn parts<'s>(
+        &'s self,
+        laid: &'s Laid,
+        shard: &PreparedShard,
+        values: &'s [u8],
+    ) -> Vec<Part<'s>> {
         let index_at_start = shard.index.location() == IndexLocation::Start;
         let index = |wanted: bool| (index_at_start == wanted).then_some(Part::Bytes(&laid.index));
         let chunk = |source: &Source| match source {
-            Source::New(run, part) => Part::Bytes(self.bytes(*run, part.clone())),
+            Source::New(run, part) => Part::Bytes(self.bytes(*run, part.clone(), values)),
             Source::Old(place) => match self.old.get().and_then(|old| old.stored.slice(place)) {
                 Some((bytes, place)) => Part::Bytes(&bytes[place]),
                 None => Part::Kept(place.clone()),
@@ -303,8 +315,10 @@ impl ShardWrite {
         let mut changes = Vec::with_capacity(self.slots.len());
         for place in 0..self.order.len() {
             let old = self.old_place(self.slot(place))?;
-            let (Some(encoded), Some(old)) = (self.encoded(place), old) else { return Ok(None) };
-            if old.end - old.start != encoded.len() as u64 {
+            let (Some(length), Some(old)) = (self.encoded_length(place), old) else {
+                return Ok(None);
+            };
+            if old.end - old.start != length {
                 return Ok(None);
             }
             changes.push((old.start, place));

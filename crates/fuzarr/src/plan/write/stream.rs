@@ -35,11 +35,11 @@ impl Stream {
     pub(super) fn place(&mut self, write: &ShardWrite, runs: Range<usize>) -> bool {
         let mut offset = self.offset;
         for place in write.places(runs) {
-            let Some(encoded) = write.encoded(place) else { continue };
+            let Some(length) = write.encoded_length(place) else { continue };
             let entry = usize_of(write.slot(place)) * 2;
             self.pairs[entry] = offset;
-            self.pairs[entry + 1] = encoded.len() as u64;
-            offset += encoded.len() as u64;
+            self.pairs[entry + 1] = length;
+            offset += length;
         }
         offset > self.offset
     }
@@ -52,7 +52,7 @@ impl Stream {
     pub(super) fn written(&mut self, write: &mut ShardWrite, runs: Range<usize>) {
         for run in &mut write.runs[runs] {
             if let Some(run) = run.take() {
-                self.offset += run.bytes.len() as u64;
+                self.offset += run.payload.len() as u64;
             }
         }
     }
