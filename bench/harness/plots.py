@@ -124,11 +124,11 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
     size = (3.6 + 4.4 * len(stores), 1.8 + 0.21 * len(names))
     figure, axes = plt.subplots(1, len(stores), figsize=size, sharey=True, squeeze=False)
     rows = run.by_cell()
-    floors = any(value(rows[cell.title].get(floor_kind(cell))) for cell in cells)
     for axis, store in zip(axes[0], stores, strict=True):
-        for cell in cells:
-            if cell.store == store:
-                _engines(axis, names.index(_without_store(cell)), cell, rows[cell.title])
+        shown = [cell for cell in cells if cell.store == store]
+        for cell in shown:
+            _engines(axis, names.index(_without_store(cell)), cell, rows[cell.title])
+        floors = any(value(rows[cell.title].get(floor_kind(cell))) for cell in shown)
         axis.axvline(1, color="black", linewidth=1)
         what = "memory" if cells[0].measure == "memory" else "time"
         _ratio_axis(axis, f"{what} over " + ("the floor's" if floors else "the least"))
@@ -157,7 +157,11 @@ def _engines(axis: Axes, at: int, cell: Cell, rows: dict[str, Row]) -> None:
     axis.plot([min(ratios.values()), max(ratios.values())], [at, at], color="#cccccc", zorder=1)
     for engine, over in ratios.items():
         color, marker, size = STYLES[engine]
-        axis.scatter(over, at, s=size, color=color, marker=marker, zorder=2, linewidths=0.8)
+        style: dict[str, Any] = {"color": color}
+        if rows[engine].get("weaker"):
+            # Writes less safely than the others.
+            style = {"facecolors": "white", "edgecolors": color}
+        axis.scatter(over, at, s=size, marker=marker, zorder=2, linewidths=0.8, **style)
 
 
 def _legend(figure: Any, height: float) -> None:
