@@ -73,8 +73,9 @@ def write(run: Run, folder: Path, name: str, kind: str = "svg") -> dict[str, Pat
 def _overview(run: Run, titles: dict[str, tuple[str, str]]) -> Any:
     """Every cell a dot: time over the best peer's, by family."""
     families = [key for key in titles if any(cell.family == key for cell in run.cells)]
-    height = 1.4 + 0.55 * len(families)
-    figure, axes = plt.subplots(1, len(COMPARED), figsize=(13, height), sharey=True)
+    height = max(3.0, 1.4 + 0.55 * len(families))
+    columns = len(COMPARED)
+    figure, axes = plt.subplots(1, columns, figsize=(13, height), sharex=True, sharey=True)
     rows = run.by_cell()
     for axis, (engine, peers, title) in zip(axes, COMPARED, strict=True):
         for at, family in enumerate(families):
@@ -122,7 +123,11 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
     stores = list(dict.fromkeys(cell.store for cell in cells))
     names = list(dict.fromkeys(_without_store(cell) for cell in cells))
     size = (3.6 + 4.4 * len(stores), 1.8 + 0.21 * len(names))
-    figure, axes = plt.subplots(1, len(stores), figsize=size, sharey=True, squeeze=False)
+    counts = [sum(cell.store == store for cell in cells) for store in stores]
+    widths = [max(0.4, count / max(counts)) for count in counts]
+    figure, axes = plt.subplots(
+        1, len(stores), figsize=size, sharey=True, squeeze=False, width_ratios=widths
+    )
     rows = run.by_cell()
     for axis, store in zip(axes[0], stores, strict=True):
         shown = [cell for cell in cells if cell.store == store]
