@@ -84,6 +84,11 @@ pub(crate) trait Array: Send + Sync {
     /// Writes a selection.
     fn write(&self, number: usize, values: &[u8]) -> Result<()>;
 
+    /// Whether writing the first selection makes objects longer every time.
+    fn leaves_waste(&self) -> bool {
+        false
+    }
+
     /// Makes the array longer along its first axis.
     fn append(&mut self, rows: &[u8]) -> Result<()>;
 }

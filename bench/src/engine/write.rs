@@ -13,6 +13,9 @@ use crate::objects::Objects;
 use crate::selection::Selection;
 use crate::task::Task;
 
+/// After this many calls that leave waste everything is as it was.
+const WASTEFUL: usize = 100;
+
 /// Opens a cell that writes selections.
 pub(super) fn selections(engine: &dyn Engine, cell: &Cell, paths: &Paths) -> Result<Box<dyn Task>> {
     let Operation::Write { selections, onto } = &cell.operation else {
@@ -41,13 +44,18 @@ pub(super) fn selections(engine: &dyn Engine, cell: &Cell, paths: &Paths) -> Res
         workers: engine.workers(),
         caches: cell.caches,
         array: None,
+        before: None,
         selections: access,
     };
     let array = write.open()?;
+    let mut before = None;
     if *onto == Onto::Stored {
         array.write(write.selections.len() - 1, values)?;
+        if array.leaves_waste() {
+            before = Some((write.place.objects()?, 0));
+        }
     }
-    Ok(Box::new(Write { array: Some(array), ..write }))
+    Ok(Box::new(Write { array: Some(array), before, ..write }))
 }
 
 /// The contents of the whole array.
@@ -64,6 +72,8 @@ struct Write {
     /// The values of each selection, in both contents.
     values: [Vec<Arc<Vec<u8>>>; 2],
     onto: Onto,
+    /// What is stored before the first call, and how many were made since, if a call leaves waste.
+    before: Option<(Objects, usize)>,
     /// Whether the array is opened before every call.
     forgets: bool,
     workers: usize,
@@ -80,12 +90,18 @@ impl Write {
 
 impl Task for Write {
     fn prepares(&self) -> bool {
-        self.onto == Onto::Nothing || self.forgets
+        self.onto == Onto::Nothing || self.forgets || self.before.is_some()
     }
 
     fn prepare(&mut self) -> Result<()> {
         if self.onto == Onto::Nothing {
             self.place.clear()?;
+        }
+        if let Some((before, calls)) = &mut self.before {
+            *calls += 1;
+            if calls.is_multiple_of(WASTEFUL) {
+                self.place.restore(before)?;
+            }
         }
         if self.forgets {
             self.array = Some(self.open()?);

@@ -187,7 +187,7 @@ impl Builder {
                 let action = Action::Fill(target);
                 self.steps.push(Step { object: number, offset: 0, length: 0, action });
             } else {
-                parts.push((*part, target));
+                parts.push((self.needed(*part), target));
             }
         }
         for &(offset, length) in &object.indexes {
@@ -208,6 +208,12 @@ impl Builder {
             };
             rest = &rest[taken..];
         }
+    }
+
+    /// What is read of a part: if it is raw and large, no more than is wanted.
+    fn needed(&self, part: Part) -> Part {
+        let in_part = self.raw && part.length >= LARGE_PART && part.wanted < part.length;
+        if in_part { Part { length: part.wanted, decoded: part.wanted, ..part } } else { part }
     }
 
     /// How many of the next parts are one piece in the file as in the result, and worth reading

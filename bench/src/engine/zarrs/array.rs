@@ -22,10 +22,13 @@ type Storage = dyn ReadableWritableListableStorageTraits;
 pub(super) struct Opened {
     array: Array<Storage>,
     selections: Vec<(ArraySubset, Way)>,
+    /// Whether each selection is written by changing shards in part.
+    in_part: Vec<bool>,
     options: CodecOptions,
     /// Indexes of shards, if they may be kept.
     indexes: Option<ArrayShardedReadableExtCache>,
     renaming: Option<Arc<RenamingStore>>,
+    in_place: bool,
     itemsize: usize,
 }
 
@@ -43,6 +46,7 @@ impl Opened {
     pub(super) fn new(
         array: Array<Storage>,
         renaming: Option<Arc<RenamingStore>>,
+        in_place: bool,
         access: &Access,
     ) -> Result<Self> {
         let caches = access.caches && array.is_sharded();
@@ -52,11 +56,16 @@ impl Opened {
             Ok((subset, way))
         };
         let target = (access.workers / access.callers).max(1);
+        let selections: Vec<_> = access.selections.iter().map(way).collect::<Result<_>>()?;
+        let in_part =
+            selections.iter().map(|(subset, _)| Ok(in_place && is_in_part(&array, subset)?));
         Ok(Self {
-            selections: access.selections.iter().map(way).collect::<Result<_>>()?,
+            in_part: in_part.collect::<Result<_>>()?,
+            selections,
             options: CodecOptions::default().with_concurrent_target(target),
             indexes: caches.then(|| ArrayShardedReadableExtCache::new(&array)),
             renaming,
+            in_place,
             itemsize: array.data_type().fixed_size().ok_or("elements of variable size")?,
             array,
         })
@@ -75,9 +84,10 @@ impl Opened {
         })
     }
 
-    fn store(&self, subset: &ArraySubset, values: &[u8]) -> Result<()> {
+    fn store(&self, subset: &ArraySubset, values: &[u8], in_part: bool) -> Result<()> {
         let values = ArrayBytes::new_flen(values);
-        self.array.store_array_subset_opt(subset, values, &self.options)?;
+        let options = self.options.with_experimental_partial_encoding(in_part);
+        self.array.store_array_subset_opt(subset, values, &options)?;
         match &self.renaming {
             Some(renaming) => renaming.settle(),
             None => Ok(()),
@@ -107,7 +117,11 @@ impl engine::Array for Opened {
     }
 
     fn write(&self, number: usize, values: &[u8]) -> Result<()> {
-        self.store(&self.selections[number].0, values)
+        self.store(&self.selections[number].0, values, self.in_part[number])
+    }
+
+    fn leaves_waste(&self) -> bool {
+        self.in_part.first().is_some_and(|&in_part| in_part)
     }
 
     fn append(&mut self, rows: &[u8]) -> Result<()> {
@@ -119,7 +133,9 @@ impl engine::Array for Opened {
         ranges[0].start = start;
         self.array.set_shape(shape)?;
         self.array.store_metadata()?;
-        self.store(&ArraySubset::new_with_ranges(&ranges), rows)
+        let subset = ArraySubset::new_with_ranges(&ranges);
+        let in_part = self.in_place && is_in_part(&self.array, &subset)?;
+        self.store(&subset, rows, in_part)
     }
 }
 
@@ -144,4 +160,14 @@ fn way(array: &Array<Storage>, subset: &ArraySubset) -> Result<Way> {
     let shards = array.chunks_in_array_subset(subset)?.ok_or("outside of the array")?;
     let whole = array.chunks_subset_bounded(&shards)? == *subset;
     Ok(if whole { Way::Subset } else { Way::PartOfShards })
+}
+
+/// Whether a write is so small a part of its shards that it pays to leave the rest of them as it is:
+/// the option for that appends to shards, and never drops what is replaced.
+fn is_in_part(array: &Array<Storage>, subset: &ArraySubset) -> Result<bool> {
+    if !array.is_sharded() {
+        return Ok(false);
+    }
+    let shards = array.chunks_in_array_subset(subset)?.ok_or("outside of the array")?;
+    Ok(array.chunks_subset_bounded(&shards)?.num_elements() > 2 * subset.num_elements())
 }

@@ -65,16 +65,18 @@ impl Engine for Zarrs {
     fn local(&self, folder: &Path, durability: Durability) -> Result<Arc<dyn Store>> {
         if durability == Durability::AsTheyCome {
             let storage = Arc::new(FilesystemStore::new(folder)?);
-            return Ok(Arc::new(Storage { storage, renaming: None }));
+            return Ok(Arc::new(Storage { storage, renaming: None, in_place: true }));
         }
         let synced = durability == Durability::Synced;
         let store = Arc::new(RenamingStore::new(folder, synced)?);
         let storage = Arc::<RenamingStore>::clone(&store);
-        Ok(Arc::new(Storage { storage, renaming: synced.then_some(store) }))
+        let renaming = synced.then_some(store);
+        Ok(Arc::new(Storage { storage, renaming, in_place: false }))
     }
 
     fn memory(&self, _latency: Duration) -> Result<Arc<dyn Store>> {
-        Ok(Arc::new(Storage { storage: Arc::new(MemoryStore::new()), renaming: None }))
+        let storage = Arc::new(MemoryStore::new());
+        Ok(Arc::new(Storage { storage, renaming: None, in_place: false }))
     }
 
     /// Entering the pool is not counted.
@@ -99,12 +101,16 @@ fn refuse(term: &Term) -> Result<()> {
 struct Storage {
     storage: Arc<dyn ReadableWritableListableStorageTraits>,
     renaming: Option<Arc<RenamingStore>>,
+    /// Whether objects may be changed where they are. That option of zarrs never drops what is
+    /// replaced, and others may read a shard that is changed by half: it is not what objects that are
+    /// replaced are to be compared with.
+    in_place: bool,
 }
 
 impl Store for Storage {
     fn open(&self, path: &str, access: &Access) -> Result<Box<dyn Array>> {
         let array = zarrs::array::Array::open(Arc::clone(&self.storage), &format!("/{path}"))?;
-        Ok(Box::new(Opened::new(array, self.renaming.clone(), access)?))
+        Ok(Box::new(Opened::new(array, self.renaming.clone(), self.in_place, access)?))
     }
 
     fn members(&self) -> Result<Vec<Member>> {

@@ -24,6 +24,9 @@ use crate::task::Task;
 /// What an inner chunk that is not stored has in an index.
 const NOWHERE: (u64, u64) = (u64::MAX, u64::MAX);
 
+/// Offset and length of each part, as an index has them.
+type Places = Vec<(u64, u64)>;
+
 /// An object in memory.
 struct Stored {
     memory: Memory,
@@ -34,7 +37,7 @@ struct Stored {
 #[derive(Default)]
 struct State {
     /// Where its parts are, and how long.
-    places: Vec<(u64, u64)>,
+    places: Places,
     /// If the store is memory.
     stored: Option<Arc<Stored>>,
 }
@@ -57,6 +60,8 @@ struct Plan {
     folder: Option<OwnedFd>,
     durability: Durability,
     raw: bool,
+    /// Whether what is written was not there before.
+    appends: bool,
     /// Whether objects are shards, and end in an index.
     indexed: bool,
     states: Vec<Mutex<State>>,
@@ -93,20 +98,20 @@ pub(super) fn open(
         folder: if is_local { Some(files::folder(&target)?) } else { None },
         durability: cell.durability,
         raw: trace.codec == Codec::Raw,
+        appends: matches!(cell.operation, Operation::Append { .. }),
         indexed: cell.array.shards.is_some(),
         states: layout.objects.iter().map(|_| Mutex::default()).collect(),
         scratches: Scratch::of(&crew, &trace.codec, trace.typesize)?,
         objects: layout.objects,
         groups: layout.groups,
     });
-    let mut writer = Writer {
+    let writer = Writer {
         crew,
+        old: old(&plan, &paths.folder)?,
         plan,
-        stored: paths.folder.clone(),
         target,
         folders: layout.folders,
         document: (key, document),
-        replaces_document: matches!(cell.operation, Operation::Append { .. }),
         keeps: matches!(cell.operation, Operation::Write { onto: Onto::Stored, .. }),
         alone: layout.alone,
     };
@@ -123,6 +128,27 @@ fn contents(paths: &Paths) -> Result<[Vec<u8>; 2]> {
 fn load(folder: &Path, object: &Object) -> Result<Arc<Stored>> {
     let bytes = std::fs::read(folder.join(&object.key))?;
     Ok(Arc::new(Stored::of([&bytes, &[]])?))
+}
+
+/// What objects are based on: as they are stored, but for parts that are not there yet.
+fn old(plan: &Plan, folder: &Path) -> Result<Vec<(usize, Places, Arc<Stored>)>> {
+    let mut found = Vec::new();
+    for (number, object) in plan.objects.iter().enumerate().filter(|(_, object)| object.based) {
+        let stored = load(folder, object)?;
+        let is_kept = |piece: &Piece| matches!(piece.kind, Kind::Kept | Kind::Merged);
+        let is_old = |piece: &&Piece| piece.length > 0 && (!plan.appends || is_kept(piece));
+        let mut pieces: Vec<&Piece> = object.pieces.iter().filter(is_old).collect();
+        pieces.sort_by_key(|piece| piece.offset);
+        let mut places = vec![NOWHERE; object.parts];
+        let mut bytes = Vec::new();
+        for piece in pieces {
+            places[piece.part] = (bytes.len() as u64, piece.length as u64);
+            bytes.extend_from_slice(stored.range(piece.offset, piece.length)?);
+        }
+        let index = if plan.indexed { draft::index(&places) } else { Vec::new() };
+        found.push((number, places, Arc::new(Stored::of([&bytes, &index])?)));
+    }
+    Ok(found)
 }
 
 /// One write.
@@ -421,7 +447,7 @@ impl Plan {
     /// Whether elements of an object are changed where they are.
     fn patches(&self, object: &Object) -> bool {
         let in_place = self.durability == Durability::AsTheyCome && self.folder.is_some();
-        object.based && in_place && self.raw
+        object.based && in_place && self.raw && !self.appends
     }
 
     /// The most bytes that an object takes.
@@ -454,15 +480,13 @@ impl Plan {
 struct Writer {
     crew: Arc<Crew>,
     plan: Arc<Plan>,
-    /// Where the array is that a write begins with.
-    stored: PathBuf,
+    /// What objects are based on before the first write: which, where their parts are, their bytes.
+    old: Vec<(usize, Places, Arc<Stored>)>,
     /// The array's folder.
     target: PathBuf,
     /// Folders of objects, those above first.
     folders: Vec<CString>,
     document: (&'static str, Vec<u8>),
-    /// Whether the document is written too.
-    replaces_document: bool,
     /// Whether what was written stays for the next write.
     keeps: bool,
     /// Whether there is too little to do for more than one thread.
@@ -471,23 +495,20 @@ struct Writer {
 
 impl Writer {
     /// Restores what objects are based on.
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&self) -> Result<()> {
         let plan = &*self.plan;
         if let Some(folder) = plan.folder.as_ref().filter(|_| self.keeps) {
             self.folders.iter().try_for_each(|name| files::make_folder(folder, name))?;
         }
-        for (object, state) in plan.objects.iter().zip(&plan.states) {
-            if !object.based {
+        for (number, places, old) in &self.old {
+            let mut state = lock(&plan.states[*number]);
+            state.places.clone_from(places);
+            if plan.folder.is_none() {
+                state.stored = Some(Arc::clone(old));
                 continue;
             }
-            let mut state = lock(state);
-            state.places.clone_from(&object.places);
-            if plan.folder.is_none() {
-                state.stored = Some(load(&self.stored, object)?);
-            } else {
-                let bytes = std::fs::read(self.stored.join(&object.key))?;
-                objects::write(&self.target, [(object.key.clone(), bytes)])?;
-            }
+            let key = plan.objects[*number].key.clone();
+            objects::write(&self.target, [(key, old.range(0, old.length)?)])?;
         }
         Ok(())
     }
@@ -533,7 +554,8 @@ impl Task for Writer {
         let job: Arc<dyn Job> = Arc::new(write);
         self.crew.run(&job, self.alone)?;
         let Some(folder) = &self.plan.folder else { return Ok(()) };
-        if self.replaces_document {
+        // The document says how long the array is.
+        if self.plan.appends {
             self.write_document(folder)?;
         }
         if self.plan.durability == Durability::Synced {

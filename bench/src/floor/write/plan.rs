@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::ops::Range;
 
-use super::NOWHERE;
 use crate::Result;
 use crate::cell::{Cell, Onto, Operation, Part, Store, Trace, TracedObject};
 use crate::codec::{Codec, Encoder};
@@ -39,7 +38,7 @@ pub(super) struct Piece {
     pub(super) from: usize,
     pub(super) decoded: usize,
     pub(super) wanted: usize,
-    /// Where it is in the object that is copied.
+    /// Where it is in the object that is stored.
     pub(super) offset: u64,
     pub(super) length: usize,
 }
@@ -59,8 +58,6 @@ pub(super) struct Object {
     pub(super) pieces: Vec<Piece>,
     /// How many parts it has, those that are not stored included.
     pub(super) parts: usize,
-    /// Where its parts are before the first write.
-    pub(super) places: Vec<(u64, u64)>,
     /// Whether something of the old object is needed.
     pub(super) based: bool,
     /// How many groups its pieces are.
@@ -151,7 +148,6 @@ impl Builder<'_> {
             temporary: files::name(&format!("{}.tmp", traced.key))?,
             pieces: Vec::new(),
             parts: traced.parts.len(),
-            places: traced.parts.iter().map(place).collect(),
             based: false,
             groups: 0,
             fixed: 0,
@@ -169,6 +165,11 @@ impl Builder<'_> {
         let new = object.pieces.iter().filter(|piece| piece.kind != Kind::Kept);
         object.bound = new.map(|piece| self.encoder.bound(piece.decoded)).sum();
         object.based = object.pieces.iter().any(old);
+        // What is kept comes first and in the order of the object, so that little is copied apart.
+        object.pieces.sort_by_key(|piece| match piece.kind {
+            Kind::Kept => (0, piece.offset),
+            _ => (1, 0),
+        });
         if object.pieces.iter().any(|piece| piece.kind != Kind::Kept) {
             self.groups(&mut object, share);
             self.layout.objects.push(object);
@@ -247,9 +248,4 @@ impl Builder<'_> {
         }
         object.fixed = if fixed { at } else { 0 };
     }
-}
-
-/// Where a part is, as an index has it.
-fn place(part: &Part) -> (u64, u64) {
-    if part.length == 0 { NOWHERE } else { (part.offset, part.length as u64) }
 }
