@@ -66,7 +66,7 @@ def chosen(options: argparse.Namespace, base: Base | None) -> list[Engine]:
 
 def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine]) -> report.Run:
     """Runs the cells."""
-    seconds = options.seconds or (0.1 if options.quick else 0.3)
+    seconds = options.seconds or (0.1 if options.quick else 0.2)
     options.output.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="fuzarr-bench-", dir=memory_folder()) as memory,

@@ -423,6 +423,10 @@ def test_memory_is_compared_by_its_peak():
     rows = {"fuzarr": {"peak": 4_000_000}, "fused": {"peak": 4_000_000}, "batched": {"peak": 0}}
     assert standing(rows, "fuzarr", ("fused",), "floor ready") == "ahead"
     assert standing(rows, "fuzarr", ("fused", "batched"), "floor ready") == "behind"
+    rows["fuzarr"] = {"peak": 500_000}
+    assert standing(rows, "fuzarr", ("batched",), "floor ready") == "ahead"
+    rows["fuzarr"] = {"peak": 600_000}
+    assert standing(rows, "fuzarr", ("batched",), "floor ready") == "behind"
     rows["fuzarr"] = {"peak": 100}
     assert standing(rows, "fuzarr", ("batched",), "floor ready") == "ahead"
 

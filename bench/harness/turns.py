@@ -22,7 +22,7 @@ from harness.traces import operation_trace, sequential
 TURN = 0.02
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
-LEAST_TURNS = ((0.4, 5), (2.0, 3), (20.0, 2), (float("inf"), 1))
+LEAST_TURNS = ((0.4, 5), (1.0, 3), (20.0, 2), (float("inf"), 1))
 
 Row = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Budget:
     """How long a cell is measured."""
 
     #: Seconds that each engine is timed for.
-    seconds: float = 0.3
+    seconds: float = 0.2
     #: Turns of each engine at the most.
     turns: int = 200
 
