@@ -32,7 +32,7 @@ def touched(
         return np.stack(np.unravel_index(flat, grid), axis=-1), counts
     terms = selection.get("terms", [[0, extent, 1] for extent in shape])
     along = [
-        np.bincount(_places(term, extent) // size, minlength=cells)
+        _per_chunk(term, extent, size, cells)
         for term, extent, size, cells in zip(terms, shape, chunk, grid, strict=True)
     ]
     hit = [np.nonzero(counts)[0] for counts in along]
@@ -43,12 +43,16 @@ def touched(
     return chunks, counts
 
 
-def _places(term: Any, extent: int) -> np.ndarray:
+def _per_chunk(term: Any, extent: int, size: int, cells: int) -> np.ndarray:
+    """How many places of one axis a term takes in each chunk."""
     if isinstance(term, dict):
-        return np.array(term["list"])
+        return np.bincount(np.array(term["list"]) // size, minlength=cells)
     if isinstance(term, int):
-        return np.array([term % extent])
-    return np.arange(*term)
+        return np.bincount([term % extent // size], minlength=cells)
+    places = range(*term)
+    edges = np.arange(cells + 1) * size
+    before = -((places.start - edges) // places.step)
+    return np.diff(np.clip(before, 0, len(places)))
 
 
 def index_entries(index: bytes) -> np.ndarray:
