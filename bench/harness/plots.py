@@ -142,7 +142,13 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
         axis.set_axisbelow(True)
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
-    _legend(figure, size[1])
+    measured = {
+        engine
+        for cell in cells
+        for engine, row in rows[cell.title].items()
+        if value(row) is not None
+    }
+    _legend(figure, size[1], measured)
     figure.suptitle(title, y=1 - 0.05 / size[1], va="top", fontweight="bold")
     figure.subplots_adjust(bottom=1.15 / size[1], top=1 - 0.55 / size[1], wspace=0.06)
     return figure
@@ -169,10 +175,11 @@ def _engines(axis: Axes, at: int, cell: Cell, rows: dict[str, Row]) -> None:
         axis.scatter(over, at, s=size, marker=marker, zorder=2, linewidths=0.8, **style)
 
 
-def _legend(figure: Any, height: float) -> None:
+def _legend(figure: Any, height: float, present: set[str]) -> None:
     handles = [
         plt.Line2D([], [], marker=marker, linestyle="", color=color, label=engine)
         for engine, (color, marker, _) in reversed(STYLES.items())
+        if engine in present
     ]
     figure.legend(
         handles=handles,
