@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="for each engine in each cell")
     parser.add_argument("--record", action="store_true", help="into bench/results")
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--report", type=Path, help="write page and plots of a run's JSON again")
     parser.add_argument("--list", action="store_true", help="print the cells and stop")
     parser.add_argument("--rust", type=Path, default=Builds.rust, help="the Rust worker")
     parser.add_argument("--base", help="a commit; only fuzarr is measured, of it and of this one")
@@ -65,7 +66,7 @@ def chosen(options: argparse.Namespace, base: Base | None) -> list[Engine]:
 
 def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine]) -> report.Run:
     """Runs the cells."""
-    seconds = options.seconds or (0.1 if options.quick else 0.3)
+    seconds = options.seconds or (0.1 if options.quick else 0.2)
     options.output.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="fuzarr-bench-", dir=memory_folder()) as memory,
@@ -87,6 +88,10 @@ def main() -> int:
     cells = load(only=options.only, quick=options.quick)
     if options.list:
         print("\n".join(cell.title for cell in cells))
+        return 0
+    if options.report:
+        run = report.Run.from_json(options.report.read_text())
+        print(report.write(run, options.report.parent, options.report.stem)[0])
         return 0
     if not cells:
         print(f"no cell's title contains {options.only!r}", file=sys.stderr)

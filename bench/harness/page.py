@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harness.cells import Cell
-from harness.engines import ALL, BASE, DROP_IN_PEERS, DROP_INS, NATIVE, PEERS, RUST, RUST_PEERS
+from harness.engines import (
+    ALL,
+    BASE,
+    DROP_IN_PEERS,
+    DROP_INS,
+    NATIVE,
+    PEERS,
+    RUST,
+    RUST_ENGINES,
+    RUST_PEERS,
+)
 from harness.ratios import (
     SMALL_MEAN,
     Row,
@@ -54,12 +64,7 @@ def page(
 
 def _machine(run: Run) -> list[str]:
     machine = run.machine
-    versions: dict[str, str] = {}
-    for found in run.versions.values():
-        versions |= found
-    for other in ("error", "not"):
-        versions.pop(other, None)
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    packages = ", ".join(sorted(_packages(run)))
     return [
         f"{run.date}, commit {run.commit}; {machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['kernel']}, "
@@ -70,6 +75,16 @@ def _machine(run: Run) -> list[str]:
         "Numbers after a time are that time over the other's: below 1 is ahead. How to read this: "
         "`docs/benchmark.md`.",
     ]
+
+
+def _packages(run: Run) -> set[str]:
+    """Names and versions of what the engines are made of."""
+    return {
+        f"{name}{' (crate)' if engine in RUST_ENGINES else ''} {version}"
+        for engine, versions in run.versions.items()
+        for name, version in versions.items()
+        if name not in ("error", "not", "threads")
+    }
 
 
 def _summary(summary: Summary) -> list[str]:

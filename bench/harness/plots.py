@@ -73,8 +73,9 @@ def write(run: Run, folder: Path, name: str, kind: str = "svg") -> dict[str, Pat
 def _overview(run: Run, titles: dict[str, tuple[str, str]]) -> Any:
     """Every cell a dot: time over the best peer's, by family."""
     families = [key for key in titles if any(cell.family == key for cell in run.cells)]
-    height = 1.4 + 0.55 * len(families)
-    figure, axes = plt.subplots(1, len(COMPARED), figsize=(13, height), sharey=True)
+    height = max(3.0, 1.4 + 0.55 * len(families))
+    columns = len(COMPARED)
+    figure, axes = plt.subplots(1, columns, figsize=(13, height), sharex=True, sharey=True)
     rows = run.by_cell()
     for axis, (engine, peers, title) in zip(axes, COMPARED, strict=True):
         for at, family in enumerate(families):
@@ -122,13 +123,17 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
     stores = list(dict.fromkeys(cell.store for cell in cells))
     names = list(dict.fromkeys(_without_store(cell) for cell in cells))
     size = (3.6 + 4.4 * len(stores), 1.8 + 0.21 * len(names))
-    figure, axes = plt.subplots(1, len(stores), figsize=size, sharey=True, squeeze=False)
+    counts = [sum(cell.store == store for cell in cells) for store in stores]
+    widths = [max(0.4, count / max(counts)) for count in counts]
+    figure, axes = plt.subplots(
+        1, len(stores), figsize=size, sharey=True, squeeze=False, width_ratios=widths
+    )
     rows = run.by_cell()
-    floors = any(value(rows[cell.title].get(floor_kind(cell))) for cell in cells)
     for axis, store in zip(axes[0], stores, strict=True):
-        for cell in cells:
-            if cell.store == store:
-                _engines(axis, names.index(_without_store(cell)), cell, rows[cell.title])
+        shown = [cell for cell in cells if cell.store == store]
+        for cell in shown:
+            _engines(axis, names.index(_without_store(cell)), cell, rows[cell.title])
+        floors = any(value(rows[cell.title].get(floor_kind(cell))) for cell in shown)
         axis.axvline(1, color="black", linewidth=1)
         what = "memory" if cells[0].measure == "memory" else "time"
         _ratio_axis(axis, f"{what} over " + ("the floor's" if floors else "the least"))
@@ -137,7 +142,13 @@ def _family(run: Run, title: str, cells: list[Cell]) -> Any:
         axis.set_axisbelow(True)
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
-    _legend(figure, size[1])
+    measured = {
+        engine
+        for cell in cells
+        for engine, row in rows[cell.title].items()
+        if value(row) is not None
+    }
+    _legend(figure, size[1], measured)
     figure.suptitle(title, y=1 - 0.05 / size[1], va="top", fontweight="bold")
     figure.subplots_adjust(bottom=1.15 / size[1], top=1 - 0.55 / size[1], wspace=0.06)
     return figure
@@ -157,13 +168,18 @@ def _engines(axis: Axes, at: int, cell: Cell, rows: dict[str, Row]) -> None:
     axis.plot([min(ratios.values()), max(ratios.values())], [at, at], color="#cccccc", zorder=1)
     for engine, over in ratios.items():
         color, marker, size = STYLES[engine]
-        axis.scatter(over, at, s=size, color=color, marker=marker, zorder=2, linewidths=0.8)
+        style: dict[str, Any] = {"color": color}
+        if rows[engine].get("weaker"):
+            # Writes less safely than the others.
+            style = {"facecolors": "white", "edgecolors": color}
+        axis.scatter(over, at, s=size, marker=marker, zorder=2, linewidths=0.8, **style)
 
 
-def _legend(figure: Any, height: float) -> None:
+def _legend(figure: Any, height: float, present: set[str]) -> None:
     handles = [
         plt.Line2D([], [], marker=marker, linestyle="", color=color, label=engine)
         for engine, (color, marker, _) in reversed(STYLES.items())
+        if engine in present
     ]
     figure.legend(
         handles=handles,

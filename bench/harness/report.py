@@ -32,6 +32,9 @@ COMPARED = {
 }
 
 
+STANDS = {"behind": "behind", "near tie": "a tie that does not count"}
+
+
 @dataclass
 class Run:
     """What was measured, and where."""
@@ -104,15 +107,16 @@ def summary(run: Run) -> Summary:
                 peer = best(mine, peers)
                 over = ratio(mine[engine], mine[peer]) if peer else None
                 if over and stands in ("behind", "near tie"):
-                    behind.append((over, cell.title, f"{over:.2f} of {peer}, {stands}"))
+                    behind.append((over, cell.title, f"{over:.2f} of {peer}, {STANDS[stands]}"))
                 if over and is_small(cell):
                     small.append(1 / over)
             if engine in (NATIVE, RUST):
-                off += [(cell.title, reason) for reason in misses(cell, mine, engine)]
+                over = ratio(mine.get(engine), mine.get(floor_kind(cell))) or 0.0
+                off += [(over, cell.title, why) for why in misses(cell, mine, engine)]
         found.counts[engine] = counts
         found.small[engine] = geometric_mean(small)
         found.behind[engine] = [each[1:] for each in sorted(behind, reverse=True)]
-        found.off_floor[engine] = off
+        found.off_floor[engine] = [each[1:] for each in sorted(off, reverse=True)]
     found.slower_with_workers = list(_slower_with_workers(run))
     for engine, versions in run.versions.items():
         if "error" in versions:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,38 +18,70 @@ MISSING = 2**64 - 1
 Object = dict[str, Any]
 
 
-def touched(
-    shape: list[int], chunk: list[int], selection: Selection
-) -> tuple[np.ndarray, np.ndarray]:
-    """The chunks that have selected elements, one a row, in C order; and how many each."""
-    grid = [-(-extent // size) for extent, size in zip(shape, chunk, strict=True)]
-    if selection["kind"] in ("points", "mask"):
-        if selection["kind"] == "mask":
-            places = np.nonzero(np.load(selection["file"]))
-        else:
-            places = [np.array(axis) for axis in selection["coordinates"]]
-        axes = [axis // size for axis, size in zip(places, chunk, strict=True)]
-        flat, counts = np.unique(np.ravel_multi_index(axes, grid), return_counts=True)
-        return np.stack(np.unravel_index(flat, grid), axis=-1), counts
+@dataclass(frozen=True)
+class Touched:
+    """Chunks that have selected elements, in C order."""
+
+    #: Places in the grid, one a row.
+    chunks: np.ndarray
+    #: How many elements of each are selected.
+    counts: np.ndarray
+    #: The first and the last of them, counted through the chunk in C order.
+    first: np.ndarray
+    last: np.ndarray
+
+    def __getitem__(self, which: Any) -> "Touched":
+        return Touched(self.chunks[which], self.counts[which], self.first[which], self.last[which])
+
+
+def touched(shape: list[int], chunk: list[int], selection: Selection) -> Touched:
+    """The chunks in which elements are selected."""
+    if selection["kind"] == "mask":
+        return _touched_by_points(shape, chunk, list(np.nonzero(np.load(selection["file"]))))
+    if selection["kind"] == "points":
+        return _touched_by_points(shape, chunk, [np.array(a) for a in selection["coordinates"]])
     terms = selection.get("terms", [[0, extent, 1] for extent in shape])
-    along = [
-        np.bincount(_places(term, extent) // size, minlength=cells)
-        for term, extent, size, cells in zip(terms, shape, chunk, grid, strict=True)
-    ]
-    hit = [np.nonzero(counts)[0] for counts in along]
+    along = [_along(*each) for each in zip(terms, shape, chunk, strict=True)]
+    hit = [np.nonzero(counts)[0] for counts, _, _ in along]
     chunks = np.stack(np.meshgrid(*hit, indexing="ij"), axis=-1).reshape(-1, len(shape))
-    counts = np.ones(len(chunks), np.int64)
-    for axis, per_chunk in enumerate(along):
-        counts *= per_chunk[chunks[:, axis]]
-    return chunks, counts
+    counts, first, last = np.ones((3, len(chunks)), np.int64)
+    first, last = first - 1, last - 1
+    for axis, (per_chunk, lowest, highest) in enumerate(along):
+        places, stride = chunks[:, axis], prod(chunk[axis + 1 :])
+        counts *= per_chunk[places]
+        first += lowest[places] * stride
+        last += highest[places] * stride
+    return Touched(chunks, counts, first, last)
 
 
-def _places(term: Any, extent: int) -> np.ndarray:
-    if isinstance(term, dict):
-        return np.array(term["list"])
-    if isinstance(term, int):
-        return np.array([term % extent])
-    return np.arange(*term)
+def _touched_by_points(shape: list[int], chunk: list[int], axes: list[np.ndarray]) -> Touched:
+    grid = [-(-extent // size) for extent, size in zip(shape, chunk, strict=True)]
+    sizes = np.array(chunk)[:, None]
+    flat = np.ravel_multi_index(list(axes // sizes), grid)
+    within = np.ravel_multi_index(list(axes % sizes), chunk)
+    found, numbers, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    first, last = np.full(len(found), prod(chunk)), np.zeros(len(found), np.int64)
+    np.minimum.at(first, numbers, within)
+    np.maximum.at(last, numbers, within)
+    return Touched(np.stack(np.unravel_index(found, grid), axis=-1), counts, first, last)
+
+
+def _along(term: Any, extent: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many places of one axis a term takes in each chunk, and the first and last of them."""
+    cells = -(-extent // size)
+    corners = np.arange(cells) * size
+    if not isinstance(term, list):
+        places = np.sort(term["list"]) if isinstance(term, dict) else np.array([term % extent])
+        bounds = np.searchsorted(places, np.arange(cells + 1) * size)
+        before, after = bounds[:-1], bounds[1:]
+        first = places[np.minimum(before, len(places) - 1)]
+        return after - before, first - corners, places[after - 1] - corners
+    places = range(*term)
+    edges = np.arange(cells + 1) * size
+    bounds = np.clip(-((places.start - edges) // places.step), 0, len(places))
+    before, after = bounds[:-1], bounds[1:]
+    first = places.start + before * places.step
+    return after - before, first - corners, places.start + (after - 1) * places.step - corners
 
 
 def index_entries(index: bytes) -> np.ndarray:
@@ -86,18 +119,18 @@ class Levels:
             return ".".join(map(str, place))
         return "/".join(["c", *map(str, place)])
 
-    def objects(self, selection: Selection) -> Iterator[tuple[tuple[int, ...], Any, Any]]:
-        """Each touched object's place with its chunks of the finest level and their counts."""
-        chunks, counts = touched(self.array["shape"], self.finest, selection)
+    def objects(self, selection: Selection) -> Iterator[tuple[tuple[int, ...], Touched]]:
+        """Each touched object's place with its chunks of the finest level."""
+        found = touched(self.array["shape"], self.finest, selection)
         ratio = [outer // inner for outer, inner in zip(self.sizes[0], self.finest, strict=True)]
-        places = chunks // ratio
+        places = found.chunks // ratio
         order = np.lexsort(places.T[::-1])
-        chunks, counts, places = chunks[order], counts[order], places[order]
+        found, places = found[order], places[order]
         first = np.ones(len(places), bool)
         first[1:] = (places[1:] != places[:-1]).any(axis=1)
         bounds = [*np.nonzero(first)[0].tolist(), len(places)]
         for start, stop in itertools.pairwise(bounds):
-            yield tuple(places[start].tolist()), chunks[start:stop], counts[start:stop]
+            yield tuple(places[start].tolist()), found[start:stop]
 
 
 def read_trace(
@@ -115,9 +148,12 @@ def read_trace(
     objects = []
     indexes = _Indexes(levels, folder)
     for selection in selections:
-        for place, chunks, counts in levels.objects(selection):
+        for place, found in levels.objects(selection):
             key = levels.key(place)
-            traced = _traced(levels, prefix + key, indexes.spans(key, chunks), counts)
+            traced = _traced(levels, key, indexes.spans(key, found.chunks), found.counts)
+            traced["key"] = prefix + key
+            if array["codec"]["name"] == "raw":
+                _narrow(traced, found, levels.itemsize)
             if not caches:
                 traced["indexes"] = indexes.taken()
             objects.append(traced)
@@ -132,15 +168,28 @@ def _traced(levels: Levels, key: str, spans: list[tuple[int, int]], counts: np.n
     return {"key": key, "whole": len(levels.sizes) == 1, "parts": parts}
 
 
+def _narrow(traced: Object, found: Touched, itemsize: int) -> None:
+    """Leaves of chunks that are stored as they are what lies from the first wanted element on."""
+    for part, first, last in zip(
+        traced["parts"], found.first.tolist(), found.last.tolist(), strict=True
+    ):
+        offset, length, _, wanted = part
+        if length:
+            taken = (last - first + 1) * itemsize
+            part[:] = [offset + first * itemsize, taken, taken, wanted]
+            traced["whole"] = traced["whole"] and taken == length
+
+
 def write_trace(array: dict[str, Any], folder: Path, selection: Selection) -> list[Object]:
     """The objects that writing `selection` makes or changes, with all of their parts, in the order
     of the index: where they are when `values` is stored, and how much of each is written."""
     levels = Levels(array)
     objects = []
     indexes = _Indexes(levels, folder)
-    for place, chunks, counts in levels.objects(selection):
+    for place, found in levels.objects(selection):
         every = levels.chunks_of(place)
-        written = dict(zip(map(tuple, chunks.tolist()), counts.tolist(), strict=True))
+        places = map(tuple, found.chunks.tolist())
+        written = dict(zip(places, found.counts.tolist(), strict=True))
         amounts = np.array([written.get(tuple(each), 0) for each in every.tolist()])
         key = levels.key(place)
         objects.append(_traced(levels, key, indexes.spans(key, every), amounts))

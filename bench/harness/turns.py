@@ -22,7 +22,7 @@ from harness.traces import operation_trace, sequential
 TURN = 0.02
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
-LEAST_TURNS = ((0.4, 5), (2.0, 3), (20.0, 2), (float("inf"), 1))
+LEAST_TURNS = ((0.4, 5), (1.0, 3), (20.0, 2), (float("inf"), 1))
 
 Row = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Budget:
     """How long a cell is measured."""
 
     #: Seconds that each engine is timed for.
-    seconds: float = 0.3
+    seconds: float = 0.2
     #: Turns of each engine at the most.
     turns: int = 200
 
@@ -100,6 +100,10 @@ class Setting:
     def request(self, scratch: Path) -> dict[str, Any]:
         """What `open` is asked with."""
         cell = self.cell
+        contents = [
+            "values",
+            "other" if cell.operation["kind"] in ("write", "append") else "values",
+        ]
         operation = {key: value for key, value in cell.operation.items() if key != "select"}
         if operation["kind"] in ("read", "read cold", "threads", "write"):
             operation["selections"] = self.selections
@@ -119,8 +123,8 @@ class Setting:
             "cell": described,
             "folder": str(self.data.stored),
             "scratch": str(scratch),
-            "values": str(self.data.path("values")),
-            "other": str(self.data.path("other" if cell.changes else "values")),
+            "values": str(self.data.path(contents[0])),
+            "other": str(self.data.path(contents[1])),
             "trace": self.trace,
         }
 
@@ -136,7 +140,12 @@ class Setting:
         if self.cell.changes:
             folder = contender.scratch / "array"
             contender.row["stored"] = stored_bytes(folder)
-            return wrong_array(folder, self.cell, self.data, self.selections)
+            try:
+                return wrong_array(folder, self.cell, self.data, self.selections)
+            finally:
+                if self.cell.store != "local":
+                    # It was written for this only.
+                    shutil.rmtree(folder, ignore_errors=True)
         if self.expected is None:
             # The worker's own account of what it opened is not compared: names of types differ.
             return None
