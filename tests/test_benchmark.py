@@ -453,6 +453,9 @@ def test_which_floor_counts():
     assert floor_kind(cell(described, {"kind": "read"})) == "floor fresh"
     assert floor_kind(cell(described, {"kind": "read", "into": True})) == "floor ready"
     assert floor_kind(cell(described, {"kind": "write", "onto": "nothing"})) == "floor ready"
+    assert floor_kind(cell(described, {"kind": "read", "select": {"rows": 2}})) == "floor fresh"
+    each = {"kind": "read", "select": {"each": "chunks"}}
+    assert floor_kind(cell(described, each)) == "floor ready"
 
 
 def test_limits_over_the_floor():

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from harness.engines import ROOT
+
+# What Matplotlib keeps stays in this folder, as everything does.
+os.environ.setdefault("MPLCONFIGDIR", str(ROOT / "target/matplotlib"))
 
 import matplotlib as mpl
 

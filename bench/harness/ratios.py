@@ -17,6 +17,9 @@ NEAR_FLOOR = 1.1
 SHORT = 5e-3
 #: which allows this much over it, and otherwise this.
 SHORT_LIMIT, LIMIT = 2.0, 1.15
+#: Words of families that stand for several selections.
+SEVERAL = {"each", "random chunks"}
+
 #: Chunks below this are small.
 SMALL_CHUNK = 16_000
 #: What the native package is to be ahead of the best peer for small chunks, in the mean.
@@ -68,9 +71,13 @@ def overlap(row: Row, other: Row) -> bool:
 
 
 def floor_kind(cell: Cell) -> str:
-    """Into which memory the cell's floor goes: fresh where a call returns new memory."""
+    """Into which memory the cell's floor goes: fresh where a call returns new memory.
+
+    Of several results one after the other, the next can have the memory of the last."""
     operation = cell.operation
-    fresh = operation["kind"] in ("read", "read cold", "threads", "arrays")
+    select = operation.get("select")
+    several = isinstance(select, list) or (isinstance(select, dict) and not set(select) - SEVERAL)
+    fresh = operation["kind"] in ("read", "read cold", "arrays") and not several
     return "floor fresh" if fresh and not operation.get("into") else "floor ready"
 
 

@@ -1,6 +1,7 @@
 """Engines take turns at a cell: each opens it, is judged, and is timed in rounds."""
 
 import shutil
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,8 +22,11 @@ from harness.traces import operation_trace, sequential
 #: beside the messages around it.
 TURN = 0.02
 
+#: A call that takes this long is a turn from the first one on.
+SLOW = 0.4
+
 #: Turns that an engine gets at least, by the seconds that a call takes.
-LEAST_TURNS = ((0.4, 5), (1.0, 3), (20.0, 2), (float("inf"), 1))
+LEAST_TURNS = ((1.0, 5), (2.0, 3), (20.0, 2), (float("inf"), 1))
 
 Row = dict[str, Any]
 
@@ -71,9 +75,9 @@ class Contender:
             return True
         if not self.samples:
             return False
-        slowest = max(self.samples)
-        least = next(turns for limit, turns in LEAST_TURNS if slowest <= limit)
-        enough = self.spent >= budget.seconds or slowest > LEAST_TURNS[0][0]
+        typical = statistics.median(self.samples)
+        least = next(turns for limit, turns in LEAST_TURNS if typical <= limit)
+        enough = self.spent >= budget.seconds or typical > SLOW
         return len(self.samples) >= least and enough
 
 
@@ -236,7 +240,7 @@ def _calibrate(contender: Contender) -> None:
         if taken is None:
             return
         seconds, wall = taken
-        if seconds > LEAST_TURNS[0][0]:
+        if seconds > SLOW:
             contender.samples.append(seconds)
             contender.spent += seconds
             return
