@@ -1,5 +1,9 @@
 """`fuzarr.accelerate_zarr`: what it plans, when it does not, and that it can be undone."""
 
+import signal
+import sys
+import threading
+
 import fuzarr
 import numpy as np
 import pytest
@@ -25,6 +29,7 @@ def use_fuzarr():
 
 def create(store, layout="flat", **options):
     layouts = {
+        "none": {},
         "flat": {"chunks": (4, 5)},
         "shard": {"chunks": (2, 5), "shards": (4, 5)},
         "v2": {"chunks": (4, 5), "zarr_format": 2},
@@ -111,6 +116,62 @@ def test_selections_stay_on_the_thread_that_wants_them(monkeypatch, tmp_path):
     words[...] = VALUES.astype(str)
     assert words[1, 2] == "11"
     assert len(called) == 2
+
+
+# Seen to fail: what ran meanwhile on the same thread was taken for the request itself.
+def test_a_signal_s_handler_may_use_zarr_meanwhile():
+    array = create(MemoryStore(), shape=(4_000_000,), chunks=(1000,), layout="none", dtype="i4")
+    words = create(MemoryStore(), shape=(1,), chunks=(5,), layout="none", dtype="str")
+    count = 0
+
+    def append(*_):
+        nonlocal count
+        words.append(["a word"])
+        log[count % 5] = count
+        count += 1
+        if count < 10:
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
+
+    log = create(MemoryStore(), shape=(5,), chunks=(1,), layout="none")
+    before = signal.signal(signal.SIGALRM, append)
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    try:
+        while count < 10:
+            array[...] = 3
+            assert (array[...] == 3).all()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert list(words[1:]) == ["a word"] * count
+
+
+# Seen to fail: a read that had begun at once went on in zarr-python's own function, without a loop.
+def test_it_can_be_undone_while_others_read():
+    array = create(MemoryStore())
+    array[...] = VALUES
+    fuzarr._accelerate._users -= 1
+    stop = threading.Event()
+
+    def toggle():
+        while not stop.is_set():
+            with fuzarr.accelerate_zarr():
+                pass
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=toggle)
+    thread.start()
+    try:
+        for _ in range(3000):
+            assert array[3, 4] == VALUES[3, 4]
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+        fuzarr._accelerate._users += 1
+        if fuzarr._accelerate._original is None:
+            fuzarr.accelerate_zarr()
+            fuzarr._accelerate._users -= 1
 
 
 def test_undone_it_is_as_it_was():

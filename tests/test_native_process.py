@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -333,3 +334,8 @@ def test_pickles_keep_that_writes_are_synced(tmp_path):
     assert again == array
     assert again.store.__reduce__()[0] == fuzarr.Store._synced
     assert fuzarr.Store.local(tmp_path / "plain").__reduce__()[0] == fuzarr.Store.local
+    pickled = pickle.dumps(array)
+    shutil.rmtree(tmp_path / "synced")
+    with pytest.raises(FileNotFoundError):
+        pickle.loads(pickled)
+    assert not (tmp_path / "synced").exists()

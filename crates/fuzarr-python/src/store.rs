@@ -216,10 +216,10 @@ impl PyStore {
         Ok((py.get_type::<Self>().getattr(open)?, (folder.clone(),)))
     }
 
-    /// As `local` with `fsync`, for pickles.
+    /// As `local` with `fsync`, of a folder that is there: for pickles.
     #[staticmethod]
     fn _synced(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        Self::local(py, path, true)
+        Opened::local(py, absolute(&path)?, Missing::IsAnError, true).map(Self)
     }
 }
 

@@ -127,7 +127,8 @@ pub(crate) fn read_exact(
     mut read: impl for<'m> FnMut(&'m mut [MaybeUninit<u8>], usize) -> Result<Option<&'m mut [u8]>>,
 ) -> Result<()> {
     memory.clear();
-    if memory.capacity() > RETAINED && length <= RETAINED {
+    // What does not do is given back first: no more is held than is needed, and nothing moved.
+    if memory.capacity() < length || memory.capacity() > RETAINED && length <= RETAINED {
         *memory = Vec::new();
     }
     reserve(memory, length)?;

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from ._fuzarr import pipeline as native
 from ._pipeline import FuzarrCodecPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
 #: The versions whose functions are as this module knows them: from, and before.
@@ -40,9 +39,6 @@ KNOWN = (Version("3.4.0"), Version("3.5.0.dev0"))
 #: zarr-python's own functions, while they are replaced, and by how many.
 _original: tuple[Any, Any, Any] | None = None
 _users = 0
-
-#: Whether the thread that wants a selection is itself at work on it: nothing may be awaited then.
-_at_once: ContextVar[bool] = ContextVar("fuzarr at once", default=False)
 
 
 class Acceleration:
@@ -107,62 +103,53 @@ def _own() -> tuple[Any, Any, Any]:
     return _original or (module._get_selection, module._set_selection, module.sync)
 
 
+def _sync(coroutine: Any, *args: Any, **options: Any) -> Any:
+    """zarr-python's `sync`, that has this thread do what is for a selection, if fuzarr can."""
+    attempt = _AT_ONCE.get(getattr(coroutine, "cr_code", None))
+    outcome = None
+    if attempt is not None:
+        try:
+            # None of the coroutine has run: its arguments are all that it is.
+            outcome = attempt(coroutine.cr_frame.f_locals)
+        except BaseException:
+            coroutine.close()
+            raise
+    if outcome is None:
+        return _own()[2](coroutine, *args, **options)
+    coroutine.close()
+    return outcome[0]
+
+
+def _read_at_once(arguments: Mapping[str, Any]) -> tuple[Any] | None:
+    """The selection that `AsyncArray._get_selection` was called for."""
+    array, indexer = arguments["self"], arguments["indexer"]
+    prototype, out, fields = (arguments[name] for name in ("prototype", "out", "fields"))
+    work = _reading(_parts(array, indexer), prototype, out, fields, at_once=True)
+    return work and _attempt("read", array.store_path.store, work)
+
+
+def _write_at_once(arguments: Mapping[str, Any]) -> tuple[Any] | None:
+    """Writes what `AsyncArray._set_selection` was called for."""
+    array, indexer = arguments["self"], arguments["indexer"]
+    if getattr(array.metadata, "_stored_document", None) is not None:
+        # A document that zarr-python repairs is stored by the first write.
+        return None
+    value, prototype, fields = (arguments[name] for name in ("value", "prototype", "fields"))
+    work = _writing(_parts(array, indexer), value, prototype, fields, at_once=True)
+    return work and _attempt("write", array.store_path.store, work)
+
+
+def _parts(array: Any, indexer: Any) -> tuple[Any, ...]:
+    """What zarr-python's functions are given of an array."""
+    parts = (array.store_path, array.metadata, array.codec_pipeline, array.config)
+    return (*parts, array._chunk_grid, indexer)
+
+
 #: What zarr-python's synchronous methods have its event loop do for a selection.
-_SELECTIONS = (
-    zarr_array.AsyncArray._get_selection.__code__,
-    zarr_array.AsyncArray._set_selection.__code__,
-)
-
-
-class _Leave:
-    """Awaited by what has to go on in zarr-python's event loop."""
-
-    def __await__(self) -> Generator[_Leave]:
-        yield self
-
-
-class _Begun:
-    """The rest of a coroutine, to be awaited."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self.coroutine = coroutine
-
-    def __await__(self) -> Any:
-        return self.coroutine.__await__()
-
-
-def _may_never_wait(coroutine: Any) -> bool:
-    """Whether a coroutine, not yet begun, is for a selection and nothing else."""
-    if getattr(coroutine, "cr_code", None) not in _SELECTIONS:
-        return False
-    metadata = coroutine.cr_frame.f_locals["self"].metadata
-    # A document that zarr-python repairs is stored by the first write.
-    return getattr(metadata, "_stored_document", None) is None
-
-
-def _sync(coroutine: Coroutine[Any, Any, Any], *args: Any, **options: Any) -> Any:
-    """zarr-python's `sync`, without a thread's change for a selection that never has to wait."""
-    own = _own()[2]
-    if not _may_never_wait(coroutine):
-        return own(coroutine, *args, **options)
-    token = _at_once.set(True)
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value
-    finally:
-        _at_once.reset(token)
-
-    async def rest() -> Any:
-        return await _Begun(coroutine)
-
-    return own(rest(), *args, **options)
-
-
-async def _leave() -> None:
-    """Goes on in zarr-python's event loop, if it is not there."""
-    if _at_once.get():
-        await _Leave()
+_AT_ONCE: dict[Any, Callable[[Mapping[str, Any]], tuple[Any] | None]] = {
+    zarr_array.AsyncArray._get_selection.__code__: _read_at_once,
+    zarr_array.AsyncArray._set_selection.__code__: _write_at_once,
+}
 
 
 def _dimension(part: Any) -> Any:
@@ -213,7 +200,9 @@ class _Request(_pipeline._Call):
         config: Any,
         grid: Any,
         indexer: Any,
+        *,
         prototype: Any,
+        at_once: bool,
     ) -> None:
         store: Any = place.store
         if type(store) not in (LocalStore, MemoryStore):
@@ -233,7 +222,7 @@ class _Request(_pipeline._Call):
         super().__init__(pipeline, [(place, spec, (), (), False)], ())
         if self.way == "foreign" or self.bound.layout.variable is not None:
             raise DeclinedError("elements of variable size")
-        self.options["attended"] = _at_once.get()
+        self.options["attended"] = at_once
         terms, points = _terms(indexer)
         self.place = {
             "path": place.path,
@@ -311,6 +300,50 @@ class _Request(_pipeline._Call):
         return bool(self.commit(before, changes))
 
 
+def _reading(
+    parts: tuple[Any, ...], prototype: Any, out: Any, fields: Any, at_once: bool
+) -> Callable[[], Any] | None:
+    """What reads a selection; `None` if that is for zarr-python to do."""
+    _, metadata, codec_pipeline, config, _, indexer = parts
+    if not isinstance(codec_pipeline, FuzarrCodecPipeline) or out is not None or fields:
+        return None
+
+    def read() -> Any:
+        if not config.read_missing_chunks:
+            raise DeclinedError("missing chunks are errors")
+        request = _Request(*parts, prototype=prototype, at_once=at_once)
+        order = request.batch[0][1].order
+        dtype = metadata.dtype.to_native_dtype()
+        result = prototype.nd_buffer.empty(shape=indexer.shape, dtype=dtype, order=order)
+        request.read(result.as_ndarray_like())
+        basic = isinstance(indexer, indexing.BasicIndexer)
+        return result.as_scalar() if basic and indexer.shape == () else result.as_ndarray_like()
+
+    return read
+
+
+def _writing(
+    parts: tuple[Any, ...], value: Any, prototype: Any, fields: Any, at_once: bool
+) -> Callable[[], Any] | None:
+    """What writes a selection; `None` if that is for zarr-python to do."""
+    _, metadata, codec_pipeline, _, _, indexer = parts
+    plain = np.isscalar(value) or type(value) is np.ndarray
+    if not isinstance(codec_pipeline, FuzarrCodecPipeline) or not plain or fields:
+        return None
+
+    def write() -> None:
+        request = _Request(*parts, prototype=prototype, at_once=at_once)
+        dtype = metadata.dtype.to_native_dtype()
+        values = value
+        if np.isscalar(value):
+            values = np.asanyarray(value, dtype=dtype)
+        elif value.dtype.name != dtype.name:
+            values = value.astype(dtype=dtype, order="A")
+        request.write(values, indexer.shape)
+
+    return write
+
+
 async def _get_selection(
     store_path: Any,
     metadata: Any,
@@ -325,23 +358,10 @@ async def _get_selection(
 ) -> Any:
     """zarr-python's `_get_selection`, planned as a whole where fuzarr can."""
     parts = (store_path, metadata, codec_pipeline, config, chunk_grid, indexer)
-    if isinstance(codec_pipeline, FuzarrCodecPipeline) and out is None and not fields:
-
-        def read() -> Any:
-            if not config.read_missing_chunks:
-                raise DeclinedError("missing chunks are errors")
-            request = _Request(*parts, prototype)
-            order = request.batch[0][1].order
-            dtype = metadata.dtype.to_native_dtype()
-            result = prototype.nd_buffer.empty(shape=indexer.shape, dtype=dtype, order=order)
-            request.read(result.as_ndarray_like())
-            return result
-
-        result = await _attempt("read", store_path.store, read)
-        if result is not None:
-            basic = isinstance(indexer, indexing.BasicIndexer)
-            return result.as_scalar() if basic and indexer.shape == () else result.as_ndarray_like()
-    await _leave()
+    work = _reading(parts, prototype, out, fields, at_once=False)
+    outcome = work and await _hopped("read", store_path.store, work)
+    if outcome is not None:
+        return outcome[0]
     return await _own()[0](*parts, prototype=prototype, out=out, fields=fields)
 
 
@@ -359,36 +379,25 @@ async def _set_selection(
 ) -> None:
     """zarr-python's `_set_selection`, planned as a whole where fuzarr can."""
     parts = (store_path, metadata, codec_pipeline, config, chunk_grid, indexer)
-    plain = np.isscalar(value) or type(value) is np.ndarray
-    if isinstance(codec_pipeline, FuzarrCodecPipeline) and plain and not fields:
-
-        def write() -> bool:
-            request = _Request(*parts, prototype)
-            dtype = metadata.dtype.to_native_dtype()
-            values = value
-            if np.isscalar(value):
-                values = np.asanyarray(value, dtype=dtype)
-            elif value.dtype.name != dtype.name:
-                values = value.astype(dtype=dtype, order="A")
-            request.write(values, indexer.shape)
-            return True
-
-        if await _attempt("write", store_path.store, write) is not None:
-            return
-    await _leave()
-    await _own()[1](*parts, value, prototype=prototype, fields=fields)
+    work = _writing(parts, value, prototype, fields, at_once=False)
+    if not work or await _hopped("write", store_path.store, work) is None:
+        await _own()[1](*parts, value, prototype=prototype, fields=fields)
 
 
-async def _attempt(name: str, store: Any, work: Any) -> Any:
-    """The outcome of `work`, or `None` if it is for zarr-python to do."""
-    if type(store) not in (LocalStore, MemoryStore):
-        return None
-    if not store._is_open:
-        await _leave()
+async def _hopped(name: str, store: Any, work: Callable[[], Any]) -> tuple[Any] | None:
+    """As `_attempt`, off the event loop."""
+    if type(store) in (LocalStore, MemoryStore) and not store._is_open:
         await store._ensure_open()
+    return await _pipeline._hop(_attempt, name, store, work)
+
+
+def _attempt(name: str, store: Any, work: Callable[[], Any]) -> tuple[Any] | None:
+    """The outcome of `work`, in a tuple, or `None` if it is for zarr-python to do."""
+    if type(store) not in (LocalStore, MemoryStore) or not store._is_open:
+        return None
     try:
-        outcome = work() if _at_once.get() else await _pipeline._hop(work)
+        outcome = work()
     except (DeclinedError, NotImplementedError):
         return None
     _pipeline._counts[f"{name} accelerated", ""] += 1
-    return outcome
+    return (outcome,)

@@ -51,15 +51,14 @@ _STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
 
 #: Work of at most so many nanoseconds is shorter than the way to another thread.
 QUICK = 50_000
-
-#: Held while what was written is put into a store in memory.
-_commits = threading.Lock()
+#: Bytes that may be copied there.
+SMALL = 64 << 10
 
 
 def _forget_executor() -> None:
-    """The threads of the parent do not exist in a forked child, nor does who holds the lock."""
-    global _executor, _commits
-    _executor, _commits = None, threading.Lock()
+    """The threads of the parent do not exist in a forked child."""
+    global _executor
+    _executor = None
 
 
 os.register_at_fork(after_in_child=_forget_executor)
@@ -216,16 +215,11 @@ class _Call:
 
     def commit(self, before: dict[str, Any], changes: dict[str, bytes | None]) -> set[str]:
         """Puts what was written into the store; the keys that others changed meanwhile."""
-        objects, again = self.store._store_dict, set()
-        with _commits:
-            for key, data in changes.items():
-                if objects.get(key) is not before.get(key):
-                    again.add(key)
-                elif data is None:
-                    objects.pop(key, None)
-                else:
-                    objects[key] = cpu.Buffer.from_bytes(data)
-        return again
+        new = {
+            key: None if data is None else cpu.Buffer.from_bytes(data)
+            for key, data in changes.items()
+        }
+        return set(native.commit(self.store._store_dict, before, new))
 
 
 def _memory(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]] | None:
@@ -517,12 +511,15 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
             await super().write(batch, value, drop_axes)
 
 
-def _is_quick(store: Any, batch: list[_Item]) -> bool:
+def _is_quick(store: Any, batch: list[_Item], array: NDBuffer) -> bool:
     """Whether a call may be so short that it need not leave the event loop.
 
-    Files are never: nobody knows how long a disk takes.
+    Those of files are never: nobody knows how long a disk takes.
     """
-    return type(store) is MemoryStore and len(batch) <= 4
+    if type(store) is not MemoryStore or len(batch) > 4:
+        return False
+    values: Any = array.as_ndarray_like()
+    return type(values) is np.ndarray and values.nbytes <= SMALL and not values.dtype.hasobject
 
 
 async def _run(
@@ -560,7 +557,7 @@ async def _run(
                     _running.discard(call)
 
             try:
-                if _is_quick(getter.store, batch) and prepare().estimate <= QUICK:
+                if _is_quick(getter.store, batch, array) and prepare().estimate <= QUICK:
                     outcome = execute()
                 else:
                     outcome = await _hop(execute)

@@ -10,6 +10,40 @@ use fuzarr::buffer::Buffer;
 use fuzarr::store::{
     Answer, Capabilities, Content, Listing, Object, Piece, Precondition, Span, Store, Version,
 };
+use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
+use pyo3::types::PyDict;
+
+/// Puts changed objects into a store in Python's memory, each only if it is as it was `before`; the
+/// keys of the others. Nobody gets in between: no code of Python's runs meanwhile.
+#[pyfunction]
+pub(super) fn commit(
+    objects: &Bound<'_, PyDict>,
+    before: &Bound<'_, PyDict>,
+    changes: &Bound<'_, PyDict>,
+) -> PyResult<Vec<String>> {
+    let mut again = Vec::new();
+    // Let go of at the end: finalizers are code of Python's.
+    let mut replaced = Vec::with_capacity(changes.len());
+    with_critical_section(objects, || {
+        for (key, new) in changes.iter() {
+            let now = objects.get_item(&key)?;
+            let same = match (&now, before.get_item(&key)?) {
+                (Some(now), Some(before)) => now.is(&before),
+                (now, before) => now.is_none() && before.is_none(),
+            };
+            if !same {
+                again.push(key.extract()?);
+            } else if !new.is_none() {
+                objects.set_item(&key, new)?;
+            } else if now.is_some() {
+                objects.del_item(&key)?;
+            }
+            replaced.push(now);
+        }
+        Ok(again)
+    })
+}
 
 /// Objects by key, as they were when the call began. Changes are kept aside.
 #[derive(Debug, Default)]

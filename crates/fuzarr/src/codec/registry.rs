@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::{
     BitRound, Blosc, Codec, Crc32c, Endian, Gzip, IndexLocation, Sharding, Transpose, Vlen, Zstd,
@@ -120,6 +120,13 @@ fn unknown(name: &str) -> Error {
 impl Default for Registry {
     /// All codecs that fuzarr has.
     fn default() -> Self {
+        static ALL: LazyLock<Registry> = LazyLock::new(Registry::all);
+        ALL.clone()
+    }
+}
+
+impl Registry {
+    fn all() -> Self {
         let mut registry = Self::empty();
         for name in ["bytes", "endian"] {
             registry.register(name, |extension, _| Ok(Codec::Bytes(endian(extension)?)));

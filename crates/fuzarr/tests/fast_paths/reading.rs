@@ -122,6 +122,19 @@ fn a_part_of_an_uncompressed_inner_chunk() {
 }
 
 #[test]
+fn parts_of_many_inner_chunks_come_in_batches() {
+    // Seen to fail: all were fetched at once, with what lies between them.
+    let (store, array) = filled(&document(&[1024], &[1024], &sharding(&[32], &raw(), "end")));
+    let mut options = ReadOptions { index_cache: false, ..reading() };
+    options.limits.tuning.fetched = 200;
+    let before = reads(&store);
+    let read = array.read_bytes(&select("::32"), &options).unwrap();
+    // An index, and four inner chunks of 64 bytes at a time.
+    assert_eq!(reads(&store) - before, 1 + 32 / 4);
+    assert_eq!(read, array.read_bytes(&select("::32"), &small_chunks()).unwrap());
+}
+
+#[test]
 fn decoding_into_the_output() {
     // Seen to fail when rows that are not adjacent in the output were taken for a whole chunk.
     let big = json!([

@@ -146,21 +146,31 @@ impl ReadMachine<'_> {
         spans
     }
 
-    /// Cuts the leaves into batches of no more bytes than may be fetched at once.
+    /// Cuts the leaves into batches of no more bytes than may be fetched at once, with what lies
+    /// between leaves that are fetched together.
     fn cut_batches(&mut self) {
-        let limit = self.shared.options.limits.tuning.fetched;
-        let length = |leaf: &Leaf| leaf.range().map_or(0, |range| range.end - range.start);
+        let (limit, gap) =
+            (self.shared.options.limits.tuning.fetched, self.shared.options.coalesce_gap);
+        let length = |leaf: &Leaf| {
+            let between = if matches!(leaf.place, Place::Part { .. }) { gap } else { 0 };
+            leaf.range().map_or(0, |range| (range.end - range.start).saturating_add(between))
+        };
         let total = self.leaves.iter().map(length).fold(0, u64::saturating_add);
         self.batches.clear();
         if total > limit && !self.is_whole() {
             self.leaves.sort_by_key(|leaf| leaf.range().map_or(0, |range| range.start));
-            let mut fetched = 0;
+            let (mut fetched, mut end) = (0, 0);
             for (number, leaf) in self.leaves.iter().enumerate() {
-                fetched += length(leaf);
+                let Some(range) = leaf.range() else { continue };
+                let length = range.end - range.start;
+                let between = range.start.saturating_sub(end);
+                let joined = if between <= gap { between.saturating_add(length) } else { length };
+                fetched += joined;
                 if fetched > limit && number > self.batches.last().copied().unwrap_or(0) {
                     self.batches.push(number);
-                    fetched = length(leaf);
+                    fetched = length;
                 }
+                end = end.max(range.end);
             }
         }
         self.batches.push(self.leaves.len());

@@ -67,6 +67,9 @@ pub struct Values<'a> {
     memo: Option<Memo>,
 }
 
+/// Bytes of elements that a group is raised to at the most, so that each thread has some of it.
+const LARGEST_GROUP: u64 = 512 << 20;
+
 /// Chunks filled with one value, by how much of them lies inside the array. `None` inside for those
 /// that need not be stored.
 #[derive(Debug, Default)]
@@ -154,7 +157,7 @@ impl WritePlan {
         let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
         if self.options.limits.memory.is_none() {
             // Each thread gets an inner chunk between two writes, however large they are.
-            let group = (inner as u64).saturating_mul(threads as u64);
+            let group = (inner as u64).saturating_mul(threads as u64).min(LARGEST_GROUP);
             if group > self.options.limits.tuning.group {
                 Arc::make_mut(&mut self.options).limits.tuning.group = group;
             }
