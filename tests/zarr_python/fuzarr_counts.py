@@ -29,8 +29,8 @@ def pytest_sessionfinish():
     if "PYTEST_XDIST_WORKER" not in os.environ:
         Path(os.environ["FUZARR_OUTCOMES"]).write_text(json.dumps(_outcomes))
     if "fuzarr" in os.environ["ZARR_CODEC_PIPELINE__PATH"]:
-        from fuzarr import _pipeline
+        from fuzarr import _report
 
-        record = {"counts": _pipeline.pipeline_counts(), "reasons": _pipeline.fallback_reasons()}
+        record = {"counts": _report.pipeline_counts(), "reasons": _report.fallback_reasons()}
         path = Path(os.environ["FUZARR_COUNTS"]) / f"{os.getpid()}.json"
         path.write_text(json.dumps(record))

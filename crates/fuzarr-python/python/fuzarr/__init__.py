@@ -78,7 +78,7 @@ __all__ = [
 #: What needs zarr-python, which is imported when it is asked for.
 _LAZY = {
     "FuzarrCodecPipeline": "_pipeline",
-    "pipeline_counts": "_pipeline",
+    "pipeline_counts": "_report",
     "pipeline_report": "_report",
     "accelerate_zarr": "_accelerate",
 }

@@ -578,28 +578,6 @@ async def _run(
     return (outcome,)
 
 
-def pipeline_counts() -> dict[str, int]:
-    """How many calls of this process were served in which way.
-
-    `native` and `foreign` (driven from Python) by fuzarr, `fallback` by zarr-python's fused
-    pipeline, `accelerated` without ever coming to a pipeline.
-    """
-    ways = ("native", "foreign", "fallback", "accelerated")
-    counts = {f"{name} {way}": 0 for name in ("read", "write") for way in ways}
-    for (name, _), count in _counts.items():
-        counts[name] += count
-    return counts
-
-
-def fallback_reasons() -> dict[str, int]:
-    """Why calls of this process were left to zarr-python, and how many."""
-    reasons = Counter[str]()
-    for (name, reason), count in _counts.items():
-        if name.endswith("fallback"):
-            reasons[f"{name.split()[0]}: {reason}"] += count
-    return dict(reasons.most_common())
-
-
 # Under this name it is found, and pickled.
 FuzarrCodecPipeline.__module__ = "fuzarr"
 register_pipeline(FuzarrCodecPipeline)

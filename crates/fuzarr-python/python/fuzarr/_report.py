@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from . import _bind
 from ._bind import DeclinedError
-from ._pipeline import FuzarrCodecPipeline
+from ._pipeline import FuzarrCodecPipeline, _counts
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -72,3 +73,25 @@ def pipeline_report(array: Array[Any]) -> Report:
     if codecs.startswith("zarr"):
         way = "zarr-python"
     return Report(codecs, way, tuple(reasons))
+
+
+def pipeline_counts() -> dict[str, int]:
+    """How many calls of this process were served in which way.
+
+    `native` and `foreign` (driven from Python) by fuzarr, `fallback` by zarr-python's fused
+    pipeline, `accelerated` without ever coming to a pipeline.
+    """
+    ways = ("native", "foreign", "fallback", "accelerated")
+    counts = {f"{name} {way}": 0 for name in ("read", "write") for way in ways}
+    for (name, _), count in _counts.items():
+        counts[name] += count
+    return counts
+
+
+def fallback_reasons() -> dict[str, int]:
+    """Why calls of this process were left to zarr-python, and how many."""
+    reasons = Counter[str]()
+    for (name, reason), count in _counts.items():
+        if name.endswith("fallback"):
+            reasons[f"{name.split()[0]}: {reason}"] += count
+    return dict(reasons.most_common())
