@@ -7,11 +7,14 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import fuzarr
 import numcodecs
@@ -372,6 +375,42 @@ def test_one_hop_per_call(monkeypatch):
     array[...] = np.arange(1000)
     assert array[...].sum() == 499_500
     assert len(hops) == 2
+
+
+def test_small_reads_of_files_stay_on_the_loop_unless_a_disk_has_to_be_waited_for(
+    monkeypatch, tmp_path
+):
+    from fuzarr import _pipeline
+
+    # Of this file system nobody has to wait for; the other may be any.
+    memory = Path("/dev/shm")
+    folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else tmp_path)
+    array = create(LocalStore(folder))
+    array[...] = VALUES
+    hops = []
+    hop = _pipeline._hop
+    monkeypatch.setattr(_pipeline, "_hop", lambda *args: hops.append(args) or hop(*args))
+    try:
+        assert array[1, 2] == VALUES[1, 2]
+        if memory.is_dir():
+            assert not hops
+        # As if the file were on the disk only: the call is made once more, off the loop.
+        asked = []
+
+        def at_hand(call):
+            asked.append(call)
+            call.cancel()
+
+        monkeypatch.setattr(_pipeline, "_at_hand", at_hand)
+        hops.clear()
+        assert array[1, 2] == VALUES[1, 2]
+        assert len(asked) == len(hops) == 1
+        array[1, 2] = 7
+        assert len(hops) == 2, "writes always leave the loop"
+        assert len(asked) == 1
+        assert array[1, 2] == 7
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("workers", [1, 2, "many"])

@@ -18,7 +18,7 @@ fn class(kind: Kind) -> &'static str {
         Kind::Conflict => "ConflictError",
         Kind::Limit => "LimitError",
         Kind::Cancelled => "CancelledError",
-        Kind::Io => "StoreError",
+        Kind::WouldBlock | Kind::Io => "StoreError",
         _ => "FuzarrError",
     }
 }

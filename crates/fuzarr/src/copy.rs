@@ -39,6 +39,68 @@ pub(crate) struct Element {
     pub(crate) swap: usize,
 }
 
+/// A copy that can be made from and to several places.
+#[derive(Debug)]
+pub(crate) struct Copy<'a> {
+    /// None continues another.
+    dimensions: Dimensions<'a>,
+    element: Element,
+    source: Extent,
+    target: Extent,
+    /// Whether there are no elements.
+    is_empty: bool,
+}
+
+/// The first byte and the one after the last that a walk reaches, from its start.
+type Extent = (isize, isize);
+
+impl<'a> Copy<'a> {
+    /// A copy of the elements that `dimensions` walk over.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a list that is not as long as its dimension, or a walk that leaves any
+    /// memory.
+    pub(crate) fn new(mut dimensions: Dimensions<'a>, element: Element) -> Result<Self> {
+        if !dimensions.iter().all(Dimension::is_consistent) {
+            return Err(Error::invalid_argument("a copy's list is not as long as its dimension"));
+        }
+        let is_empty = element.size == 0 || dimensions.iter().any(|each| each.count == 0);
+        let (mut source, mut target) = ((0, 0), (0, 0));
+        if !is_empty {
+            source = extent(dimensions.iter().map(|each| (each.count, each.source)), element)?;
+            target = extent(dimensions.iter().map(|each| (each.count, each.target)), element)?;
+        }
+        simplify(&mut dimensions);
+        Ok(Self { dimensions, element, source, target, is_empty })
+    }
+
+    /// Copies from `source` into a caller's output, each from so many bytes on.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if that leaves either memory; nothing is copied then.
+    ///
+    /// # Safety
+    /// No other thread touches the target elements during the call.
+    pub(crate) unsafe fn scatter(
+        &self,
+        (memory, source_start): (&[u8], usize),
+        (output, target_start): (&Output<'_>, usize),
+    ) -> Result<()> {
+        if self.is_empty {
+            return Ok(());
+        }
+        check(self.source, source_start, memory.len())?;
+        check(self.target, target_start, output.len())?;
+        let from = memory.as_ptr().wrapping_add(source_start);
+        let to = output.start().wrapping_add(target_start);
+        // SAFETY: the source is borrowed, the target is exclusive by the caller's promise; every
+        // element that the dimensions reach lies inside both, checked above, and `simplify` keeps
+        // the set of elements.
+        unsafe { copy(from, to, &self.dimensions, self.element) };
+        Ok(())
+    }
+}
+
 /// Copies from `source` into a caller's output.
 ///
 /// # Errors
@@ -52,12 +114,8 @@ pub(crate) unsafe fn scatter(
     dimensions: Dimensions<'_>,
     element: Element,
 ) -> Result<()> {
-    let (memory, source_start) = source;
-    let (output, target_start) = target;
-    let source = Memory { start: memory.as_ptr().cast_mut(), length: memory.len() };
-    let target = Memory { start: output.start(), length: output.len() };
-    // SAFETY: the source is borrowed, the target is exclusive by the caller's promise.
-    unsafe { transfer((source, source_start), (target, target_start), dimensions, element) }
+    // SAFETY: the caller's promise.
+    unsafe { Copy::new(dimensions, element)?.scatter(source, target) }
 }
 
 /// Copies from `source` into `target`.
@@ -111,34 +169,29 @@ pub(crate) fn is_filled(memory: &[u8], element: &[u8]) -> bool {
     memory[..size] == *element && memory[size..] == memory[..memory.len() - size]
 }
 
-#[derive(Clone, Copy)]
-struct Memory {
-    start: *mut u8,
-    length: usize,
+/// What the walks of all dimensions reach together.
+fn extent<'a>(walks: impl Iterator<Item = (usize, Walk<'a>)>, element: Element) -> Result<Extent> {
+    let (mut low, mut high) = (0, element.size as i128);
+    for (count, walk) in walks {
+        let (least, most) = walk.extent(count);
+        low += least;
+        high += most;
+    }
+    let leaves = |_| Error::invalid_argument("a copy reaches further than memory does");
+    Ok((isize::try_from(low).map_err(leaves)?, isize::try_from(high).map_err(leaves)?))
 }
 
-impl Memory {
-    /// The address of `start`, once the walks of all dimensions are known to stay inside.
-    fn checked<'a>(
-        self,
-        start: usize,
-        size: usize,
-        walks: impl Iterator<Item = (usize, Walk<'a>)>,
-    ) -> Result<*mut u8> {
-        let (mut low, mut high) = (start as i128, start as i128 + size as i128);
-        for (count, walk) in walks {
-            let (least, most) = walk.extent(count);
-            low += least;
-            high += most;
-        }
-        if low < 0 || high > self.length as i128 {
-            return Err(Error::invalid_argument(format!(
-                "a copy over bytes {low} to {high} leaves its memory of {} bytes",
-                self.length
-            )));
-        }
-        Ok(self.start.wrapping_add(start))
+/// Checks that a copy from `start` on stays inside its memory.
+fn check((low, high): Extent, start: usize, length: usize) -> Result<()> {
+    let inside = start.checked_add_signed(low).is_some()
+        && start.checked_add_signed(high).is_some_and(|end| end <= length);
+    if inside {
+        return Ok(());
     }
+    let (low, high) = (start as i128 + low as i128, start as i128 + high as i128);
+    Err(Error::invalid_argument(format!(
+        "a copy over bytes {low} to {high} leaves its memory of {length} bytes"
+    )))
 }
 
 impl Walk<'_> {
@@ -169,31 +222,6 @@ impl Walk<'_> {
             }
         }
     }
-}
-
-/// # Safety
-/// Both memories are valid for their length, and nothing else touches the target elements.
-unsafe fn transfer(
-    source: (Memory, usize),
-    target: (Memory, usize),
-    mut dimensions: Dimensions<'_>,
-    element: Element,
-) -> Result<()> {
-    if dimensions.iter().any(|dimension| dimension.count == 0) || element.size == 0 {
-        return Ok(());
-    }
-    if !dimensions.iter().all(Dimension::is_consistent) {
-        return Err(Error::invalid_argument("a copy's list is not as long as its dimension"));
-    }
-    let sources = dimensions.iter().map(|dimension| (dimension.count, dimension.source));
-    let from = source.0.checked(source.1, element.size, sources)?;
-    let targets = dimensions.iter().map(|dimension| (dimension.count, dimension.target));
-    let to = target.0.checked(target.1, element.size, targets)?;
-    simplify(&mut dimensions);
-    // SAFETY: every element that the dimensions reach lies inside both memories, checked above;
-    // `simplify` keeps the set of elements.
-    unsafe { copy(from, to, &dimensions, element) };
-    Ok(())
 }
 
 impl Dimension<'_> {
@@ -249,6 +277,17 @@ unsafe fn copy(from: *const u8, to: *mut u8, dimensions: &[Dimension<'_>], eleme
             // SAFETY: the caller's promise.
             unsafe { run(from, to, *count, (*source, *target), element) }
         }
+        // Rows without gaps, which are mostly short.
+        [
+            Dimension { count: rows, source: Walk::Stride(source), target: Walk::Stride(target) },
+            Dimension { count, source: Walk::Stride(from_step), target: Walk::Stride(to_step) },
+        ] if element.swap <= 1
+            && *from_step == element.size.cast_signed()
+            && *to_step == element.size.cast_signed() =>
+        {
+            // SAFETY: the caller's promise.
+            unsafe { copy_rows(from, to, *rows, (*source, *target), count * element.size) }
+        }
         [outer, inner @ ..] => {
             for position in 0..outer.count {
                 let from = from.wrapping_offset(outer.source.offset(position));
@@ -257,6 +296,64 @@ unsafe fn copy(from: *const u8, to: *mut u8, dimensions: &[Dimension<'_>], eleme
                 unsafe { copy(from, to, inner, element) };
             }
         }
+    }
+}
+
+/// Copies `rows` runs of `length` bytes each.
+///
+/// # Safety
+/// As [`copy`].
+unsafe fn copy_rows(
+    from: *const u8,
+    to: *mut u8,
+    rows: usize,
+    steps: (isize, isize),
+    length: usize,
+) {
+    // SAFETY: the caller's promise; a row is at least as long as the number that it is moved by.
+    unsafe {
+        match length {
+            2..=3 => ends::<u16>(from, to, rows, steps, length),
+            4..=7 => ends::<u32>(from, to, rows, steps, length),
+            8..=15 => ends::<u64>(from, to, rows, steps, length),
+            16..=32 => ends::<u128>(from, to, rows, steps, length),
+            _ => {
+                let (mut from, mut to) = (from, to);
+                for _ in 0..rows {
+                    std::ptr::copy_nonoverlapping(from, to, length);
+                    from = from.wrapping_offset(steps.0);
+                    to = to.wrapping_offset(steps.1);
+                }
+            }
+        }
+    }
+}
+
+/// Copies short rows as their first and their last bytes, which may overlap: no calls, and no
+/// branches.
+///
+/// # Safety
+/// As [`copy`], for rows of one to two `T`.
+unsafe fn ends<T: std::marker::Copy>(
+    from: *const u8,
+    to: *mut u8,
+    rows: usize,
+    (source, target): (isize, isize),
+    length: usize,
+) {
+    let last = length - size_of::<T>();
+    let (mut from, mut to) = (from, to);
+    for _ in 0..rows {
+        // SAFETY: the caller's promise; both numbers lie in the row, and unaligned access needs no
+        // more.
+        unsafe {
+            let first = from.cast::<T>().read_unaligned();
+            let second = from.add(last).cast::<T>().read_unaligned();
+            to.cast::<T>().write_unaligned(first);
+            to.add(last).cast::<T>().write_unaligned(second);
+        }
+        from = from.wrapping_offset(source);
+        to = to.wrapping_offset(target);
     }
 }
 
@@ -319,7 +416,7 @@ unsafe fn any(
 
 /// # Safety
 /// As [`copy`], for elements of the size of `T`.
-unsafe fn each<T: Copy>(
+unsafe fn each<T: std::marker::Copy>(
     from: *const u8,
     to: *mut u8,
     count: usize,

@@ -27,6 +27,8 @@ pub enum Kind {
     Limit,
     /// The caller ended the request.
     Cancelled,
+    /// The answer is not at hand, and the store was opened so as not to wait.
+    WouldBlock,
     /// The store failed.
     Io,
 }
@@ -78,6 +80,8 @@ impl Error {
         limit => Limit,
         /// A [`Kind::Cancelled`] error.
         cancelled => Cancelled,
+        /// A [`Kind::WouldBlock`] error.
+        would_block => WouldBlock,
         /// A [`Kind::Io`] error.
         io => Io,
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -171,4 +172,46 @@ fn a_new_file_has_the_permissions_of_new_files() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     put(&store, "k", b"new").unwrap();
     assert_eq!(mode(), usual);
+}
+
+/// Whether the system has forgotten a file's bytes, as asked; some file systems keep them.
+fn forgets(path: &Path) -> bool {
+    let file = File::open(path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let mut memory = [0];
+    let mut memory = [std::io::IoSliceMut::new(&mut memory)];
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    rustix::io::preadv2(&file, &mut memory, 0, flags) == Err(rustix::io::Errno::AGAIN)
+}
+
+#[test]
+fn a_store_of_what_is_at_hand_waits_for_no_disk() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let bytes = vec![7; 100_000];
+    put(&LocalStore::open(folder.path()).unwrap(), "a/b", &bytes).unwrap();
+    let options = LocalOptions { at_hand: true, ..LocalOptions::default() };
+    let store = LocalStore::open_with(folder.path(), options).unwrap();
+    // Whatever the file system: all of it, or the error.
+    match get(&store, "a/b") {
+        Ok(found) => assert_eq!(found.unwrap(), bytes),
+        Err(error) => assert_eq!(error.kind(), Kind::WouldBlock),
+    }
+    if forgets(&folder.path().join("a/b")) {
+        assert_eq!(get(&store, "a/b").unwrap_err().kind(), Kind::WouldBlock);
+        let mut memory = [0; 10];
+        let object = store.open("a/b").now().unwrap().unwrap();
+        let filled = object.read_into(50_000, &mut memory).now();
+        assert_eq!(filled.unwrap_err().kind(), Kind::WouldBlock);
+    }
+    // In memory nothing is waited for.
+    if let Ok(folder) = tempfile::tempdir_in("/dev/shm") {
+        put(&LocalStore::open(folder.path()).unwrap(), "a/b", &bytes).unwrap();
+        let store = LocalStore::open_with(folder.path(), options).unwrap();
+        assert_eq!(get(&store, "a/b").unwrap().unwrap(), bytes);
+        assert_eq!(get(&store, "a/c").unwrap(), None);
+    }
+    // A file system that cannot tell is never read.
+    let elsewhere = LocalStore::open_with("/proc", options).unwrap();
+    assert_eq!(get(&elsewhere, "version").unwrap_err().kind(), Kind::WouldBlock);
 }

@@ -275,7 +275,12 @@ fn every_store_keeps_the_contract() {
         contract(&MemoryStore::new());
         contract(&folder().0);
         let synced = tempfile::tempdir().unwrap();
-        let options = LocalOptions { fsync: true, follow_links_out: true, shared_writers: true };
+        let options = LocalOptions {
+            fsync: true,
+            follow_links_out: true,
+            shared_writers: true,
+            ..LocalOptions::default()
+        };
         contract(&LocalStore::create_with(synced.path().join("a/b"), options).unwrap());
         contract(&Metered::new(folder().0));
         contract(&WholeObjects(Metered::new(MemoryStore::new())));

@@ -108,6 +108,8 @@ class _Call:
     """What the items of one call have in common, and how they are to be carried out."""
 
     trust_complete = True
+    #: Whether the call is to fail with `BlockingIOError` rather than wait for a disk.
+    at_hand = False
     #: The calls that are to be made: the numbers of the items of each, these, and itself.
     calls: Sequence[tuple[list[int], list[_Item], Any]] = ()
 
@@ -304,7 +306,7 @@ class _Read(_Call):
         present, elements = [False] * len(self.batch), None
         for numbers, items, call in self.calls:
             if self.way == "local":
-                found, elements = call.local(self.store.root)
+                found, elements = call.local(self.store.root, self.at_hand)
             else:
                 pinned = {key: value.as_numpy_array() for key, value in self.pinned(items).items()}
                 found, elements = call.memory(pinned)
@@ -511,15 +513,35 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
             await super().write(batch, value, drop_axes)
 
 
-def _is_quick(store: Any, batch: list[_Item], array: NDBuffer) -> bool:
+def _is_quick(kind: type[_Read | _Write], store: Any, batch: list[_Item], array: NDBuffer) -> bool:
     """Whether a call may be so short that it need not leave the event loop.
 
-    Those of files are never: nobody knows how long a disk takes.
+    Writing files never is: nobody knows how long a disk takes.
     """
-    if type(store) is not MemoryStore or len(batch) > 4:
+    if len(batch) > 4 or (type(store) is not MemoryStore and kind is not _Read):
         return False
     values: Any = array.as_ndarray_like()
     return type(values) is np.ndarray and values.nbytes <= SMALL and not values.dtype.hasobject
+
+
+def _execute(call: _Read | _Write) -> Any:
+    """The outcome of a call, or what drives it if its store has to be awaited."""
+    if call.way == "foreign":
+        return call.drive()
+    _running.add(call)
+    try:
+        return call.execute()
+    finally:
+        _running.discard(call)
+
+
+def _at_hand(call: _Read | _Write) -> tuple[Any] | None:
+    """As `_execute`, in a tuple; `None` if that would wait for a disk: the call is spent then."""
+    call.at_hand = True
+    try:
+        return (_execute(call),)
+    except BlockingIOError:
+        return None
 
 
 async def _run(
@@ -546,21 +568,14 @@ async def _run(
                 calls.append(call)
                 return call
 
-            def execute() -> Any:
-                call = calls[0] if calls else prepare()
-                if call.way == "foreign":
-                    return call.drive()
-                _running.add(call)
-                try:
-                    return call.execute()
-                finally:
-                    _running.discard(call)
-
             try:
-                if _is_quick(getter.store, batch, array) and prepare().estimate <= QUICK:
-                    outcome = execute()
-                else:
-                    outcome = await _hop(execute)
+                call = prepare() if _is_quick(kind, getter.store, batch, array) else None
+                found = None
+                if call and call.estimate <= QUICK:
+                    found, call = _at_hand(call), None
+                if found is None:
+                    found = (await _hop(lambda: _execute(call or prepare())),)
+                (outcome,) = found
             except asyncio.CancelledError:
                 for call in calls:
                     call.cancel()
@@ -569,8 +584,8 @@ async def _run(
             if asyncio.iscoroutine(outcome):
                 way, outcome = "foreign", await outcome
         else:
-            call = await _hop(kind, pipeline, batch, array, drop_axes)
-            way, outcome = "foreign", await call.drive()
+            driven: Any = await _hop(kind, pipeline, batch, array, drop_axes)
+            way, outcome = "foreign", await driven.drive()
     except (DeclinedError, NotImplementedError) as reason:
         _counts[f"{name} fallback", str(reason)] += 1
         return None

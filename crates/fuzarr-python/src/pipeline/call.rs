@@ -9,7 +9,8 @@ use fuzarr::codec::Elements;
 use fuzarr::plan::{ReadOptions, ReadPlan, Values, WriteMachine, WriteOptions, WritePlan};
 use fuzarr::shard::WriteOrder;
 use fuzarr::store::{LocalOptions, LocalStore, Store};
-use fuzarr::{Cancel, Error, Limits, exec};
+use fuzarr::{Cancel, Error, Kind, Limits, exec};
+use pyo3::exceptions::PyBlockingIOError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -81,9 +82,10 @@ impl Options {
     }
 }
 
-/// The folder of a `LocalStore`, which follows links as zarr-python does.
-fn open_folder(root: PathBuf) -> PyResult<LocalStore> {
-    let options = LocalOptions { follow_links_out: true, ..LocalOptions::default() };
+/// The folder of a `LocalStore`, which follows links as zarr-python does. `at_hand`: nothing is
+/// waited for.
+fn open_folder(root: PathBuf, at_hand: bool) -> PyResult<LocalStore> {
+    let options = LocalOptions { follow_links_out: true, at_hand, ..LocalOptions::default() };
     LocalStore::open_with(root, options).map_err(|error| decline(error.to_string()))
 }
 
@@ -135,7 +137,11 @@ impl ReadCall {
     /// Executes the call; of each object, whether it is stored, and the elements of variable size.
     fn execute(&self, store: &dyn Store) -> PyResult<(Vec<bool>, Elements)> {
         let output = Arc::new(self.take_output()?);
-        let present = exec::read_present(&self.plan, store, &output).map_err(raise)?;
+        let present = exec::read_present(&self.plan, store, &output);
+        let present = present.map_err(|error| match error.kind() {
+            Kind::WouldBlock => PyBlockingIOError::new_err(error.to_string()),
+            _ => raise(error),
+        })?;
         Ok((present, finish(output).map_err(raise)?))
     }
 
@@ -213,14 +219,17 @@ impl ReadCall {
         (0..self.plan.objects()).map(|number| self.plan.key(number)).collect()
     }
 
-    /// Reads from the folder `root`.
+    /// Reads from the folder `root`; with `at_hand`, only if nothing has to be waited for: else
+    /// `BlockingIOError`.
+    #[pyo3(signature = (root, at_hand=false))]
     fn local<'py>(
         &self,
         py: Python<'py>,
         root: PathBuf,
+        at_hand: bool,
     ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
         let read = || {
-            let store = open_folder(root)?;
+            let store = open_folder(root, at_hand)?;
             self.execute(&store)
         };
         let outcome = detached(py, (self.attended, self.estimate), &self.cancel, read)?;
@@ -370,7 +379,7 @@ impl WriteCall {
     /// Writes to the folder `root`.
     fn local(&self, py: Python<'_>, root: PathBuf) -> PyResult<()> {
         detached(py, (self.attended, self.estimate), &self.cancel, || {
-            let store = open_folder(root)?;
+            let store = open_folder(root, false)?;
             self.execute(&store)
         })
     }

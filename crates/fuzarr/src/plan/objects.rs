@@ -42,8 +42,11 @@ impl Objects {
     /// How many pieces of the shape `piece` the selection touches at most.
     pub(super) fn pieces(&self, resolved: &Resolved, piece: &[u64]) -> u64 {
         match self {
-            Self::Grid(_) => resolved.pieces(piece),
-            Self::Named { elements, .. } => *elements,
+            Self::Grid(_) => resolved.pieces(&resolved.region, piece),
+            Self::Named { objects, .. } => {
+                let pieces = objects.iter().map(|object| resolved.pieces(&object.region, piece));
+                pieces.fold(0, u64::saturating_add)
+            }
         }
     }
 

@@ -4,9 +4,11 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::buffer::{Output, isize_of, usize_of};
 use crate::codec::Prepared;
-use crate::copy::{self, Dimension, Dimensions, Element, Walk};
+use crate::copy::{self, Copy, Dimension, Dimensions, Element, Walk};
 use crate::error::{Error, Result};
 use crate::selection::{Axis, Region, Resolved};
 
@@ -27,14 +29,7 @@ fn route<'a>(
 ) -> Route<'a> {
     let size = chain.element as isize;
     match region {
-        Region::Axes(axes) => {
-            let mut route = Route { dimensions: Dimensions::new(), inside: 0, outside: 0 };
-            for ((axis, &stored), &stride) in axes.iter().zip(&chain.strides).zip(strides) {
-                let stored = isize_of(stored.cast_signed());
-                route.push(axis, resolved, stored * size, isize_of(stride) * size);
-            }
-            route
-        }
+        Region::Axes(axes) => Route::along(chain, resolved, strides, axes),
         Region::Points { numbers, origin } => {
             let rank = origin.len();
             offsets.clear();
@@ -56,12 +51,21 @@ fn route<'a>(
 }
 
 impl<'a> Route<'a> {
+    fn along(chain: &Prepared, resolved: &'a Resolved, strides: &[i64], axes: &[Axis]) -> Self {
+        let size = chain.element as isize;
+        let (inside, outside) = starts(chain, strides, axes);
+        let mut route = Self { dimensions: Dimensions::new(), inside, outside };
+        for ((axis, &stored), &stride) in axes.iter().zip(&chain.strides).zip(strides) {
+            let stored = isize_of(stored.cast_signed());
+            route.push(axis, resolved, stored * size, isize_of(stride) * size);
+        }
+        route
+    }
+
     /// Adds a dimension whose neighbours are `stored` bytes apart inside, `stride` outside.
     fn push(&mut self, axis: &Axis, resolved: &'a Resolved, stored: isize, stride: isize) {
         self.dimensions.push(match *axis {
-            Axis::Range { start, step, count, place, descending } => {
-                self.inside += usize_of(start) * stored.unsigned_abs();
-                self.outside += usize_of(place) * stride.unsigned_abs();
+            Axis::Range { step, count, descending, .. } => {
                 let step = isize_of(step.cast_signed());
                 Dimension {
                     count: usize_of(count),
@@ -81,6 +85,18 @@ impl<'a> Route<'a> {
             }
         });
     }
+}
+
+/// Where the first element of `axes` is, in bytes: in a chunk, and in memory with these strides.
+fn starts(chain: &Prepared, strides: &[i64], axes: &[Axis]) -> (usize, usize) {
+    let (mut inside, mut outside) = (0, 0);
+    for ((axis, &stored), &stride) in axes.iter().zip(&chain.strides).zip(strides) {
+        if let Axis::Range { start, place, .. } = *axis {
+            inside += usize_of(start) * usize_of(stored);
+            outside += usize_of(place) * usize_of(stride.unsigned_abs());
+        }
+    }
+    (inside * chain.element, outside * chain.element)
 }
 
 /// Copies `region` of a decoded chunk to its places in the output. `chunk`: its bytes in buffer
@@ -105,6 +121,57 @@ pub(super) fn scatter(
     // SAFETY: places of the result belong to one element of the selection each, and elements to
     // one chunk; no other unit writes these.
     unsafe { copy::scatter((chunk, inside), (output, route.outside), route.dimensions, element) }
+}
+
+/// What [`scatter`] does, for many chunks of one shape: regions of one form are copied in one way.
+#[derive(Debug, Default)]
+pub(super) struct Scatter<'a> {
+    last: Option<(Form, Copy<'a>)>,
+}
+
+/// What axes have in common that reach as far: how many elements, how far apart, whether backwards.
+type Form = SmallVec<[(u64, u64, bool); 4]>;
+
+fn form(axis: &Axis) -> Option<(u64, u64, bool)> {
+    match *axis {
+        Axis::Range { step, count, descending, .. } => Some((count, step, descending)),
+        Axis::List { .. } => None,
+    }
+}
+
+impl<'a> Scatter<'a> {
+    /// As [`scatter`].
+    ///
+    /// # Errors
+    /// As [`scatter`].
+    pub(super) fn chunk(
+        &mut self,
+        chain: &Prepared,
+        resolved: &'a Resolved,
+        region: &Region,
+        chunk: &[u8],
+        output: &Output<'_>,
+        offsets: &mut Vec<u64>,
+    ) -> Result<()> {
+        let Region::Axes(axes) = region else {
+            return scatter(chain, resolved, region, (chunk, 0), output, offsets);
+        };
+        let known = self.last.as_ref().is_some_and(|(known, _)| {
+            axes.iter().zip(known).all(|(axis, known)| form(axis).as_ref() == Some(known))
+        });
+        if !known {
+            let dimensions = Route::along(chain, resolved, &resolved.strides, axes).dimensions;
+            let element = Element { size: chain.element, swap: chain.swap };
+            let Some(form) = axes.iter().map(form).collect::<Option<Form>>() else {
+                return scatter(chain, resolved, region, (chunk, 0), output, offsets);
+            };
+            self.last = Some((form, Copy::new(dimensions, element)?));
+        }
+        let Some((_, copy)) = &self.last else { return Ok(()) };
+        let (inside, outside) = starts(chain, &resolved.strides, axes);
+        // SAFETY: as in `scatter`.
+        unsafe { copy.scatter((chunk, inside), (output, outside)) }
+    }
 }
 
 /// The bytes of a chunk in buffer form from the first to the last element of `region`; `None` for

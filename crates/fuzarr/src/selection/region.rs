@@ -76,9 +76,10 @@ impl Resolved {
         self.shape.iter().product()
     }
 
-    /// How many pieces of the shape `piece`, laid side by side over the array, it touches at most.
-    pub(crate) fn pieces(&self, piece: &[u64]) -> u64 {
-        match &self.region {
+    /// How many pieces of the shape `piece`, laid side by side over what `region` is a part of, that
+    /// touches at most.
+    pub(crate) fn pieces(&self, region: &Region, piece: &[u64]) -> u64 {
+        match region {
             Region::Axes(axes) => {
                 let along = axes.iter().zip(piece);
                 let along = along.map(|(axis, &extent)| axis.pieces(&self.lists, extent));
@@ -292,6 +293,38 @@ pub(crate) struct Tile {
     pub(crate) region: Region,
 }
 
+/// Chunks of a tiling, one after the other: cheaper than asking for each by number.
+#[derive(Debug)]
+pub(crate) struct Tiles<'a> {
+    tiling: &'a Tiling,
+    numbers: std::ops::Range<usize>,
+    /// The last.
+    tile: Option<Tile>,
+    /// Which cut of each dimension it has.
+    at: SmallVec<[usize; 4]>,
+}
+
+impl Tiles<'_> {
+    /// The next chunk.
+    pub(crate) fn next(&mut self) -> Option<&Tile> {
+        let number = self.numbers.next()?;
+        match (&mut self.tile, self.tiling) {
+            (Some(Tile { chunk, region: Region::Axes(axes) }), Tiling::Axes { cuts, .. }) => {
+                for dimension in (0..cuts.len()).rev() {
+                    let (cuts, at) = (&cuts[dimension], &mut self.at[dimension]);
+                    *at = if *at + 1 == cuts.len() { 0 } else { *at + 1 };
+                    (chunk[dimension], axes[dimension]) = (cuts[*at].chunk, cuts[*at].axis);
+                    if *at > 0 {
+                        break;
+                    }
+                }
+            }
+            (tile, tiling) => *tile = Some(tiling.tile(number)),
+        }
+        self.tile.as_ref()
+    }
+}
+
 impl Tiling {
     /// Cuts `region` along chunks of `chunk_shape`. Costs the sum, not the product, of the chunks
     /// along each dimension.
@@ -400,6 +433,19 @@ impl Tiling {
                 Tile { chunk: group.chunk.clone(), region }
             }
         };
+    }
+
+    /// Goes through some chunks of the tiling, in order.
+    pub(crate) fn walk(&self, numbers: std::ops::Range<usize>) -> Tiles<'_> {
+        let mut at = SmallVec::new();
+        if let Self::Axes { cuts, .. } = self {
+            at = SmallVec::from_elem(0, cuts.len());
+            let mut rest = numbers.start;
+            for (cuts, at) in cuts.iter().zip(&mut at).rev() {
+                (*at, rest) = (rest % cuts.len(), rest / cuts.len());
+            }
+        }
+        Tiles { tiling: self, numbers, tile: None, at }
     }
 
     /// For each chunk of the tiling in turn, the sum of its grid position times `strides`.

@@ -12,12 +12,43 @@ use crate::error::{Error, Result, ResultExt};
 use crate::plan::machine::{Machine as _, Scratch, Step};
 use crate::plan::{FastPath, transfer, variable};
 use crate::selection::{Region, Tile};
+use crate::shard::Entry;
 use crate::store::{Piece, Span};
 
+/// Inner chunks of one unit that are stored as they are.
+#[derive(Debug, Default)]
+struct Bulk<'a> {
+    copy: transfer::Scatter<'a>,
+    count: u64,
+}
+
 impl ReadMachine<'_> {
+    /// Decodes or fills some inner chunks of a shard all of which is here.
+    pub(super) fn run_tiles(&self, tiles: Range<usize>, scratch: &mut Scratch) -> Result<()> {
+        let mut bulk = Bulk::default();
+        let node = &self.nodes[0];
+        let inner = &node.chain.the_shard()?.inner;
+        let size = self.pieces.object_size();
+        let object = self.pieces.get(&(0..size))?;
+        let mut tiles = node.tiling.walk(tiles);
+        while let Some(tile) = tiles.next() {
+            let outcome = match node.entry(tile, size) {
+                Ok(Entry::Empty) => self.fill(inner, &tile.region, scratch),
+                Ok(Entry::At(place)) => {
+                    let encoded = &object[usize_of(place.start)..usize_of(place.end)];
+                    self.run_stored(encoded, inner, tile, &mut bulk, scratch)
+                }
+                Err(error) => Err(error),
+            };
+            outcome.context("inner chunk", || format!("{:?}", tile.chunk))?;
+        }
+        self.shared.layout.counters.add(FastPath::BulkDecode, bulk.count);
+        Ok(())
+    }
+
     /// Decodes or fills some leaves that follow each other.
     pub(super) fn run_leaves(&self, leaves: Range<usize>, scratch: &mut Scratch) -> Result<()> {
-        let mut bulk = 0;
+        let mut bulk = Bulk::default();
         let leaves = &self.leaves[leaves];
         let Some(first) = leaves.first() else { return Ok(()) };
         let mut tile = self.nodes[first.node].tiling.tile(first.tile);
@@ -31,42 +62,22 @@ impl ReadMachine<'_> {
             self.run_leaf(leaf, inner, &tile, &mut bulk, scratch)
                 .context("inner chunk", || format!("{:?}", tile.chunk))?;
         }
-        self.shared.layout.counters.add(FastPath::BulkDecode, bulk);
+        self.shared.layout.counters.add(FastPath::BulkDecode, bulk.count);
         Ok(())
     }
 
-    fn run_leaf(
-        &self,
+    fn run_leaf<'s>(
+        &'s self,
         leaf: &Leaf,
         inner: &Arc<Prepared>,
         tile: &Tile,
-        bulk: &mut u64,
+        bulk: &mut Bulk<'s>,
         scratch: &mut Scratch,
     ) -> Result<()> {
         match &leaf.place {
             Place::Empty => self.fill(inner, &tile.region, scratch),
             Place::At(place) => {
-                let encoded = self.pieces.get(place)?;
-                let raw = inner.is_raw() && encoded.len() == inner.length;
-                if raw && self.shared.options.bulk_decode && !self.survey {
-                    *bulk += 1;
-                    let Self { resolved, output, .. } = self;
-                    if let Some(target) = transfer::direct(inner, resolved, &tile.region, output) {
-                        target.copy_from_slice(encoded);
-                        return Ok(());
-                    }
-                    let offsets = &mut scratch.offsets;
-                    let chunk = (encoded, 0);
-                    return transfer::scatter(
-                        inner,
-                        resolved,
-                        &tile.region,
-                        chunk,
-                        output,
-                        offsets,
-                    );
-                }
-                self.decode(inner, encoded, &tile.region, scratch)
+                self.run_stored(self.pieces.get(place)?, inner, tile, bulk, scratch)
             }
             Place::Part { wanted, skipped } => {
                 let chunk = (self.pieces.get(wanted)?, *skipped);
@@ -77,6 +88,25 @@ impl ReadMachine<'_> {
             Place::Target(_) => Ok(()),
             Place::Bad => self.nodes[leaf.node].entry(tile, self.pieces.object_size()).map(drop),
         }
+    }
+
+    /// Decodes an inner chunk that is here.
+    fn run_stored<'s>(
+        &'s self,
+        encoded: &[u8],
+        inner: &Arc<Prepared>,
+        tile: &Tile,
+        bulk: &mut Bulk<'s>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let raw = inner.is_raw() && encoded.len() == inner.length;
+        if raw && self.shared.options.bulk_decode && !self.survey {
+            bulk.count += 1;
+            let Self { resolved, output, .. } = self;
+            let offsets = &mut scratch.offsets;
+            return bulk.copy.chunk(inner, resolved, &tile.region, encoded, output, offsets);
+        }
+        self.decode(inner, encoded, &tile.region, scratch)
     }
 
     pub(super) fn fill(

@@ -111,6 +111,9 @@ impl ReadMachine<'_> {
 
     /// Turns decoded indexes into leaves and nested shards, and asks for what those need.
     pub(super) fn expand(&mut self, decoded: Range<usize>) -> Result<Step> {
+        if self.needs_no_leaves() {
+            return Ok(self.work(Job::Tiles));
+        }
         let nested = self.nodes.len();
         let size = self.pieces.object_size();
         for number in decoded {
@@ -135,6 +138,14 @@ impl ReadMachine<'_> {
         self.spans = self.join(ranges);
         self.state = State::Index(nested);
         Ok(Step::Fetch(Purpose::Index))
+    }
+
+    /// Whether nothing has to be fetched or found out of single inner chunks before they are decoded.
+    fn needs_no_leaves(&self) -> bool {
+        let plain =
+            |root: &Node| root.chain.the_shard().is_ok_and(|it| it.inner.open_shard().is_none());
+        let here = self.is_whole() && !self.survey && !self.is_explained();
+        here && self.nodes.len() == 1 && self.nodes.first().is_some_and(plain)
     }
 
     pub(super) fn join(&self, ranges: Vec<Range<u64>>) -> Spans {

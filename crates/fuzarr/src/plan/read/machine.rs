@@ -110,6 +110,8 @@ pub(super) enum Job {
     Indexes(Range<usize>),
     /// Decode or fill the leaves of this batch.
     Leaves(usize),
+    /// Decode or fill the inner chunks of a shard all of which is here.
+    Tiles,
 }
 
 impl<'a> ReadMachine<'a> {
@@ -178,6 +180,9 @@ impl<'a> ReadMachine<'a> {
             Job::Fill | Job::Chunk => 1,
             Job::Indexes(nodes) => nodes.len(),
             Job::Leaves(batch) => self.batch(*batch).len().div_ceil(self.run_length()),
+            Job::Tiles => {
+                self.tiles().map_or(0, |(inner, tiles)| tiles.div_ceil(run_length(inner)))
+            }
         };
         self.begun.clear();
         self.begun.resize_with(units, AtomicBool::default);
@@ -195,6 +200,12 @@ impl<'a> ReadMachine<'a> {
     fn run_length(&self) -> usize {
         let inner = self.leaves.first().and_then(|leaf| self.inner(leaf).ok());
         inner.map_or(1, |inner| run_length(inner))
+    }
+
+    /// The chain of the object's inner chunks, and how many of them are wanted.
+    fn tiles(&self) -> Option<(&Arc<Prepared>, usize)> {
+        let root = self.nodes.first()?;
+        Some((&root.chain.the_shard().ok()?.inner, root.tiling.len()))
     }
 
     pub(super) fn inner(&self, leaf: &Leaf) -> Result<&Arc<Prepared>> {
@@ -369,6 +380,11 @@ impl Machine for ReadMachine<'_> {
                 }
                 self.run_leaves(leaves, scratch)
             }
+            Job::Tiles => {
+                let Some((inner, tiles)) = self.tiles() else { return Ok(()) };
+                let (start, run) = (unit * run_length(inner), run_length(inner));
+                self.run_tiles(start..tiles.min(start + run), scratch)
+            }
         }
     }
 
@@ -390,6 +406,9 @@ impl Machine for ReadMachine<'_> {
                 };
                 inner.cost((leaves.len() as u64).saturating_mul(inner.length as u64))
             }
+            Job::Tiles => self.tiles().map_or(0, |(inner, tiles)| {
+                inner.cost((tiles as u64).saturating_mul(inner.length as u64))
+            }),
         }
     }
 

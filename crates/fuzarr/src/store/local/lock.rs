@@ -78,7 +78,7 @@ impl Target {
                 lock,
                 identity,
                 is_used: held.st_size != 0,
-                is_late: store.prompt_device != Some(held.st_dev),
+                is_late: store.prompt.map(|prompt| prompt.device) != Some(held.st_dev),
                 _claim: claim,
                 is_named: true,
                 unsettled: store.unsettled.clone(),

@@ -21,12 +21,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, CWD, FileType, OFlags, ResolveFlags};
+use rustix::fs::{self, CWD, FileType, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use self::lock::Target;
 use self::object::LocalObject;
-use self::system::Opened;
+use self::system::{Opened, Prompt};
 use self::unsettled::{Unsettled, birth};
 use self::write::LocalUpload;
 use super::{
@@ -49,6 +49,10 @@ pub struct LocalOptions {
     pub fsync: bool,
     /// Follow symbolic links that lead out of the folder. Without it they are errors.
     pub follow_links_out: bool,
+    /// Reads wait for no disk: what the system does not have in memory is an error of kind
+    /// [`Kind::WouldBlock`], and so is any read of a file system that cannot tell. For threads that
+    /// others wait for.
+    pub at_hand: bool,
     /// Other processes write too. A file system that cannot lock is then an error; without this,
     /// writers of this process exclude each other and a warning is logged once.
     pub shared_writers: bool,
@@ -63,8 +67,8 @@ pub struct LocalStore {
     root: Arc<Opened>,
     path: PathBuf,
     options: LocalOptions,
-    /// The device number of what lies on a file system that reports all errors of writing at once.
-    prompt_device: Option<u64>,
+    /// The file system, if it reports all errors of writing at once.
+    prompt: Option<Prompt>,
     /// Folders that have to be synced, if that is asked for.
     unsettled: Option<Arc<Unsettled>>,
 }
@@ -93,9 +97,9 @@ impl LocalStore {
         let (root, unsettled) = open()
             .map_err(|errno| failed(errno, "the folder cannot be opened"))
             .context("path", || path.display())?;
-        let prompt_device = system::prompt_device(root.as_fd());
+        let prompt = system::prompt(root.as_fd());
         let root = Arc::new(root);
-        Ok(Self { root, path: path.to_owned(), options, prompt_device, unsettled })
+        Ok(Self { root, path: path.to_owned(), options, prompt, unsettled })
     }
 
     /// Opens a folder, creating it and its parents if they are missing.
@@ -130,31 +134,65 @@ impl LocalStore {
         self.options
     }
 
+    /// Opens what is below the root.
     fn beneath(&self, key: impl AsRef<OsStr>, flags: OFlags) -> Result<Opened, Errno> {
+        self.resolve(key, flags, ResolveFlags::empty())
+    }
+
+    fn resolve(
+        &self,
+        key: impl AsRef<OsStr>,
+        flags: OFlags,
+        how: ResolveFlags,
+    ) -> Result<Opened, Errno> {
         let inside = if self.options.follow_links_out {
             ResolveFlags::empty()
         } else {
             ResolveFlags::BENEATH
         };
-        let resolve = inside | ResolveFlags::NO_MAGICLINKS;
+        let resolve = how | inside | ResolveFlags::NO_MAGICLINKS;
         let key = Some(key.as_ref()).filter(|key| !key.is_empty()).unwrap_or(OsStr::new("."));
         system::open(self.root.as_fd(), key, flags, resolve)
     }
 
     fn open_object(&self, key: &str) -> Result<Option<LocalObject>> {
+        let waiting = self.waiting()?;
+        let how = match waiting {
+            Waiting::Forbidden => ResolveFlags::CACHED,
+            Waiting::Allowed | Waiting::Needless => ResolveFlags::empty(),
+        };
         // Not blocking, so that a named pipe in place of a file is an error and no hang.
-        let file = match self.beneath(key, OFlags::RDONLY | OFlags::NONBLOCK) {
+        let file = match self.resolve(key, OFlags::RDONLY | OFlags::NONBLOCK, how) {
             Ok(file) => file,
             Err(errno) if is_missing(errno) => return Ok(None),
+            Err(Errno::AGAIN) => return Err(not_at_hand()),
             Err(errno) => return Err(failed(errno, "the object cannot be opened")),
         };
         let stat = system::status(file.as_fd());
         let stat = stat.map_err(|errno| failed(errno, "the object has no status"))?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Ok(Some(LocalObject { file, stat })),
+            FileType::RegularFile if waiting != Waiting::Allowed && !self.is_prompt(&stat) => {
+                Err(not_at_hand())
+            }
+            FileType::RegularFile => Ok(Some(LocalObject { file, stat, waiting })),
             FileType::Directory => Ok(None),
             _ => Err(Error::io("the object is no regular file")),
         }
+    }
+
+    /// Whether reads may wait.
+    fn waiting(&self) -> Result<Waiting> {
+        match self.prompt {
+            _ if !self.options.at_hand => Ok(Waiting::Allowed),
+            Some(Prompt { in_memory: true, .. }) => Ok(Waiting::Needless),
+            Some(_) => Ok(Waiting::Forbidden),
+            None => Err(not_at_hand()),
+        }
+    }
+
+    /// Whether a file is on the folder's own file system, and that one of this machine.
+    fn is_prompt(&self, stat: &Stat) -> bool {
+        self.prompt.is_some_and(|prompt| prompt.device == stat.st_dev)
     }
 
     /// The folder that holds `key`; `None` if it is missing and `create` is not set, or if it was
@@ -253,6 +291,20 @@ impl LocalStore {
         }
         Target::lock(self, folder, name_of(key))
     }
+}
+
+/// Whether reading an object may wait for a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Allowed,
+    Forbidden,
+    /// There is no disk.
+    Needless,
+}
+
+#[cold]
+fn not_at_hand() -> Error {
+    Error::would_block("the object is not at hand")
 }
 
 fn name_of(key: &str) -> &OsStr {

@@ -6,8 +6,8 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::system::Opened;
-use super::{failed, system};
-use crate::buffer::{Buffer, addressable, read_exact};
+use super::{Waiting, failed, not_at_hand, system};
+use crate::buffer::{Buffer, addressable, read_exact, reserve};
 use crate::error::{Error, Result};
 use crate::store::{Answer, Object, Piece, Span, Version};
 
@@ -16,6 +16,7 @@ use crate::store::{Answer, Object, Piece, Span, Version};
 pub(super) struct LocalObject {
     pub(super) file: Opened,
     pub(super) stat: Stat,
+    pub(super) waiting: Waiting,
 }
 
 impl LocalObject {
@@ -23,6 +24,14 @@ impl LocalObject {
         let object_size = self.stat.st_size.unsigned_abs();
         let range = span.of(object_size)?;
         let length = addressable(range.end - range.start)?;
+        if self.waiting == Waiting::Forbidden {
+            spare.clear();
+            reserve(&mut spare, length)?;
+            spare.resize(length, 0);
+            self.read_at(range.start, &mut spare)?;
+            let bytes = Buffer::Owned(spare);
+            return Ok(Piece { start: range.start, object_size, bytes });
+        }
         read_exact(&mut spare, length, |unused, done| {
             match system::read(self.file.as_fd(), unused, range.start + done as u64) {
                 Ok((written, _)) => Ok(Some(written)),
@@ -37,15 +46,32 @@ impl LocalObject {
     fn fill(&self, start: u64, memory: &mut [u8]) -> Result<()> {
         let end = start.saturating_add(memory.len() as u64);
         Span::Range(start..end).of(self.stat.st_size.unsigned_abs())?;
-        read_at(self.file.as_fd(), start, memory)
+        self.read_at(start, memory)
+    }
+
+    fn read_at(&self, start: u64, memory: &mut [u8]) -> Result<()> {
+        let file = self.file.as_fd();
+        if self.waiting == Waiting::Forbidden {
+            return fill(start, memory, |memory, at| system::read_at_hand(file, memory, at));
+        }
+        read_at(file, start, memory)
     }
 }
 
 /// Fills memory with the bytes of a file from `start` on.
 pub(super) fn read_at(file: BorrowedFd<'_>, start: u64, memory: &mut [u8]) -> Result<()> {
+    fill(start, memory, |memory, at| system::read(file, memory, at))
+}
+
+/// Fills memory with what `read` puts at its start, asked again until all is there.
+fn fill(
+    start: u64,
+    memory: &mut [u8],
+    read: impl Fn(&mut [u8], u64) -> Result<usize, Errno>,
+) -> Result<()> {
     let mut done = 0;
     while done < memory.len() {
-        match system::read(file, &mut memory[done..], start + done as u64) {
+        match read(&mut memory[done..], start + done as u64) {
             Ok(0) => return Err(Error::corrupt("the object became shorter while it was read")),
             Ok(read) => done += read,
             Err(Errno::INTR) => {}
@@ -57,6 +83,9 @@ pub(super) fn read_at(file: BorrowedFd<'_>, start: u64, memory: &mut [u8]) -> Re
 
 #[cold]
 fn cannot_read(errno: Errno) -> Error {
+    if matches!(errno, Errno::AGAIN | Errno::OPNOTSUPP) {
+        return not_at_hand();
+    }
     failed(errno, "the object cannot be read")
 }
 

@@ -2,12 +2,12 @@
 //! so that tests can make each fail, die at it, and record what was done; the others are counted.
 
 use std::ffi::OsStr;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::Buffer;
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 /// A system call that changes something, or that tests make fail, with what it is told.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,8 @@ impl Drop for Opened {
     }
 }
 
-/// Opens what a path leads to.
+/// Opens what a path leads to; with `RESOLVE_CACHED`, `AGAIN` if that is not known without asking the
+/// disk.
 pub(super) fn open(
     folder: BorrowedFd<'_>,
     path: &OsStr,
@@ -93,7 +94,8 @@ pub(super) fn open(
         looked(Look::Open);
         match fs::openat2(folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             // Something was renamed while the kernel made sure that the path stays inside.
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN) if !resolve.contains(ResolveFlags::CACHED) => {}
+            Err(Errno::INTR) => {}
             other => return other.map(Opened),
         }
     }
@@ -137,6 +139,17 @@ pub(super) fn read<B: Buffer<u8>>(
     rustix::io::pread(file, memory, offset)
 }
 
+/// As [`read`], of what the system has in memory; `AGAIN` if it does not.
+pub(super) fn read_at_hand(
+    file: BorrowedFd<'_>,
+    memory: &mut [u8],
+    offset: u64,
+) -> Result<usize, Errno> {
+    looked(Look::Read);
+    let mut memory = [IoSliceMut::new(memory)];
+    rustix::io::preadv2(file, &mut memory, offset, ReadWriteFlags::NOWAIT)
+}
+
 /// File systems on which closing a file reports nothing that writing did not, by the numbers that
 /// Linux gives them. Network file systems, those in user space, and those that lie over others are
 /// not among them.
@@ -146,15 +159,24 @@ const PROMPT: [u64; 6] = [
     0x9123_683E, // Btrfs
     0xF2F5_2010, // F2FS
     0x2FC1_2FC1, // ZFS
-    0x0102_1994, // tmpfs
+    TMPFS,
 ];
+const TMPFS: u64 = 0x0102_1994;
 
-/// The device number of a folder's file system, if that reports all errors at once.
-pub(super) fn prompt_device(folder: BorrowedFd<'_>) -> Option<u64> {
-    let told = retry_on_intr(|| point(Call::FileSystem, |_| fs::fstatfs(folder)));
-    let number = told.ok().and_then(|told| number(told.f_type));
-    let is_prompt = number.is_some_and(|number| PROMPT.contains(&number));
-    if is_prompt { status(folder).ok().map(|status| status.st_dev) } else { None }
+/// A file system of this machine, which reports all errors at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prompt {
+    pub(super) device: u64,
+    /// Whether files are in memory.
+    pub(super) in_memory: bool,
+}
+
+/// The folder's file system, if it is one of those.
+pub(super) fn prompt(folder: BorrowedFd<'_>) -> Option<Prompt> {
+    let told = retry_on_intr(|| point(Call::FileSystem, |_| fs::fstatfs(folder))).ok()?;
+    let number = number(told.f_type).filter(|number| PROMPT.contains(number))?;
+    let device = status(folder).ok()?.st_dev;
+    Some(Prompt { device, in_memory: number == TMPFS })
 }
 
 fn number(field: impl TryInto<u64>) -> Option<u64> {
