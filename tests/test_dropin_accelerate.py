@@ -11,6 +11,7 @@ import zarr
 import zarr.core.array as zarr_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.core.buffer import cpu
 from zarr.errors import ChunkNotFoundError
 from zarr.storage import LocalStore, MemoryStore
 from zarr.testing.store import LatencyStore
@@ -112,7 +113,20 @@ def test_selections_stay_on_the_thread_that_wants_them(monkeypatch, tmp_path):
         array[...] = VALUES
         assert array[3, 4] == VALUES[3, 4]
         array.oindex[[5, 1], 2:4] = 7
+        memory = cpu.NDBuffer.from_numpy_array(np.zeros((2, 3), dtype=VALUES.dtype))
+        found = array.get_basic_selection((slice(3, 5), slice(4, 7)), out=memory)
+        assert found is memory.as_ndarray_like()
+        np.testing.assert_array_equal(found, VALUES[3:5, 4:7])
     assert not called
+    # What fuzarr does not fill, zarr-python does, or complains of.
+    wide = cpu.NDBuffer.from_numpy_array(np.zeros((2, 3), dtype="f8"))
+    array.get_basic_selection((slice(3, 5), slice(4, 7)), out=wide)
+    np.testing.assert_array_equal(wide.as_ndarray_like(), VALUES[3:5, 4:7])
+    with pytest.raises(ValueError, match="shape of out"):
+        array.get_basic_selection((slice(3, 5), slice(4, 8)), out=memory)
+    with pytest.raises(TypeError, match="NDBuffer"):
+        array.get_basic_selection((slice(3, 5), slice(4, 7)), out=wide.as_ndarray_like())
+    called.clear()
     words[...] = VALUES.astype(str)
     assert words[1, 2] == "11"
     assert len(called) == 2

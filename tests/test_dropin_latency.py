@@ -53,15 +53,15 @@ class Recorder(WrapperStore):
         return most
 
 
-def shards(count=1, **config):
-    """An array of shards of 8 inner chunks of 1000 elements, and the recorder of its store.
+def shards(count=1, inner=1000, **config):
+    """An array of shards of 8 inner chunks of `inner` elements, and the recorder of its store.
 
     Inner chunks do not compress, so that they lie further apart than an index is long.
     """
     memory = MemoryStore()
-    values = np.random.default_rng(7).integers(0, 2**32, 8000 * count, dtype="u4")
+    values = np.random.default_rng(7).integers(0, 2**32, 8 * inner * count, dtype="u4")
     with dropin.pipeline():
-        zarr.create_array(memory, data=values, chunks=(1000,), shards=(8000,))
+        zarr.create_array(memory, data=values, chunks=(inner,), shards=(8 * inner,))
         recorder = Recorder(memory)
         array = zarr.open_array(recorder, mode="r+", config=config)
     recorder.spans.clear()
@@ -91,8 +91,8 @@ def test_parts_of_shards_take_two_latencies(joined, count, way):
             "sharding_coalesce_max_bytes": 0,
         }
     )
-    array, recorder, values = shards(count, **limits)
-    selection = slice(1500, 8000 * count - 1500)
+    array, recorder, values = shards(count, 5000, **limits)
+    selection = slice(7500, 40_000 * count - 7500)
 
     def act():
         recorder.spans.clear()
@@ -109,6 +109,16 @@ def test_parts_of_shards_take_two_latencies(joined, count, way):
         assert len(recorder.spans) == (2 if count == 1 else 2 * 2 + (count - 2))
     else:
         assert recorder.most_at_once() >= 5
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_parts_of_small_shards_take_one_latency(count):
+    array, recorder, values = shards(count)
+    with dropin.served("read foreign"):
+        took, read = latencies(lambda: array[1500 : 8000 * count - 1500], 1.2)
+    np.testing.assert_array_equal(read, values[1500 : 8000 * count - 1500])
+    assert len(recorder.spans) % count == 0, "one request a shard"
+    assert took <= 1.2
 
 
 @pytest.mark.parametrize("limit", [1, 3])

@@ -24,7 +24,8 @@ pub(crate) struct Fuzarr {
 
 impl Fuzarr {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self { workers: if workers == 0 { cores() } else { workers } }
     }
 }
 
@@ -34,8 +35,7 @@ impl Engine for Fuzarr {
     }
 
     fn workers(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        if self.workers == 0 { cores() } else { self.workers }
+        self.workers
     }
 
     fn local(&self, folder: &Path, durability: Durability) -> Result<Arc<dyn Store>> {

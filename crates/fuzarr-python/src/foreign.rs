@@ -59,7 +59,8 @@ impl ReadPlan {
             let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
             let layout = Arc::clone(array.layout());
             let plan = fuzarr::plan::ReadPlan::new(layout, resolved, ReadOptions::default())?;
-            let (machines, output) = plan.machines(Output::owned(zeroed(size)?), ranges);
+            let capabilities = Capabilities { ranges, ..CAPABILITIES };
+            let (machines, output) = plan.machines(Output::owned(zeroed(size)?), capabilities);
             let machines = Mutex::new(machines.into_iter().map(Some).collect());
             Ok(Self { shape, machines, output: Mutex::new(Some(output)) })
         };
@@ -136,6 +137,7 @@ impl PyWritePlan {
 const CAPABILITIES: Capabilities = Capabilities {
     blocking: false,
     ranges: true,
+    gap: u64::MAX,
     compare_and_swap: false,
     carry_over: false,
     uploads: false,

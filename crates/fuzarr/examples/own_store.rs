@@ -110,6 +110,7 @@ impl Store for History {
         Capabilities {
             blocking: true,
             ranges: true,
+            gap: u64::MAX,
             compare_and_swap: true,
             carry_over: false,
             uploads: false,

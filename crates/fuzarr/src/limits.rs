@@ -33,7 +33,8 @@ pub struct Tuning {
     pub beside_index: u64,
     /// Bytes of a shard that are fetched at once; more are fetched one batch after the other.
     pub fetched: u64,
-    /// Objects of at most this many bytes are fetched and written whole when a part is changed.
+    /// Objects of at most this many bytes are fetched and written whole when a part is changed, and
+    /// fetched whole when a part is wanted of a store that answers late.
     pub small_object: u64,
     /// Shards of more bytes than this are written as their inner chunks are encoded.
     pub streamed: u64,

@@ -244,8 +244,10 @@ class _Request(_pipeline._Call):
 
     def read(self, out: np.ndarray) -> None:
         """Reads into `out`."""
+        if type(out) is not np.ndarray or not out.flags.c_contiguous or not out.flags.writeable:
+            raise DeclinedError("an output of another form")
         found = _pipeline._memory(out)
-        if found is None or not out.flags.c_contiguous or out.dtype != self.bound.dtype:
+        if found is None or out.dtype != self.bound.dtype:
             raise DeclinedError("an output of another form")
         call = native.ReadCall.of_array(self.bound.layout, self.place, found[0], self.options)
         with self.running(call):
@@ -305,16 +307,21 @@ def _reading(
 ) -> Callable[[], Any] | None:
     """What reads a selection; `None` if that is for zarr-python to do."""
     _, metadata, codec_pipeline, config, _, indexer = parts
-    if not isinstance(codec_pipeline, FuzarrCodecPipeline) or out is not None or fields:
+    if not isinstance(codec_pipeline, FuzarrCodecPipeline) or fields:
+        return None
+    # What does not fit is for zarr-python to complain of.
+    if out is not None and (type(out) is not cpu.NDBuffer or out.shape != indexer.shape):
         return None
 
     def read() -> Any:
         if not config.read_missing_chunks:
             raise DeclinedError("missing chunks are errors")
         request = _Request(*parts, prototype=prototype, at_once=at_once)
-        order = request.batch[0][1].order
-        dtype = metadata.dtype.to_native_dtype()
-        result = prototype.nd_buffer.empty(shape=indexer.shape, dtype=dtype, order=order)
+        result: Any = out
+        if result is None:
+            order = request.batch[0][1].order
+            dtype = metadata.dtype.to_native_dtype()
+            result = prototype.nd_buffer.empty(shape=indexer.shape, dtype=dtype, order=order)
         request.read(result.as_ndarray_like())
         basic = isinstance(indexer, indexing.BasicIndexer)
         return result.as_scalar() if basic and indexer.shape == () else result.as_ndarray_like()

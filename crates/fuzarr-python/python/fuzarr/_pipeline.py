@@ -93,6 +93,11 @@ async def _hop[T](work: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
 
 
+async def _unless[T](quick: bool, work: Callable[..., T], *args: Any) -> T:
+    """Runs `work`: here if it is quick, else off the event loop."""
+    return work(*args) if quick else await _hop(work, *args)
+
+
 #: What zarr-python asks the system for anew each time.
 _cores = functools.lru_cache(os.cpu_count)
 
@@ -108,6 +113,8 @@ class _Call:
     """What the items of one call have in common, and how they are to be carried out."""
 
     trust_complete = True
+    #: Whether making and finishing the call takes no longer than the way to another thread.
+    is_small = False
     #: Whether the call is to fail with `BlockingIOError` rather than wait for a disk.
     at_hand = False
     #: The calls that are to be made: the numbers of the items of each, these, and itself.
@@ -319,11 +326,11 @@ class _Read(_Call):
         present, elements = [False] * len(self.batch), None
         for numbers, items, call in self.calls:
             machines, result = call.machines()
-            steps = await _drive_all(self, items, machines)
-            elements = await _hop(result.take)
+            steps = await _drive_all(self, items, machines, call.estimate)
+            elements = await _unless(self.is_small, result.take)
             for number, step in zip(numbers, steps, strict=True):
                 present[number] = step == "present"
-        return await _hop(self.finish, present, elements)
+        return await _unless(self.is_small, self.finish, present, elements)
 
 
 class _Write(_Call):
@@ -394,15 +401,23 @@ class _Write(_Call):
     async def drive(self) -> None:
         """Writes to any other store."""
         for _, items, call in self.calls:
-            await _drive_all(self, items, await _hop(call.machines))
+            machines = await _unless(self.is_small, call.machines)
+            await _drive_all(self, items, machines, call.estimate)
 
 
-async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[Any]) -> list[str]:
-    """Drives all machines at the same time, within the limits; how each ended."""
-    operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
+async def _drive_all(
+    call: _Read | _Write, items: list[_Item], machines: list[Any], estimate: int
+) -> list[str]:
+    """Drives all machines at the same time, within the limits; how each ended.
+
+    All work takes about `estimate` nanoseconds.
+    """
+    quick = estimate <= QUICK * len(machines)
+    concurrency = zarr_config.get("async.concurrency")
+    operations = asyncio.Semaphore(concurrency)
+    threads = None if quick else asyncio.Semaphore(call.workers)
     # So many objects' bytes may be waiting for the store or for a thread.
-    lives = min(zarr_config.get("async.concurrency") + 2 * call.workers, len(machines))
-    threads = asyncio.Semaphore(call.workers)
+    lives = min(concurrency + (0 if quick else 2 * call.workers), len(machines))
     ends = [""] * len(machines)
     numbers = iter(range(len(machines)))
 
@@ -410,9 +425,13 @@ async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[An
         for number in numbers:
             ends[number] = await _drive(items[number], machines[number], operations, threads)
 
-    tasks = [asyncio.ensure_future(live()) for _ in range(lives)]
+    tasks: list[asyncio.Future[None]] = []
     try:
-        await asyncio.gather(*tasks)
+        if lives == 1:
+            await live()
+        else:
+            tasks += [asyncio.ensure_future(live()) for _ in range(lives)]
+            await asyncio.gather(*tasks)
     except BaseException:
         call.cancel()
         for task in tasks:
@@ -424,9 +443,9 @@ async def _drive_all(call: _Read | _Write, items: list[_Item], machines: list[An
 
 
 async def _drive(
-    item: _Item, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore
+    item: _Item, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore | None
 ) -> str:
-    """Drives one object to its end."""
+    """Drives one object to its end; with no `threads`, its work is done on the event loop."""
     path, prototype = item[0], item[1].prototype
 
     async def get(span: list[int]) -> Any:
@@ -444,8 +463,8 @@ async def _drive(
     step: str = machine.step()
     while True:
         if step == "work":
-            async with threads:
-                step = await _hop(machine.run)
+            async with threads or contextlib.nullcontext():
+                step = await _unless(threads is None, machine.run)
         elif step == "fetch":
             spans = machine.spans
             found = await _gather([get(span) for span in spans])
@@ -513,12 +532,9 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
             await super().write(batch, value, drop_axes)
 
 
-def _is_quick(kind: type[_Read | _Write], store: Any, batch: list[_Item], array: NDBuffer) -> bool:
-    """Whether a call may be so short that it need not leave the event loop.
-
-    Writing files never is: nobody knows how long a disk takes.
-    """
-    if len(batch) > 4 or (type(store) is not MemoryStore and kind is not _Read):
+def _is_small(batch: list[_Item], array: NDBuffer) -> bool:
+    """Whether a call may be so short that it need not leave the event loop."""
+    if len(batch) > 4:
         return False
     values: Any = array.as_ndarray_like()
     return type(values) is np.ndarray and values.nbytes <= SMALL and not values.dtype.hasobject
@@ -569,7 +585,9 @@ async def _run(
                 return call
 
             try:
-                call = prepare() if _is_quick(kind, getter.store, batch, array) else None
+                # Files that are written are waited for: nobody knows how long a disk takes.
+                near = kind is _Read or type(getter.store) is MemoryStore
+                call = prepare() if near and _is_small(batch, array) else None
                 found = None
                 if call and call.estimate <= QUICK:
                     found, call = _at_hand(call), None
@@ -584,7 +602,9 @@ async def _run(
             if asyncio.iscoroutine(outcome):
                 way, outcome = "foreign", await outcome
         else:
-            driven: Any = await _hop(kind, pipeline, batch, array, drop_axes)
+            small = _is_small(batch, array)
+            driven: Any = await _unless(small, kind, pipeline, batch, array, drop_axes)
+            driven.is_small = small
             way, outcome = "foreign", await driven.drive()
     except (DeclinedError, NotImplementedError) as reason:
         _counts[f"{name} fallback", str(reason)] += 1

@@ -12,14 +12,14 @@ use fuzarr::store::{LocalOptions, LocalStore, Store};
 use fuzarr::{Cancel, Error, Kind, Limits, exec};
 use pyo3::exceptions::PyBlockingIOError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyDict, PyList};
 
 use super::array::Place;
 use super::foreign::{self, Machine};
 use super::items::{self, Frame};
 use super::layout::Layout;
 use super::memory::Snapshot;
-use super::pinned::Pinned;
+use super::pinned::{Made, Pinned};
 use super::{decline, text};
 use crate::error::raise;
 use crate::request;
@@ -252,7 +252,7 @@ impl ReadCall {
 
     /// Machines for all objects, to be driven by Python, and the result.
     fn machines(&self) -> PyResult<(Vec<Machine>, ReadResult)> {
-        let (machines, output) = self.plan.machines(self.take_output()?, true);
+        let (machines, output) = self.plan.machines(self.take_output()?, foreign::CAPABILITIES);
         let limits = self.plan.options().limits.clone();
         let machines = machines.into_iter();
         let machines = machines.map(|machine| Machine::new(machine, limits.clone())).collect();
@@ -384,7 +384,7 @@ impl WriteCall {
         })
     }
 
-    /// Writes over a dict of buffers by key; gives what to put (bytes) and to delete (`None`).
+    /// Writes over a dict of buffers by key; gives what to put (memory) and to delete (`None`).
     fn memory<'py>(
         &self,
         py: Python<'py>,
@@ -396,7 +396,7 @@ impl WriteCall {
         let changes = PyDict::new(py);
         // What was written before an error stays written, as in any other store.
         for (key, bytes) in snapshot.into_changes() {
-            changes.set_item(key, bytes.map(|bytes| PyBytes::new(py, &bytes)))?;
+            changes.set_item(key, bytes.map(|bytes| Bound::new(py, Made(bytes))).transpose()?)?;
         }
         match outcome {
             Ok(()) => Ok(changes),

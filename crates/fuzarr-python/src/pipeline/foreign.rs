@@ -7,15 +7,15 @@ use fuzarr::plan::{self, Commit, Counters, Step};
 use fuzarr::store::{Capabilities, Content, Piece, Precondition, Span};
 use fuzarr::{Error, Kind, Limits, exec};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
-use super::pinned::Pinned;
+use super::pinned::{Made, Pinned};
 use crate::error::raise;
 
 /// What a store in Python can do.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
     blocking: false,
     ranges: true,
+    gap: u64::MAX,
     compare_and_swap: false,
     carry_over: false,
     uploads: false,
@@ -190,12 +190,11 @@ impl Machine {
     }
 
     /// The bytes to store after `"put"`.
-    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    fn payload(&self) -> PyResult<Made> {
         self.with(|life| {
             let machine = life.machine().map_err(raise)?;
             let content = Content { parts: &machine.parts(), base: None };
-            let bytes = content.join().map_err(raise)?;
-            Ok(PyBytes::new(py, &bytes))
+            content.join().map(Made).map_err(raise)
         })
     }
 

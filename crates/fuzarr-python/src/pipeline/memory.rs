@@ -122,6 +122,7 @@ impl Store for Snapshot {
         Capabilities {
             blocking: true,
             ranges: true,
+            gap: u64::MAX,
             compare_and_swap: false,
             carry_over: false,
             uploads: false,

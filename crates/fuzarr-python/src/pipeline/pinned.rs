@@ -1,10 +1,14 @@
-//! Memory of Python objects, held through the buffer protocol while the interpreter lock is released.
+//! Memory across the border, by the buffer protocol: Python's, held while the interpreter lock is
+//! released, and ours, given to Python.
 
 #![expect(unsafe_code, reason = "memory that Python owns is used without the interpreter lock")]
+
+use std::ffi::c_int;
 
 use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// The bytes of an object that has them in one run. The buffer protocol keeps them in place until
@@ -64,5 +68,33 @@ impl AsMut<[u8]> for PinnedMut {
         }
         // SAFETY: as in `as_ref`; writable, checked by `writable`.
         unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast(), buffer.len_bytes()) }
+    }
+}
+
+/// Bytes that were made here, as memory for Python: read-only, and not copied.
+#[pyclass(frozen, module = "fuzarr._fuzarr")]
+pub(super) struct Made(pub(super) Vec<u8>);
+
+#[pymethods]
+impl Made {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    /// # Safety
+    /// `view` is what Python asks to be filled.
+    unsafe fn __getbuffer__(
+        made: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let bytes = &made.get().0;
+        let length = ffi::Py_ssize_t::try_from(bytes.len())?;
+        let start = bytes.as_ptr().cast_mut().cast();
+        // SAFETY: the view holds a reference to the object, whose bytes never change or move; asked
+        // for memory to write to, the call fails.
+        let outcome =
+            unsafe { ffi::PyBuffer_FillInfo(view, made.as_ptr(), start, length, 1, flags) };
+        if outcome == 0 { Ok(()) } else { Err(PyErr::fetch(made.py())) }
     }
 }

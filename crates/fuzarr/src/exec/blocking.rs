@@ -85,10 +85,10 @@ fn read_all(
     (failures, found): (&Failures<'_>, &[AtomicBool]),
 ) {
     let options = plan.options();
-    let ranges = store.capabilities().ranges;
+    let capabilities = store.capabilities();
     let job = Job::new(store, &options.limits, plan.counters(), failures);
     job.objects(plan.objects(), plan.estimate(), |claims| {
-        let mut machine = ReadMachine::new(plan, Arc::clone(output), ranges);
+        let mut machine = ReadMachine::new(plan, Arc::clone(output), capabilities);
         with_scratch(|scratch| {
             claims.each(&mut |number| {
                 machine.begin(plan, number);
@@ -158,9 +158,9 @@ pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
     let counted = AtomicU64::new(0);
     let output = Arc::new(Output::owned(Vec::new()));
     let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-    let ranges = store.capabilities().ranges;
+    let capabilities = store.capabilities();
     job.objects(plan.objects(), plan.estimate(), |claims| {
-        let mut machine = ReadMachine::new(plan, Arc::clone(&output), ranges);
+        let mut machine = ReadMachine::new(plan, Arc::clone(&output), capabilities);
         machine.survey();
         with_scratch(|scratch| {
             claims.each(&mut |number| {

@@ -21,10 +21,10 @@ pub fn explain(plan: &ReadPlan, store: &dyn Store, exact: bool) -> Result<Explan
     // No read's: what is explained is not counted.
     let counters = Counters::default();
     let job = Job::new(store, &plan.options().limits, &counters, &failures);
-    let ranges = store.capabilities().ranges;
-    plan.explainer(ranges)?;
+    let capabilities = store.capabilities();
+    plan.explainer(capabilities)?;
     job.objects(plan.objects(), plan.estimate(), |claims| {
-        let Ok(mut machine) = plan.explainer(ranges) else { return };
+        let Ok(mut machine) = plan.explainer(capabilities) else { return };
         let mut sum = Explanation::default();
         with_scratch(|scratch| {
             claims.each(&mut |number| {

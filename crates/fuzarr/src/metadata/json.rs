@@ -33,6 +33,11 @@ pub fn parse(document: &[u8]) -> Result<Value> {
         )));
     }
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
+    if !has_long_number(document)
+        && let Ok(value) = serde_json::from_slice(document)
+    {
+        return Ok(value);
+    }
     let marked = mark(document);
     serde_json::from_slice(marked.as_deref().unwrap_or(document))
         .map_err(|error| Error::invalid_metadata("the document is not JSON").with_source(error))
@@ -58,6 +63,22 @@ pub(crate) fn spelled(value: &Value) -> Value {
         Value::Array(values) => values.iter().map(spelled).collect(),
         _ => number(value).map_or_else(|| value.clone(), Value::from),
     }
+}
+
+/// Whether there may be a whole number of so many digits that it can be beyond 64 bits: the only kind
+/// of number beyond a [`Value`] that is no error to the parser.
+fn has_long_number(document: &[u8]) -> bool {
+    // Wherever so many digits start, one of them is among those that are looked at.
+    const DIGITS: usize = 19;
+    let looked_at = document.iter().enumerate().skip(DIGITS - 1).step_by(DIGITS);
+    let mut found = looked_at.filter(|(_, byte)| byte.is_ascii_digit());
+    found.any(|(at, _)| {
+        let digits = |bytes: &mut dyn Iterator<Item = &u8>| {
+            bytes.take_while(|byte| byte.is_ascii_digit()).count()
+        };
+        let (before, after) = document.split_at(at);
+        digits(&mut before.iter().rev()) + digits(&mut after.iter()) >= DIGITS
+    })
 }
 
 /// `document` with the numbers that a [`Value`] cannot hold turned into marked strings; `None` if it has
@@ -207,13 +228,14 @@ impl<'a> Members<'a> {
                 kind_of(document)
             )));
         };
-        Ok(Self { object, read: Vec::new() })
+        Ok(Self { object, read: Vec::with_capacity(16) })
     }
 
     /// The member `key`; `None` if absent.
     pub(crate) fn optional(&mut self, key: &'static str) -> Option<&'a Value> {
         self.read.push(key);
-        self.object.get(key)
+        // There are few: looking through them is quicker than hashing.
+        self.object.iter().find_map(|(name, value)| (name == key).then_some(value))
     }
 
     /// The member `key`.

@@ -25,8 +25,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use self::objects::Objects;
 use crate::codec::Prepared;
 use crate::grid::ChunkKeyEncoding;
+use crate::selection::Resolved;
 
 /// What a plan has to know of an array.
 #[derive(Debug, Clone)]
@@ -59,6 +61,9 @@ fn run_length(inner: &Prepared) -> usize {
 /// Nanoseconds around the codecs that one stored object takes.
 const OBJECT_COST: u64 = 2_000;
 
+/// Nanoseconds that one range of an object takes.
+const RANGE_COST: u64 = 1_000;
+
 impl Layout {
     /// About how many nanoseconds one thread takes to read or write `elements` of `objects`.
     fn estimate(&self, objects: u64, elements: u64) -> u64 {
@@ -66,12 +71,22 @@ impl Layout {
         objects.saturating_mul(OBJECT_COST).saturating_add(self.chain.cost(bytes))
     }
 
-    /// The nanoseconds that one thread takes if `pieces`, chunks or inner chunks, of `objects` are
-    /// decoded whole.
-    fn estimate_whole(&self, objects: u64, pieces: u64) -> u64 {
+    /// The nanoseconds that one thread takes if all chunks and inner chunks of `objects` that the
+    /// selection touches are decoded whole, or read from the first to the last wanted element if
+    /// they are stored as they are and `large`.
+    fn estimate_whole(&self, objects: &Objects, resolved: &Resolved, large: u64) -> u64 {
+        let leaf = self.chain.leaf();
+        let shape = &leaf.spec.shape;
+        let in_part = leaf.is_raw()
+            && leaf.length as u64 >= large
+            && leaf.strides[..] == crate::codec::c_strides(shape)[..];
+        let (pieces, elements) = objects.touched(resolved, shape, in_part);
+        let objects = objects.len() as u64;
         let whole = objects.saturating_mul(self.chain.length as u64);
-        let bytes = whole.min(pieces.saturating_mul(self.chain.leaf().length as u64));
-        objects.saturating_mul(OBJECT_COST).saturating_add(self.chain.cost(bytes))
+        let bytes = whole.min(elements.saturating_mul(leaf.element as u64));
+        let ranges = if in_part { pieces.saturating_mul(RANGE_COST) } else { 0 };
+        let objects = objects.saturating_mul(OBJECT_COST).saturating_add(ranges);
+        objects.saturating_add(self.chain.cost(bytes))
     }
 
     /// Stored objects along each dimension.

@@ -31,6 +31,10 @@ pub(super) struct Named {
     pub(super) region: Region,
 }
 
+fn elements_of(shape: &[u64]) -> u64 {
+    shape.iter().copied().fold(1, u64::saturating_mul)
+}
+
 impl Objects {
     pub(super) fn len(&self) -> usize {
         match self {
@@ -39,13 +43,21 @@ impl Objects {
         }
     }
 
-    /// How many pieces of the shape `piece` the selection touches at most.
-    pub(super) fn pieces(&self, resolved: &Resolved, piece: &[u64]) -> u64 {
+    /// How many pieces of the shape `piece` the selection touches at most, and how many elements
+    /// these have; with `in_part`, from the first to the last that is wanted of each.
+    pub(super) fn touched(&self, resolved: &Resolved, piece: &[u64], in_part: bool) -> (u64, u64) {
+        let touched = |region| {
+            let pieces = resolved.pieces(region, piece);
+            let each = if in_part { resolved.reach(region, piece) } else { elements_of(piece) };
+            (pieces, pieces.saturating_mul(each))
+        };
         match self {
-            Self::Grid(_) => resolved.pieces(&resolved.region, piece),
+            Self::Grid(_) => touched(&resolved.region),
             Self::Named { objects, .. } => {
-                let pieces = objects.iter().map(|object| resolved.pieces(&object.region, piece));
-                pieces.fold(0, u64::saturating_add)
+                let all = objects.iter().map(|object| touched(&object.region));
+                all.fold((0, 0), |sum, each| {
+                    (sum.0.saturating_add(each.0), sum.1.saturating_add(each.1))
+                })
             }
         }
     }

@@ -88,6 +88,23 @@ impl Resolved {
             Region::Points { numbers, .. } => numbers.len() as u64,
         }
     }
+
+    /// How many elements lie between the first and the last that `region` wants of such a piece, at
+    /// most.
+    pub(crate) fn reach(&self, region: &Region, piece: &[u64]) -> u64 {
+        let mut reach = 1_u64;
+        let mut spread = false;
+        for (dimension, &extent) in piece.iter().enumerate() {
+            let bounds = match region {
+                Region::Axes(axes) => axes[dimension].bounds(&self.lists),
+                Region::Points { .. } => None,
+            };
+            let wanted = bounds.map_or(extent, |(low, high)| extent.min(high - low + 1));
+            reach = reach.saturating_mul(if spread { extent } else { wanted });
+            spread |= wanted > 1;
+        }
+        reach
+    }
 }
 
 /// The wanted part of the array or of one chunk of it.

@@ -254,6 +254,9 @@ fn point_set(shape: SmallVec<[u64; 4]>, points: Vec<u64>, count: u64, rank: usiz
     Resolved { shape, strides: smallvec![1], region, lists: Vec::new(), points }
 }
 
+/// Flags of a mask that are looked at together.
+const BLOCK: usize = 64;
+
 fn mask(mask: &[bool], shape: &[u64]) -> Result<Resolved> {
     strides(shape)?;
     let elements: u64 = shape.iter().product();
@@ -265,7 +268,11 @@ fn mask(mask: &[bool], shape: &[u64]) -> Result<Resolved> {
     }
     let mut points = Vec::new();
     let mut count = 0;
-    for (number, _) in (0..).zip(mask).filter(|(_, flag)| **flag) {
+    // Most masks choose little: what holds no flag is passed over block by block.
+    let blocks = (0..).step_by(BLOCK).zip(mask.chunks(BLOCK));
+    let flags = blocks.filter(|(_, flags)| flags.contains(&true));
+    let flags = flags.flat_map(|(start, flags)| (start..).zip(flags));
+    for (number, _) in flags.filter(|(_, flag)| **flag) {
         let mut rest: u64 = number;
         let row = points.len();
         points.resize(row + shape.len(), 0);

@@ -131,7 +131,7 @@ impl Upload for SlowUpload {
 #[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
 impl<S: Store> Store for Latency<S> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: self.blocking, ..self.store.capabilities() }
+        Capabilities { blocking: self.blocking, gap: u64::MAX, ..self.store.capabilities() }
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {

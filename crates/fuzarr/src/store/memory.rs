@@ -159,6 +159,8 @@ impl Store for MemoryStore {
         Capabilities {
             blocking: true,
             ranges: true,
+            // Nothing is moved.
+            gap: u64::MAX,
             compare_and_swap: true,
             carry_over: true,
             uploads: true,

@@ -38,6 +38,9 @@ pub struct Capabilities {
     pub blocking: bool,
     /// Parts of objects can be read; without it, plans ask for whole objects only.
     pub ranges: bool,
+    /// Bytes that are read in about the time that one more request takes: what lies at most so far
+    /// apart is better read as one.
+    pub gap: u64,
     /// Preconditions of writes are honoured.
     pub compare_and_swap: bool,
     /// Bytes of the object that a put replaces can be carried over ([`Part::Kept`]) for less than

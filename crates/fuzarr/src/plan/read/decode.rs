@@ -13,7 +13,7 @@ use crate::plan::machine::{Machine as _, Scratch, Step};
 use crate::plan::{FastPath, transfer, variable};
 use crate::selection::{Region, Tile};
 use crate::shard::Entry;
-use crate::store::{Piece, Span};
+use crate::store::{Capabilities, Piece, Span};
 
 /// Inner chunks of one unit that are stored as they are.
 #[derive(Debug, Default)]
@@ -183,7 +183,7 @@ impl ReadMachine<'_> {
             Arc::clone(chain),
             Arc::clone(&self.resolved),
             Arc::clone(&self.output),
-            (self.shared.clone(), false),
+            (self.shared.clone(), Capabilities { ranges: false, ..self.capabilities }),
             region.clone(),
         );
         let object_size = bytes.len() as u64;

@@ -19,7 +19,7 @@ use crate::plan::Layout;
 use crate::plan::machine::{Purpose, Step};
 use crate::plan::objects::Objects;
 use crate::selection::Region;
-use crate::store::Span;
+use crate::store::{Capabilities, Span};
 
 /// A quantity that is known, or known to lie between bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -159,8 +159,9 @@ impl ReadPlan {
     ///
     /// # Errors
     /// `Limit` if the result could not be addressed.
-    pub(crate) fn explainer(&self, ranges: bool) -> Result<ReadMachine<'static>> {
-        let mut machine = ReadMachine::new(self, Arc::new(Output::owned(Vec::new())), ranges);
+    pub(crate) fn explainer(&self, capabilities: Capabilities) -> Result<ReadMachine<'static>> {
+        let output = Arc::new(Output::owned(Vec::new()));
+        let mut machine = ReadMachine::new(self, output, capabilities);
         machine.room = addressable(self.outline_bytes())?;
         let layout = Layout { counters: Arc::default(), ..(*self.layout).clone() };
         machine.shared.layout = Arc::new(layout);
@@ -343,7 +344,7 @@ impl ReadMachine<'_> {
             _ => 0,
         };
         let (root, limit) = (shard.index.length() as u64, self.chain.stored_limit());
-        let gap = self.shared.options.coalesce_gap;
+        let gap = self.gap();
         // Ranges with what may lie between them, no more than there can be.
         let joined = |count: u64, length: u64| {
             let gaps = count.saturating_sub(1).saturating_mul(gap);

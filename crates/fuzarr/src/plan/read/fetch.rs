@@ -21,7 +21,7 @@ impl ReadMachine<'_> {
     pub(super) fn start(&mut self) -> Result<Step> {
         let chain = Arc::clone(&self.chain);
         let options = Arc::clone(&self.shared.options);
-        if let Some(shard) = chain.open_shard().filter(|_| self.ranges) {
+        if let Some(shard) = chain.open_shard().filter(|_| self.capabilities.ranges) {
             self.push_root()?;
             if self.survey || options.partial_reads && self.is_better_in_parts(shard) {
                 if options.index_cache && !self.survey {
@@ -56,11 +56,14 @@ impl ReadMachine<'_> {
 
     /// Whether to look at the index first: not if that would leave nothing out, unless the shard is
     /// too large to be fetched at once, or its inner chunks can be read in part or to where they
-    /// belong.
+    /// belong; nor if the shard is small, and each answer of the store is waited for.
     fn is_better_in_parts(&self, shard: &PreparedShard) -> bool {
-        if !self.wants_everything(shard)
-            || self.chain.length as u64 > self.shared.options.limits.tuning.fetched
-        {
+        let tuning = self.shared.options.limits.tuning;
+        let length = self.chain.length as u64;
+        if !self.capabilities.blocking && length <= tuning.small_object.min(self.gap()) {
+            return false;
+        }
+        if !self.wants_everything(shard) || length > tuning.fetched {
             return true;
         }
         let inner = &shard.inner;
@@ -95,7 +98,7 @@ impl ReadMachine<'_> {
 
     /// As [`part`](Self::part), of a chunk or inner chunk of which `region` is wanted.
     fn part_of(&self, chain: &Prepared, region: &Region) -> Option<Range<usize>> {
-        let usable = self.ranges && self.shared.options.partial_reads && !self.survey;
+        let usable = self.capabilities.ranges && self.shared.options.partial_reads && !self.survey;
         if !usable || !self.is_large(chain) {
             return None;
         }
@@ -150,7 +153,7 @@ impl ReadMachine<'_> {
 
     pub(super) fn join(&self, ranges: Vec<Range<u64>>) -> Spans {
         let options = &self.shared.options;
-        let limits = Coalescing { gap: options.coalesce_gap, span: options.coalesce_span };
+        let limits = Coalescing { gap: self.gap(), span: options.coalesce_span };
         let count = ranges.len();
         let spans = coalesce(ranges, limits);
         self.shared.layout.counters.add(FastPath::Coalesced, (count - spans.len()) as u64);
@@ -160,8 +163,7 @@ impl ReadMachine<'_> {
     /// Cuts the leaves into batches of no more bytes than may be fetched at once, with what lies
     /// between leaves that are fetched together.
     fn cut_batches(&mut self) {
-        let (limit, gap) =
-            (self.shared.options.limits.tuning.fetched, self.shared.options.coalesce_gap);
+        let (limit, gap) = (self.shared.options.limits.tuning.fetched, self.gap());
         let length = |leaf: &Leaf| {
             let between = if matches!(leaf.place, Place::Part { .. }) { gap } else { 0 };
             leaf.range().map_or(0, |range| (range.end - range.start).saturating_add(between))

@@ -16,7 +16,7 @@ use crate::plan::machine::{Machine, Scratch, Step};
 use crate::plan::pieces::{Pieces, Spans};
 use crate::plan::{FastPath, Layout, run_length, transfer};
 use crate::selection::{Region, Resolved};
-use crate::store::{Piece, Precondition, Span, Version};
+use crate::store::{Capabilities, Piece, Precondition, Span, Version};
 
 /// The reading of one object.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct ReadMachine<'a> {
     pub(super) resolved: Arc<Resolved>,
     pub(super) output: Arc<Output<'a>>,
     pub(super) shared: Shared,
-    /// Whether the store can read parts.
-    pub(super) ranges: bool,
+    /// What the store can do.
+    pub(super) capabilities: Capabilities,
     pub(super) key: String,
     pub(super) region: Region,
     /// The extents of the object that lie inside the array.
@@ -117,19 +117,23 @@ pub(super) enum Job {
 impl<'a> ReadMachine<'a> {
     /// A machine for the objects of `plan`, filling `output`. Each object is begun by one machine
     /// only, so that no two write the same elements.
-    pub(crate) fn new(plan: &ReadPlan, output: Arc<Output<'a>>, ranges: bool) -> Self {
+    pub(crate) fn new(
+        plan: &ReadPlan,
+        output: Arc<Output<'a>>,
+        capabilities: Capabilities,
+    ) -> Self {
         let shared =
             Shared { options: Arc::clone(&plan.options), layout: Arc::clone(&plan.layout) };
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
-        Self::build(chain, Arc::clone(&plan.resolved), output, (shared, ranges), region)
+        Self::build(chain, Arc::clone(&plan.resolved), output, (shared, capabilities), region)
     }
 
     pub(super) fn build(
         chain: Arc<Prepared>,
         resolved: Arc<Resolved>,
         output: Arc<Output<'a>>,
-        (shared, ranges): (Shared, bool),
+        (shared, capabilities): (Shared, Capabilities),
         region: Region,
     ) -> Self {
         Self {
@@ -139,7 +143,7 @@ impl<'a> ReadMachine<'a> {
             explained: None,
             output,
             shared,
-            ranges,
+            capabilities,
             key: String::new(),
             region,
             valid: SmallVec::new(),
@@ -188,6 +192,11 @@ impl<'a> ReadMachine<'a> {
         self.begun.resize_with(units, AtomicBool::default);
         self.state = State::Work(job);
         Step::Work(units)
+    }
+
+    /// Ranges at most so far apart are fetched together.
+    pub(super) fn gap(&self) -> u64 {
+        self.shared.options.coalesce_gap.min(self.capabilities.gap)
     }
 
     /// The leaves of a batch.

@@ -21,11 +21,13 @@ use crate::buffer::Output;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::selection::{Resolved, Tiling};
+use crate::store::Capabilities;
 
 /// How a request reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Ranges of a shard at most this many bytes apart are fetched together; 0 fetches each alone.
+    /// Ranges of a shard at most this many bytes apart are fetched together, or fewer if the store
+    /// says so ([`Capabilities::gap`]); 0 fetches each alone.
     pub coalesce_gap: u64,
     /// A joined range grows to at most this many bytes.
     pub coalesce_span: u64,
@@ -155,21 +157,21 @@ impl ReadPlan {
     /// wanted, far more than [`estimate`](Self::estimate).
     #[must_use]
     pub fn estimate_at_most(&self) -> u64 {
-        let pieces = self.objects.pieces(&self.resolved, &self.layout.chain.leaf().spec.shape);
-        self.layout.estimate_whole(self.objects() as u64, pieces)
+        let large = self.options.limits.tuning.large_chunk;
+        self.layout.estimate_whole(&self.objects, &self.resolved, large)
     }
 
     /// A machine for each object, all filling `output`, and what the output becomes when they are
-    /// done. `ranges`: whether the store can read parts of objects.
+    /// done. `capabilities`: those of the store.
     #[must_use]
     pub fn machines<'a>(
         &self,
         output: Output<'a>,
-        ranges: bool,
+        capabilities: Capabilities,
     ) -> (Vec<ReadMachine<'a>>, Arc<Output<'a>>) {
         let output = Arc::new(output);
         let machine = |number| {
-            let mut machine = ReadMachine::new(self, Arc::clone(&output), ranges);
+            let mut machine = ReadMachine::new(self, Arc::clone(&output), capabilities);
             machine.begin(self, number);
             machine
         };

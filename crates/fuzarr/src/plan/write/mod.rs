@@ -209,8 +209,8 @@ impl WritePlan {
     /// wanted, far more than [`estimate`](Self::estimate).
     #[must_use]
     pub fn estimate_at_most(&self) -> u64 {
-        let pieces = self.objects.pieces(&self.resolved, &self.layout.chain.leaf().spec.shape);
-        self.layout.estimate_whole(self.objects() as u64, pieces)
+        // What is written in part is encoded whole.
+        self.layout.estimate_whole(&self.objects, &self.resolved, u64::MAX)
     }
 
     /// The options of the request.

@@ -37,6 +37,12 @@ use crate::error::{Error, Kind, Result, ResultExt};
 /// What is added to an object's name for its lock and temporary file.
 const LOCK_SUFFIX: &str = ".__lock";
 
+/// Bytes that are copied from memory in the time of a system call.
+const NEAR: u64 = 16 << 10;
+
+/// Bytes that another machine sends in the time of a request.
+const FAR: u64 = 1 << 20;
+
 /// How often a folder is made anew that others delete before it is written to.
 const ATTEMPTS: usize = 100;
 
@@ -367,6 +373,7 @@ impl Store for LocalStore {
         Capabilities {
             blocking: true,
             ranges: true,
+            gap: if self.prompt.is_some() { NEAR } else { FAR },
             compare_and_swap: true,
             carry_over: true,
             uploads: true,
