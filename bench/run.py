@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from harness import report
@@ -37,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="into bench/results")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--report", type=Path, help="write page and plots of a run's JSON again")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was ended")
     parser.add_argument("--list", action="store_true", help="print the cells and stop")
     parser.add_argument("--rust", type=Path, default=Builds.rust, help="the Rust worker")
     parser.add_argument("--base", help="a commit; only fuzarr is measured, of it and of this one")
@@ -75,7 +75,7 @@ def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine
         folders = {"memory": Path(memory), "disk": Path(disk)}
         session = Session(taking, folders, options.output, Budget(seconds))
         try:
-            return session.run(cells)
+            return session.run(cells, options.output / "begun.json", options.resume)
         finally:
             session.end()
 
@@ -97,10 +97,8 @@ def main() -> int:
         print(f"no cell's title contains {options.only!r}", file=sys.stderr)
         return 2
     base = build(options.base) if options.base else None
-    start = time.perf_counter()
     run = measured(options, cells, chosen(options, base))
     run.date = datetime.date.today().isoformat()
-    run.seconds = round(time.perf_counter() - start)
     run.base = base.name if base else ""
     name = f"{run.date}-{run.machine['cores']}-cores" if options.record else "latest"
     name = f"against-{base.name}" if base else name

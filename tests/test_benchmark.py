@@ -528,7 +528,7 @@ def test_a_run_goes_on_whatever_engines_do(session, tmp_path, capsys):
         cell(described, {"kind": "write", "onto": "nothing"}, name="write"),
         cell(described, {"kind": "read"}, name="weigh", measure="memory"),
     ]
-    run = session.run(cells)
+    run = session.run(cells, tmp_path / "begun.json")
     printed = capsys.readouterr().out
     assert "NOT MEASURED: is not there: does not start" in printed
     rows = run.by_cell()
@@ -553,6 +553,37 @@ def test_a_run_goes_on_whatever_engines_do(session, tmp_path, capsys):
     assert "is wrong: wrong" in page
     assert "near tie" in page or "tie, does not count" in page
     assert all(path.stat().st_size for path in written)
+
+
+def test_a_run_that_was_ended_is_resumed(session, tmp_path, monkeypatch):
+    begun = tmp_path / "begun.json"
+    cells = [
+        cell(array([rows, 40], [10, 10]), {"kind": "read"}, name=f"read {rows}")
+        for rows in (10, 20, 30)
+    ]
+    own, measured = session.cell, []
+
+    def once(each, *rest):
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        measured.append(each.title)
+        return own(each, *rest)
+
+    session.engines = session.engines[:1]
+    monkeypatch.setattr(session, "cell", once)
+    with pytest.raises(KeyboardInterrupt):
+        session.run(cells, begun)
+    kept = report.Run.from_json(begun.read_text()).rows
+    assert [row["cell"] for row in kept] == ["tiny: read 10", "tiny: read 20"]
+    measured.clear()
+    run = session.run(cells, begun, resume=True)
+    assert measured == ["tiny: read 30"]
+    assert run.rows[:2] == kept
+    assert len(run.rows) == 3
+    assert not begun.exists()
+    begun.write_text(run.to_json().replace(run.commit, "another"))
+    with pytest.raises(SystemExit, match="other commit"):
+        session.run(cells, begun, resume=True)
 
 
 def test_processes_end_with_the_session(session):

@@ -124,12 +124,8 @@ class Fuzarr(Engine):
 
     def reader(self, array: fuzarr.Array, selection: Selection) -> Read:
         index = selection.index
-        match selection.kind:
-            case "orthogonal":
-                return lambda: array.oindex[index]
-            case "points" | "mask":
-                return lambda: array.vindex[index]
-        return lambda: array[index]
+        target = selection.within(array)
+        return lambda: target[index]
 
     def reader_into(self, array: fuzarr.Array, selection: Selection, out: np.ndarray) -> Read:
         index, modes = selection.index, {"orthogonal": "orthogonal", "whole": "basic"}
@@ -139,12 +135,7 @@ class Fuzarr(Engine):
         return lambda: array.read(index, out=out, mode=mode)
 
     def writer(self, array: fuzarr.Array, selection: Selection) -> Write:
-        index, target = selection.index, array
-        match selection.kind:
-            case "orthogonal":
-                target = array.oindex
-            case "points" | "mask":
-                target = array.vindex
+        index, target = selection.index, selection.within(array)
 
         def write(values: np.ndarray) -> None:
             target[index] = values

@@ -49,6 +49,15 @@ class Selection:
         terms = self.index if isinstance(self.index, tuple) else (self.index,)
         return any(isinstance(term, slice) and (term.step or 1) < 0 for term in terms)
 
+    def within(self, array: Any) -> Any:
+        """What takes the index: the array, or its `oindex` or `vindex`."""
+        match self.kind:
+            case "orthogonal":
+                return array.oindex
+            case "points" | "mask":
+                return array.vindex
+        return array
+
     def of(self, values: np.ndarray) -> np.ndarray:
         """The selection of an array in memory."""
         if self.kind != "orthogonal" or not isinstance(self.index, tuple):

@@ -102,12 +102,8 @@ class ZarrPython(Engine):
         if selection.steps_back:
             raise NotOfferedError("zarr-python has no negative steps")
         index = selection.index
-        match selection.kind:
-            case "orthogonal":
-                return lambda: array.oindex[index]
-            case "points" | "mask":
-                return lambda: array.vindex[index]
-        return lambda: array[index]
+        target = selection.within(array)
+        return lambda: target[index]
 
     def reader_into(self, array: zarr.Array, selection: Selection, out: np.ndarray) -> Read:
         if selection.steps_back:
@@ -123,12 +119,7 @@ class ZarrPython(Engine):
     def writer(self, array: zarr.Array, selection: Selection) -> Write:
         if selection.steps_back:
             raise NotOfferedError("zarr-python has no negative steps")
-        index, target = selection.index, array
-        match selection.kind:
-            case "orthogonal":
-                target = array.oindex
-            case "points" | "mask":
-                target = array.vindex
+        index, target = selection.index, selection.within(array)
 
         def write(values: np.ndarray) -> None:
             target[index] = values

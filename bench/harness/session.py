@@ -43,15 +43,25 @@ class Session:
         self.passing: list[EngineProcess] = []
         self.counter: Path | None = None
 
-    def run(self, cells: list[Cell]) -> Run:
-        """All cells, those with the same data together."""
+    def run(self, cells: list[Cell], begun: Path, resume: bool = False) -> Run:
+        """All cells, those with the same data together.
+
+        What is measured is kept in the file `begun` meanwhile; to `resume` is to go on from there.
+        """
         run = Run(machine=machine(list(self.folders.values())), commit=commit(), cells=cells)
+        if resume and begun.exists():
+            run = self._goes_on(run, begun)
         run.versions = self.versions()
-        done = 0
+        measured = {row["cell"] for row in run.rows}
+        done = len(measured)
         for number, (_, group) in enumerate(_grouped(cells)):
+            left = [cell for cell in group if cell.title not in measured]
+            if not left:
+                continue
+            start_of_group = time.perf_counter()
             folder = self.folders["memory"] / f"data-{number}"
             data = Data(group[0], folder)
-            for cell in group:
+            for cell in left:
                 start = time.perf_counter()
                 rows = self.cell(cell, data, number)
                 done += 1
@@ -60,7 +70,25 @@ class Session:
                 run.rows += rows
                 self._let_go()
             shutil.rmtree(folder, ignore_errors=True)
+            run.seconds += round(time.perf_counter() - start_of_group)
+            self._keep(run, begun)
+        begun.unlink(missing_ok=True)
         return run
+
+    @staticmethod
+    def _goes_on(new: Run, begun: Path) -> Run:
+        """The run that was begun. Raises SystemExit if it is of something else."""
+        run = Run.from_json(begun.read_text())
+        for what in ("commit", "cells"):
+            if getattr(run, what) != getattr(new, what):
+                raise SystemExit(f"{begun} is of other {what}: it cannot be resumed")
+        return run
+
+    @staticmethod
+    def _keep(run: Run, begun: Path) -> None:
+        new = begun.with_suffix(".new")
+        new.write_text(run.to_json())
+        new.replace(begun)
 
     def cell(self, cell: Cell, data: Data, number: int) -> list[Row]:
         """The rows of one cell; whatever happens, the run goes on."""
