@@ -367,10 +367,10 @@ def test_a_heartbeat_on_zarr_pythons_loop_goes_on():
 
 def test_one_hop_per_call(monkeypatch):
     hops = []
-    from fuzarr import _pipeline
+    from fuzarr import _loop
 
-    hop = _pipeline._hop
-    monkeypatch.setattr(_pipeline, "_hop", lambda *args: hops.append(args) or hop(*args))
+    hop = _loop.hop
+    monkeypatch.setattr(_loop, "hop", lambda *args: hops.append(args) or hop(*args))
     array = create(shape=(1000,), chunks=(1,))
     array[...] = np.arange(1000)
     assert array[...].sum() == 499_500
@@ -380,7 +380,7 @@ def test_one_hop_per_call(monkeypatch):
 def test_small_reads_of_files_stay_on_the_loop_unless_a_disk_has_to_be_waited_for(
     monkeypatch, tmp_path
 ):
-    from fuzarr import _pipeline
+    from fuzarr import _loop, _pipeline
 
     # Of this file system nobody has to wait for; the other may be any.
     memory = Path("/dev/shm")
@@ -388,8 +388,8 @@ def test_small_reads_of_files_stay_on_the_loop_unless_a_disk_has_to_be_waited_fo
     array = create(LocalStore(folder))
     array[...] = VALUES
     hops = []
-    hop = _pipeline._hop
-    monkeypatch.setattr(_pipeline, "_hop", lambda *args: hops.append(args) or hop(*args))
+    hop = _loop.hop
+    monkeypatch.setattr(_loop, "hop", lambda *args: hops.append(args) or hop(*args))
     try:
         assert array[1, 2] == VALUES[1, 2]
         if memory.is_dir():

@@ -26,7 +26,7 @@ TURN = 0.02
 SLOW = 0.4
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
-LEAST_TURNS = ((0.1, 5), (2.0, 3), (20.0, 2), (float("inf"), 1))
+LEAST_TURNS = ((0.1, 5), (0.5, 3), (20.0, 2), (float("inf"), 1))
 
 Row = dict[str, Any]
 

@@ -24,7 +24,7 @@ from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding, V2ChunkKeyEnc
 from zarr.core.metadata import ArrayV2Metadata
 from zarr.storage import LocalStore, MemoryStore
 
-from . import _pipeline
+from . import _loop, _pipeline
 from ._bind import DeclinedError
 from ._fuzarr import pipeline as native
 from ._pipeline import FuzarrCodecPipeline
@@ -395,7 +395,7 @@ async def _hopped(name: str, store: Any, work: Callable[[], Any]) -> tuple[Any] 
     """As `_attempt`, off the event loop."""
     if type(store) in (LocalStore, MemoryStore) and not store._is_open:
         await store._ensure_open()
-    return await _pipeline._hop(_attempt, name, store, work)
+    return await _loop.hop(_attempt, name, store, work)
 
 
 def _attempt(name: str, store: Any, work: Callable[[], Any]) -> tuple[Any] | None:

@@ -8,18 +8,15 @@ zarr-python's fused pipeline does, of which this one is a kind.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import zarr.core.codec_pipeline as zarr_pipeline
 from zarr.abc.codec import GetResult
-from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.codecs import ShardingCodec
 from zarr.core.buffer import cpu
 from zarr.core.config import config as zarr_config
@@ -27,14 +24,14 @@ from zarr.registry import register_pipeline
 from zarr.storage import LocalStore, MemoryStore
 from zarr.storage._common import StorePath
 
-from . import _bind
+from . import _bind, _loop
 from ._bind import DeclinedError
+from ._drive import drive_all
 from ._fuzarr import pipeline as native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from zarr.abc.store import ByteRequest
     from zarr.core.buffer import NDBuffer
 
 
@@ -43,34 +40,13 @@ _Item = tuple[Any, Any, Any, Any, bool]
 
 #: How many calls were served how, and why the others were not.
 _counts: Counter[tuple[str, str]] = Counter()
-_executor: ThreadPoolExecutor | None = None
 
 
 #: What is told of an object, by whether it is stored.
 _STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
 
-#: Work of at most so many nanoseconds is shorter than the way to another thread.
-QUICK = 50_000
-#: Bytes that may be copied there.
+#: Bytes of a call that may stay on zarr-python's event loop.
 SMALL = 64 << 10
-
-
-def _forget_executor() -> None:
-    """The threads of the parent do not exist in a forked child."""
-    global _executor
-    _executor = None
-
-
-os.register_at_fork(after_in_child=_forget_executor)
-
-
-def _pool() -> ThreadPoolExecutor:
-    """Where calls leave zarr-python's event loop."""
-    global _executor
-    if _executor is None:
-        threads = max(32, 4 * (os.cpu_count() or 1))
-        _executor = ThreadPoolExecutor(threads, thread_name_prefix="fuzarr")
-    return _executor
 
 
 #: Calls whose threads are at work.
@@ -86,16 +62,6 @@ def _end_all() -> None:
 # Called before `concurrent.futures` joins its threads; `atexit` would be too late.
 if hasattr(threading, "_register_atexit"):
     threading._register_atexit(_end_all)
-
-
-async def _hop[T](work: Callable[..., T], *args: Any) -> T:
-    """Runs `work` off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
-
-
-async def _unless[T](quick: bool, work: Callable[..., T], *args: Any) -> T:
-    """Runs `work`: here if it is quick, else off the event loop."""
-    return work(*args) if quick else await _hop(work, *args)
 
 
 #: What zarr-python asks the system for anew each time.
@@ -326,11 +292,11 @@ class _Read(_Call):
         present, elements = [False] * len(self.batch), None
         for numbers, items, call in self.calls:
             machines, result = call.machines()
-            steps = await _drive_all(self, items, machines, call.estimate)
-            elements = await _unless(self.is_small, result.take)
+            steps = await drive_all(self, items, machines, call.estimate)
+            elements = await _loop.unless(self.is_small, result.take)
             for number, step in zip(numbers, steps, strict=True):
                 present[number] = step == "present"
-        return await _unless(self.is_small, self.finish, present, elements)
+        return await _loop.unless(self.is_small, self.finish, present, elements)
 
 
 class _Write(_Call):
@@ -401,103 +367,8 @@ class _Write(_Call):
     async def drive(self) -> None:
         """Writes to any other store."""
         for _, items, call in self.calls:
-            machines = await _unless(self.is_small, call.machines)
-            await _drive_all(self, items, machines, call.estimate)
-
-
-async def _drive_all(
-    call: _Read | _Write, items: list[_Item], machines: list[Any], estimate: int
-) -> list[str]:
-    """Drives all machines at the same time, within the limits; how each ended.
-
-    All work takes about `estimate` nanoseconds.
-    """
-    quick = estimate <= QUICK * len(machines)
-    concurrency = zarr_config.get("async.concurrency")
-    operations = asyncio.Semaphore(concurrency)
-    threads = None if quick else asyncio.Semaphore(call.workers)
-    # So many objects' bytes may be waiting for the store or for a thread.
-    lives = min(concurrency + (0 if quick else 2 * call.workers), len(machines))
-    ends = [""] * len(machines)
-    numbers = iter(range(len(machines)))
-
-    async def live() -> None:
-        for number in numbers:
-            ends[number] = await _drive(items[number], machines[number], operations, threads)
-
-    tasks: list[asyncio.Future[None]] = []
-    try:
-        if lives == 1:
-            await live()
-        else:
-            tasks += [asyncio.ensure_future(live()) for _ in range(lives)]
-            await asyncio.gather(*tasks)
-    except BaseException:
-        call.cancel()
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(BaseException):
-            await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-    return ends
-
-
-async def _drive(
-    item: _Item, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore | None
-) -> str:
-    """Drives one object to its end; with no `threads`, its work is done on the event loop."""
-    path, prototype = item[0], item[1].prototype
-
-    async def get(span: list[int]) -> Any:
-        request: ByteRequest | None
-        match span:
-            case []:
-                request = None
-            case [length]:
-                request = SuffixByteRequest(length)
-            case [start, end]:
-                request = RangeByteRequest(start, end)
-        async with operations:
-            return await path.get(prototype, request)
-
-    step: str = machine.step()
-    while True:
-        if step == "work":
-            async with threads or contextlib.nullcontext():
-                step = await _unless(threads is None, machine.run)
-        elif step == "fetch":
-            spans = machine.spans
-            found = await _gather([get(span) for span in spans])
-            parts = None
-            if all(part is not None for part in found):
-                parts = [part.as_numpy_array() for part in found]
-            machine.supply(parts)
-            step = machine.step()
-        elif step == "put":
-            payload = prototype.buffer.from_bytes(machine.payload())
-            async with operations:
-                await path.set(payload)
-            step = machine.committed()
-        elif step == "delete":
-            async with operations:
-                await path.delete()
-            step = machine.committed()
-        else:
-            return step
-
-
-async def _gather(gets: list[Any]) -> list[Any]:
-    """The outcomes; the first error ends the others."""
-    if len(gets) == 1:
-        return [await gets[0]]
-    tasks = [asyncio.ensure_future(get) for get in gets]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
+            machines = await _loop.unless(self.is_small, call.machines)
+            await drive_all(self, items, machines, call.estimate)
 
 
 class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
@@ -589,10 +460,10 @@ async def _run(
                 near = kind is _Read or type(getter.store) is MemoryStore
                 call = prepare() if near and _is_small(batch, array) else None
                 found = None
-                if call and call.estimate <= QUICK:
+                if call and call.estimate <= _loop.QUICK:
                     found, call = _at_hand(call), None
                 if found is None:
-                    found = (await _hop(lambda: _execute(call or prepare())),)
+                    found = (await _loop.hop(lambda: _execute(call or prepare())),)
                 (outcome,) = found
             except asyncio.CancelledError:
                 for call in calls:
@@ -603,7 +474,7 @@ async def _run(
                 way, outcome = "foreign", await outcome
         else:
             small = _is_small(batch, array)
-            driven: Any = await _unless(small, kind, pipeline, batch, array, drop_axes)
+            driven: Any = await _loop.unless(small, kind, pipeline, batch, array, drop_axes)
             driven.is_small = small
             way, outcome = "foreign", await driven.drive()
     except (DeclinedError, NotImplementedError) as reason:

@@ -363,36 +363,58 @@ impl Tiling {
                 Ok(Self::Axes { cuts, count })
             }
             Region::Points { numbers, origin } => {
-                Ok(Self::points(&resolved.points, numbers, origin, chunk_shape))
+                Self::points(&resolved.points, numbers, origin, chunk_shape)
             }
         }
     }
 
     /// Groups points by chunk; points of one chunk keep their order, so that the last of two writes
     /// to one element wins as it does in NumPy.
-    fn points(points: &[u64], numbers: &[u64], origin: &[u64], chunk_shape: &[u64]) -> Self {
+    ///
+    /// # Errors
+    /// `Limit` if there are more chunks than can be numbered.
+    fn points(
+        points: &[u64],
+        numbers: &[u64],
+        origin: &[u64],
+        chunk_shape: &[u64],
+    ) -> Result<Self> {
         let rank = chunk_shape.len();
-        let chunk_of = |number: u64| -> SmallVec<[u64; 4]> {
+        let chunk_of = |number: u64| {
             let row = usize_of(number) * rank;
             let position = points[row..row + rank].iter().zip(origin);
-            position.zip(chunk_shape).map(|((at, from), extent)| (at - from) / extent).collect()
+            position.zip(chunk_shape).map(|((at, from), extent)| (at - from) / extent)
         };
-        let mut keyed: Vec<_> = numbers.iter().map(|&number| (chunk_of(number), number)).collect();
-        keyed.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut groups: Vec<Group> = Vec::new();
-        for (position, (chunk, _)) in keyed.iter().enumerate() {
-            if let Some(group) = groups.last_mut().filter(|group| group.chunk == *chunk) {
-                group.points.end = position + 1;
-                continue;
+        let mut counts: SmallVec<[u64; 4]> = SmallVec::from_elem(1, rank);
+        for &number in numbers {
+            for (count, chunk) in counts.iter_mut().zip(chunk_of(number)) {
+                *count = (*count).max(chunk + 1);
             }
-            let corner = chunk.iter().zip(chunk_shape).zip(origin);
+        }
+        let all = counts.iter().try_fold(1_u128, |all, &count| all.checked_mul(count.into()));
+        all.ok_or_else(|| Error::limit("points in an array of too many chunks"))?;
+        let order = |number: u64| {
+            let chunk = chunk_of(number).zip(&counts);
+            chunk.fold(0_u128, |order, (chunk, &count)| {
+                order * u128::from(count) + u128::from(chunk)
+            })
+        };
+        let mut keyed: Vec<_> = (0..).zip(numbers).map(|(at, &each)| (order(each), at)).collect();
+        keyed.sort_unstable();
+        let keyed_numbers = keyed.iter().map(|&(_, at): &(u128, usize)| numbers[at]).collect();
+        let mut groups: Vec<Group> = Vec::new();
+        for chunk in keyed.chunk_by(|one, other| one.0 == other.0) {
+            let start = groups.last().map_or(0, |before| before.points.end);
+            let Some(&(_, first)) = chunk.first() else { continue };
+            let chunk_at: SmallVec<[u64; 4]> = chunk_of(numbers[first]).collect();
+            let corner = chunk_at.iter().zip(chunk_shape).zip(origin);
             groups.push(Group {
-                chunk: chunk.clone(),
                 origin: corner.map(|((at, extent), from)| at * extent + from).collect(),
-                points: position..position + 1,
+                chunk: chunk_at,
+                points: start..start + chunk.len(),
             });
         }
-        Self::Points { groups, numbers: keyed.into_iter().map(|(_, number)| number).collect() }
+        Ok(Self::Points { groups, numbers: keyed_numbers })
     }
 
     /// How many chunks hold wanted elements.
