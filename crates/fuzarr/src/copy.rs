@@ -451,6 +451,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_every_length_are_moved_whole_and_alone() {
+        for length in 1..80 {
+            let source: Vec<u8> = (0..3 * 100).map(|byte| byte as u8 | 1).collect();
+            let mut target = vec![0; 3 * 90];
+            let dimensions = [strided(3, 100, 90), strided(length, 1, 1)];
+            let element = Element { size: 1, swap: 1 };
+            gather((&source, 0), (&mut target, 0), dimensions.into_iter().collect(), element)
+                .unwrap();
+            for (from, to) in source.chunks(100).zip(target.chunks(90)) {
+                assert_eq!(from[..length], to[..length], "{length}");
+                assert!(to[length..].iter().all(|&byte| byte == 0), "{length}");
+            }
+        }
+    }
+
+    #[test]
     fn lists_pick_and_place() {
         let source: Vec<u8> = (10..20).collect();
         let mut target = vec![0; 3];

@@ -508,3 +508,64 @@ impl Tiling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Selection, Term};
+    use super::*;
+
+    fn slice(start: i64, stop: i64, step: i64) -> Term {
+        Term::Slice { start: Some(start), stop: Some(stop), step: Some(step) }
+    }
+
+    #[test]
+    fn walking_a_tiling_gives_its_tiles() {
+        let shape = [23, 17, 9];
+        let points = vec![vec![22, 0, 5, 22], vec![3, 16, 9, 2], vec![8, 0, 4, 8]];
+        for (selection, chunks) in [
+            (Selection::all(), [5, 4, 3]),
+            (Selection::all(), [23, 17, 9]),
+            (
+                Selection::Orthogonal(vec![slice(1, 20, 6), slice(15, 2, -3), Term::Index(4)]),
+                [5, 4, 3],
+            ),
+            (Selection::Orthogonal(vec![Term::List(vec![22, 1, 1]), slice(0, 1, 1)]), [5, 4, 3]),
+            (Selection::Points { coordinates: points, shape: vec![4] }, [5, 4, 3]),
+        ] {
+            let resolved = selection.resolve(&shape, &chunks).unwrap();
+            let tiling = Tiling::new(&resolved, &resolved.region, &chunks).unwrap();
+            for start in 0..=tiling.len() {
+                let mut tiles = tiling.walk(start..tiling.len());
+                for number in start..tiling.len() {
+                    assert_eq!(tiles.next(), Some(&tiling.tile(number)), "{selection:?} {number}");
+                }
+                assert_eq!(tiles.next(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn points_of_more_chunks_than_can_be_numbered_are_refused() {
+        let shape = [1 << 62; 3];
+        let corners = vec![vec![0, (1 << 62) - 1]; 3];
+        let selection = Selection::Points { coordinates: corners, shape: vec![2] };
+        let resolved = selection.resolve(&shape, &[1; 3]).unwrap();
+        let refused = Tiling::new(&resolved, &resolved.region, &[1; 3]).unwrap_err();
+        assert_eq!(refused.kind(), crate::Kind::Limit);
+        assert_eq!(Tiling::new(&resolved, &resolved.region, &[1 << 30; 3]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_a_region_reaches_of_pieces_is_bounded() {
+        let resolve = |terms| Selection::Orthogonal(terms).resolve(&[100, 50], &[10, 50]).unwrap();
+        for (terms, pieces, reach) in [
+            (vec![Term::Index(3), slice(5, 15, 1)], 1, 10),
+            (vec![slice(3, 7, 1), slice(5, 15, 1)], 1, 4 * 50),
+            (vec![slice(0, 100, 20), Term::Index(1)], 5, 10 * 50),
+        ] {
+            let resolved = resolve(terms);
+            assert_eq!(resolved.pieces(&resolved.region, &[10, 50]), pieces);
+            assert_eq!(resolved.reach(&resolved.region, &[10, 50]), reach);
+        }
+    }
+}
