@@ -453,7 +453,8 @@ mod tests {
     #[test]
     fn rows_of_every_length_are_moved_whole_and_alone() {
         for length in 1..80 {
-            let source: Vec<u8> = (0..3 * 100).map(|byte| byte as u8 | 1).collect();
+            let source: Vec<u8> =
+                (0..=u8::MAX).cycle().take(3 * 100).map(|byte| byte | 1).collect();
             let mut target = vec![0; 3 * 90];
             let dimensions = [strided(3, 100, 90), strided(length, 1, 1)];
             let element = Element { size: 1, swap: 1 };
