@@ -571,6 +571,8 @@ def test_a_run_that_was_ended_is_resumed(session, tmp_path, monkeypatch):
 
     session.engines = session.engines[:1]
     monkeypatch.setattr(session, "cell", once)
+    commit = ["one"]
+    monkeypatch.setattr("harness.session.commit", lambda: commit[0])
     with pytest.raises(KeyboardInterrupt):
         session.run(cells, begun)
     kept = report.Run.from_json(begun.read_text()).rows
@@ -581,8 +583,16 @@ def test_a_run_that_was_ended_is_resumed(session, tmp_path, monkeypatch):
     assert run.rows[:2] == kept
     assert len(run.rows) == 3
     assert not begun.exists()
-    begun.write_text(run.to_json().replace(run.commit, "another"))
+    begun.write_text(run.to_json())
+    commit[0] = "another"
     with pytest.raises(SystemExit, match="other commit"):
+        session.run(cells, begun, resume=True)
+    commit[0] = "another and changes"
+    with pytest.raises(SystemExit, match="not committed"):
+        session.run(cells, begun, resume=True)
+    commit[0] = "one"
+    session.budget.seconds = 3.0
+    with pytest.raises(SystemExit, match="other settings"):
         session.run(cells, begun, resume=True)
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from harness.engines import ROOT
 
+#: Marks a commit whose checkout is not as it was committed.
+CHANGED = " and changes"
+
 
 def machine(folders: list[Path]) -> dict[str, Any]:
     """Processor, memory, kernel, and the file systems of `folders`."""
@@ -25,7 +28,7 @@ def machine(folders: list[Path]) -> dict[str, Any]:
 def commit() -> str:
     """The commit of this checkout, marked if something else is in it."""
     name = _git("rev-parse", "--short=10", "HEAD")
-    return name + (" and changes" if _git("status", "--porcelain") else "")
+    return name + (CHANGED if _git("status", "--porcelain") else "")
 
 
 def _git(*arguments: str) -> str:

@@ -48,6 +48,8 @@ class Run:
     seconds: int = 0
     #: What the base is called, if there is one.
     base: str = ""
+    #: How it was asked for: engines, seconds.
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def by_cell(self) -> dict[str, dict[str, Row]]:
         """The rows of each cell by engine."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.cells import Cell
 from harness.engines import BENCH, Engine
-from harness.machine import commit, machine
+from harness.machine import CHANGED, commit, machine
 from harness.process import SILENCE, DiedError, EngineProcess
 from harness.ratios import best, ratio, value
 from harness.report import Run
@@ -49,9 +49,13 @@ class Session:
         What is measured is kept in the file `begun` meanwhile; to `resume` is to go on from there.
         """
         run = Run(machine=machine(list(self.folders.values())), commit=commit(), cells=cells)
+        run.versions = self.versions()
+        commands = [[each.name, *each.command, each.environment] for each in self.engines]
+        run.settings = {"engines": commands, "seconds": self.budget.seconds}
+        # As they are read back.
+        run = Run.from_json(run.to_json())
         if resume and begun.exists():
             run = self._goes_on(run, begun)
-        run.versions = self.versions()
         measured = {row["cell"] for row in run.rows}
         done = len(measured)
         for number, (_, group) in enumerate(_grouped(cells)):
@@ -79,7 +83,9 @@ class Session:
     def _goes_on(new: Run, begun: Path) -> Run:
         """The run that was begun. Raises SystemExit if it is of something else."""
         run = Run.from_json(begun.read_text())
-        for what in ("commit", "cells"):
+        if CHANGED in new.commit:
+            raise SystemExit("changes that are not committed: it cannot be known what was measured")
+        for what in ("commit", "cells", "versions", "settings"):
             if getattr(run, what) != getattr(new, what):
                 raise SystemExit(f"{begun} is of other {what}: it cannot be resumed")
         return run

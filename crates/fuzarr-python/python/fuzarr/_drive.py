@@ -9,29 +9,43 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.config import config as zarr_config
 
-from ._loop import QUICK, unless
+from ._loop import hop
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
 
 
-async def drive_all(call: Any, items: list[Any], machines: list[Any], estimate: int) -> list[str]:
-    """Drives all machines at the same time, within the limits; how each ended.
+#: Seconds of short work that is done on the event loop before others have their turn.
+TURN = 0.001
 
-    All work takes about `estimate` nanoseconds.
-    """
-    quick = estimate <= QUICK * len(machines)
-    concurrency = zarr_config.get("async.concurrency")
-    operations = asyncio.Semaphore(concurrency)
-    threads = None if quick else asyncio.Semaphore(call.workers)
+
+class _Limits:
+    """What the machines of one call share."""
+
+    def __init__(self, workers: int) -> None:
+        self.operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
+        self.threads = asyncio.Semaphore(workers)
+        self.loop = asyncio.get_running_loop()
+        self.since = self.loop.time()
+
+    async def give_way(self) -> None:
+        """Lets others have a turn on the event loop: not all stores do when they are awaited."""
+        if self.loop.time() - self.since > TURN:
+            await asyncio.sleep(0)
+            self.since = self.loop.time()
+
+
+async def drive_all(call: Any, items: list[Any], machines: list[Any]) -> list[str]:
+    """Drives all machines at the same time, within the limits; how each ended."""
+    limits = _Limits(call.workers)
     # So many objects' bytes may be waiting for the store or for a thread.
-    lives = min(concurrency + (0 if quick else 2 * call.workers), len(machines))
+    lives = min(zarr_config.get("async.concurrency") + 2 * call.workers, len(machines))
     ends = [""] * len(machines)
     numbers = iter(range(len(machines)))
 
     async def live() -> None:
         for number in numbers:
-            ends[number] = await _drive(items[number], machines[number], operations, threads)
+            ends[number] = await _drive(items[number], machines[number], limits)
 
     tasks: list[asyncio.Future[None]] = []
     try:
@@ -50,10 +64,8 @@ async def drive_all(call: Any, items: list[Any], machines: list[Any], estimate: 
     return ends
 
 
-async def _drive(
-    item: Any, machine: Any, operations: asyncio.Semaphore, threads: asyncio.Semaphore | None
-) -> str:
-    """Drives one object to its end; with no `threads`, its work is done on the event loop."""
+async def _drive(item: Any, machine: Any, limits: _Limits) -> str:
+    """Drives one object to its end."""
     path, prototype = item[0], item[1].prototype
 
     async def get(span: list[int]) -> Any:
@@ -65,14 +77,17 @@ async def _drive(
                 request = SuffixByteRequest(length)
             case [start, end]:
                 request = RangeByteRequest(start, end)
-        async with operations:
+        async with limits.operations:
             return await path.get(prototype, request)
 
     step: str = machine.step()
     while True:
-        if step == "work":
-            async with threads or contextlib.nullcontext():
-                step = await unless(threads is None, machine.run)
+        if step == "quick":
+            step = machine.run(True)
+            await limits.give_way()
+        elif step == "work":
+            async with limits.threads:
+                step = await hop(machine.run)
         elif step == "fetch":
             spans = machine.spans
             found = await _gather([get(span) for span in spans])
@@ -83,11 +98,11 @@ async def _drive(
             step = machine.step()
         elif step == "put":
             payload = prototype.buffer.from_bytes(machine.payload())
-            async with operations:
+            async with limits.operations:
                 await path.set(payload)
             step = machine.committed()
         elif step == "delete":
-            async with operations:
+            async with limits.operations:
                 await path.delete()
             step = machine.committed()
         else:

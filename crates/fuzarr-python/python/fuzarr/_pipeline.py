@@ -49,6 +49,9 @@ _STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
 SMALL = 64 << 10
 
 
+#: So many folders are remembered.
+MOST_FOLDERS = 1000
+
 #: Calls whose threads are at work.
 _running: set[_Call] = set()
 
@@ -292,7 +295,7 @@ class _Read(_Call):
         present, elements = [False] * len(self.batch), None
         for numbers, items, call in self.calls:
             machines, result = call.machines()
-            steps = await drive_all(self, items, machines, call.estimate)
+            steps = await drive_all(self, items, machines)
             elements = await _loop.unless(self.is_small, result.take)
             for number, step in zip(numbers, steps, strict=True):
                 present[number] = step == "present"
@@ -368,7 +371,7 @@ class _Write(_Call):
         """Writes to any other store."""
         for _, items, call in self.calls:
             machines = await _loop.unless(self.is_small, call.machines)
-            await drive_all(self, items, machines, call.estimate)
+            await drive_all(self, items, machines)
 
 
 class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
@@ -403,6 +406,16 @@ class FuzarrCodecPipeline(zarr_pipeline.FusedCodecPipeline):
             await super().write(batch, value, drop_axes)
 
 
+#: Whether folders are of file systems of this machine, of those that were read.
+_prompt: dict[Any, bool] = {}
+
+
+def _is_near(kind: type[_Read | _Write], store: Any) -> bool:
+    """Whether a store may answer without anybody waiting for a disk or another machine."""
+    # Files that are written are waited for: nobody knows how long a disk takes.
+    return type(store) is MemoryStore or (kind is _Read and _prompt.get(store.root, False))
+
+
 def _is_small(batch: list[_Item], array: NDBuffer) -> bool:
     """Whether a call may be so short that it need not leave the event loop."""
     if len(batch) > 4:
@@ -415,6 +428,10 @@ def _execute(call: _Read | _Write) -> Any:
     """The outcome of a call, or what drives it if its store has to be awaited."""
     if call.way == "foreign":
         return call.drive()
+    if call.way == "local" and call.store.root not in _prompt:
+        if len(_prompt) >= MOST_FOLDERS:
+            _prompt.clear()
+        _prompt[call.store.root] = native.is_prompt(call.store.root)
     _running.add(call)
     try:
         return call.execute()
@@ -456,9 +473,8 @@ async def _run(
                 return call
 
             try:
-                # Files that are written are waited for: nobody knows how long a disk takes.
-                near = kind is _Read or type(getter.store) is MemoryStore
-                call = prepare() if near and _is_small(batch, array) else None
+                near = _is_near(kind, getter.store) and _is_small(batch, array)
+                call = prepare() if near else None
                 found = None
                 if call and call.estimate <= _loop.QUICK:
                     found, call = _at_hand(call), None
@@ -466,8 +482,8 @@ async def _run(
                     found = (await _loop.hop(lambda: _execute(call or prepare())),)
                 (outcome,) = found
             except asyncio.CancelledError:
-                for call in calls:
-                    call.cancel()
+                for made in calls:
+                    made.cancel()
                 raise
             way = "native"
             if asyncio.iscoroutine(outcome):

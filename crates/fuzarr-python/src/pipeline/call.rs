@@ -89,6 +89,12 @@ fn open_folder(root: PathBuf, at_hand: bool) -> PyResult<LocalStore> {
     LocalStore::open_with(root, options).map_err(|error| decline(error.to_string()))
 }
 
+/// Whether a folder is of a file system of this machine: reads of it may be asked to wait for nothing.
+#[pyfunction]
+pub(super) fn is_prompt(py: Python<'_>, root: PathBuf) -> bool {
+    py.detach(|| open_folder(root, false).is_ok_and(|store| store.is_prompt()))
+}
+
 /// The objects of `keys` that a dict of buffers holds, as (key, memory) pairs.
 fn pin(objects: &Bound<'_, PyDict>) -> PyResult<Snapshot> {
     let mut snapshot = Snapshot::default();
@@ -255,7 +261,8 @@ impl ReadCall {
         let (machines, output) = self.plan.machines(self.take_output()?, foreign::CAPABILITIES);
         let limits = self.plan.options().limits.clone();
         let machines = machines.into_iter();
-        let machines = machines.map(|machine| Machine::new(machine, limits.clone())).collect();
+        let machines =
+            machines.map(|machine| Machine::new(machine, limits.clone(), true)).collect();
         Ok((machines, ReadResult { output: Mutex::new(Some(output)), text: self.text }))
     }
 
@@ -424,7 +431,7 @@ impl WriteCall {
             let values = Arc::clone(&values);
             let mut machine = WriteMachine::new(&self.plan, values, foreign::CAPABILITIES);
             machine.begin(&self.plan, number);
-            Machine::new(machine, limits.clone())
+            Machine::new(machine, limits.clone(), false)
         };
         Ok((0..self.plan.objects()).map(machine).collect())
     }

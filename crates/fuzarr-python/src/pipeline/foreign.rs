@@ -40,12 +40,23 @@ struct Life {
     /// How often something was fetched since the start.
     fetches: usize,
     restarted: bool,
+    /// Whether short work may be told apart. Encoding never is: some codecs take their time over
+    /// little.
+    reads: bool,
 }
 
+/// Work of at most so many nanoseconds, for most codecs, is shorter than the way to another thread.
+const QUICK: u64 = 16_000;
+
 impl Machine {
-    pub(super) fn new(machine: impl plan::Machine + Send + 'static, limits: Limits) -> Self {
+    /// A machine that reads, or one that writes.
+    pub(super) fn new(
+        machine: impl plan::Machine + Send + 'static,
+        limits: Limits,
+        reads: bool,
+    ) -> Self {
         let machine: Option<Box<dyn plan::Machine + Send>> = Some(Box::new(machine));
-        let life = Life { machine, units: 0, fetches: 0, restarted: false };
+        let life = Life { machine, units: 0, fetches: 0, restarted: false, reads };
         Self { life: Mutex::new(life), limits }
     }
 
@@ -72,8 +83,9 @@ impl Life {
                     return Ok("fetch");
                 }
                 Step::Work(units) => {
+                    let quick = machine.estimate() <= QUICK;
                     self.units = units;
-                    return Ok("work");
+                    return Ok(if quick && self.reads { "quick" } else { "work" });
                 }
                 Step::Commit(Commit::Put) => return Ok("put"),
                 Step::Commit(Commit::Delete) => return Ok("delete"),
@@ -88,28 +100,28 @@ impl Life {
         }
     }
 
-    /// Runs the units that wait, then moves on until Python is needed.
-    fn run(&mut self, limits: &Limits) -> Result<&'static str, Error> {
+    /// Runs the units that wait, then moves on until Python is needed, or work that is not `quick`.
+    fn run(&mut self, limits: &Limits, quick: bool) -> Result<&'static str, Error> {
         loop {
             if self.units > 0 {
                 let units = std::mem::take(&mut self.units);
                 exec::work(&**self.machine()?, units, limits, &Counters::default())?;
             }
             let step = self.step()?;
-            if step != "work" || self.units == 0 {
+            if step != "quick" && (step != "work" || quick) {
                 return Ok(step);
             }
         }
     }
 
     /// What looks damaged may be two versions of an object that is read in several parts.
-    fn run_again(&mut self, limits: &Limits) -> Result<&'static str, Error> {
-        match self.run(limits) {
+    fn run_again(&mut self, limits: &Limits, quick: bool) -> Result<&'static str, Error> {
+        match self.run(limits, quick) {
             Err(error) if error.kind() == Kind::Corrupt && self.fetches > 1 && !self.restarted => {
                 self.restarted = true;
                 self.fetches = 0;
                 self.machine()?.restart();
-                self.run(limits)
+                self.run(limits, quick)
             }
             outcome => outcome,
         }
@@ -155,15 +167,17 @@ impl Life {
 
 #[pymethods]
 impl Machine {
-    /// Moves on until Python is needed, without any work: `"work"` if there is some.
+    /// Moves on until Python is needed, without any work: `"work"` if there is some, `"quick"` if that
+    /// is shorter than the way to another thread.
     fn step(&self) -> PyResult<&'static str> {
         self.with(Life::step).map_err(raise)
     }
 
     /// Works until Python is needed: `"fetch"`, `"put"`, `"delete"`, or `"present"` or `"missing"`
-    /// at the end.
-    fn run(&self, py: Python<'_>) -> PyResult<&'static str> {
-        py.detach(|| self.with(|life| life.run_again(&self.limits))).map_err(raise)
+    /// at the end; with `quick`, also `"work"` if more than a little comes.
+    #[pyo3(signature = (quick = false))]
+    fn run(&self, py: Python<'_>, quick: bool) -> PyResult<&'static str> {
+        py.detach(|| self.with(|life| life.run_again(&self.limits, quick))).map_err(raise)
     }
 
     /// What to fetch after `"fetch"`: `()` for all of it, `(start, end)`, or `(length,)` for the

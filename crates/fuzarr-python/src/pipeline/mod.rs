@@ -28,6 +28,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pipeline.add_class::<call::WriteCall>()?;
     pipeline.add_class::<foreign::Machine>()?;
     pipeline.add_class::<pinned::Made>()?;
+    pipeline.add_function(wrap_pyfunction!(call::is_prompt, &pipeline)?)?;
     pipeline.add_function(wrap_pyfunction!(memory::commit, &pipeline)?)?;
     module.add_submodule(&pipeline)
 }

@@ -327,7 +327,7 @@ impl Prepared {
     /// move them.
     pub(crate) fn cost(&self, bytes: u64) -> u64 {
         match &self.body {
-            Body::Shard(shard) => shard.inner.cost(bytes),
+            Body::Shard(shard) if self.compressors.is_empty() => shard.inner.cost(bytes),
             _ if self.is_raw() => bytes / 4,
             _ => bytes,
         }
@@ -364,6 +364,14 @@ impl Prepared {
         match &self.body {
             Body::Shard(shard) => Some(shard),
             _ => None,
+        }
+    }
+
+    /// Whether all shards down to the smallest piece can be read in part.
+    pub(crate) fn is_open(&self) -> bool {
+        match (self.any_shard(), self.open_shard()) {
+            (Some(_), Some(shard)) => shard.inner.is_open(),
+            (shard, _) => shard.is_none(),
         }
     }
 

@@ -73,19 +73,23 @@ impl Layout {
 
     /// The nanoseconds that one thread takes if all chunks and inner chunks of `objects` that the
     /// selection touches are decoded whole, or read from the first to the last wanted element if
-    /// they are stored as they are and `large`.
-    fn estimate_whole(&self, objects: &Objects, resolved: &Resolved, large: u64) -> u64 {
+    /// they are stored as they are and of at least `large` bytes.
+    fn estimate_whole(&self, objects: &Objects, resolved: &Resolved, large: Option<u64>) -> u64 {
+        let count = objects.len() as u64;
+        let whole = count.saturating_mul(self.chain.length as u64);
+        if !self.chain.is_open() {
+            return count.saturating_mul(OBJECT_COST).saturating_add(self.chain.cost(whole));
+        }
         let leaf = self.chain.leaf();
         let shape = &leaf.spec.shape;
         let in_part = leaf.is_raw()
-            && leaf.length as u64 >= large
+            && large.is_some_and(|large| leaf.length as u64 >= large)
             && leaf.strides[..] == crate::codec::c_strides(shape)[..];
         let (pieces, elements) = objects.touched(resolved, shape, in_part);
-        let objects = objects.len() as u64;
-        let whole = objects.saturating_mul(self.chain.length as u64);
         let bytes = whole.min(elements.saturating_mul(leaf.element as u64));
         let ranges = if in_part { pieces.saturating_mul(RANGE_COST) } else { 0 };
-        let objects = objects.saturating_mul(OBJECT_COST).saturating_add(ranges);
+        let index = self.chain.open_shard().map_or(0, |shard| shard.index.length() as u64 / 4);
+        let objects = count.saturating_mul(OBJECT_COST + index).saturating_add(ranges);
         objects.saturating_add(self.chain.cost(bytes))
     }
 

@@ -160,11 +160,11 @@ impl<'a> Scatter<'a> {
             axes.iter().zip(known).all(|(axis, known)| form(axis).as_ref() == Some(known))
         });
         if !known {
-            let dimensions = Route::along(chain, resolved, &resolved.strides, axes).dimensions;
-            let element = Element { size: chain.element, swap: chain.swap };
             let Some(form) = axes.iter().map(form).collect::<Option<Form>>() else {
                 return scatter(chain, resolved, region, (chunk, 0), output, offsets);
             };
+            let dimensions = Route::along(chain, resolved, &resolved.strides, axes).dimensions;
+            let element = Element { size: chain.element, swap: chain.swap };
             self.last = Some((form, Copy::new(dimensions, element)?));
         }
         let Some((_, copy)) = &self.last else { return Ok(()) };

@@ -400,8 +400,7 @@ impl Machine for ReadMachine<'_> {
     fn estimate(&self) -> u64 {
         let State::Work(job) = &self.state else { return 0 };
         match job {
-            // One unit: there is nothing to share.
-            Job::Fill | Job::Chunk => 0,
+            Job::Fill | Job::Chunk => self.chain.cost(self.chain.length as u64),
             Job::Indexes(nodes) => {
                 let length = |node: &Node| {
                     node.chain.the_shard().map_or(0, |shard| shard.index.length() as u64)

@@ -157,7 +157,8 @@ impl ReadPlan {
     /// wanted, far more than [`estimate`](Self::estimate).
     #[must_use]
     pub fn estimate_at_most(&self) -> u64 {
-        let large = self.options.limits.tuning.large_chunk;
+        let options = &self.options;
+        let large = options.partial_reads.then_some(options.limits.tuning.large_chunk);
         self.layout.estimate_whole(&self.objects, &self.resolved, large)
     }
 

@@ -210,7 +210,7 @@ impl WritePlan {
     #[must_use]
     pub fn estimate_at_most(&self) -> u64 {
         // What is written in part is encoded whole.
-        self.layout.estimate_whole(&self.objects, &self.resolved, u64::MAX)
+        self.layout.estimate_whole(&self.objects, &self.resolved, None)
     }
 
     /// The options of the request.

@@ -97,11 +97,18 @@ impl LocalStore {
         let unsettled = || options.fsync.then(Unsettled::new).transpose();
         let open = || {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
-            let root = system::open_anywhere(CWD, path.as_os_str(), flags)?;
+            let root = if options.at_hand {
+                system::open(CWD, path.as_os_str(), flags, ResolveFlags::CACHED)?
+            } else {
+                system::open_anywhere(CWD, path.as_os_str(), flags)?
+            };
             Ok((root, unsettled()?.map(Arc::new)))
         };
         let (root, unsettled) = open()
-            .map_err(|errno| failed(errno, "the folder cannot be opened"))
+            .map_err(|errno| match errno {
+                errno if options.at_hand && cannot_tell(errno) => not_at_hand(),
+                errno => failed(errno, "the folder cannot be opened"),
+            })
             .context("path", || path.display())?;
         let prompt = system::prompt(root.as_fd());
         let root = Arc::new(root);
@@ -126,6 +133,13 @@ impl LocalStore {
             .map_err(|errno| failed(errno, "the folder cannot be made"))
             .context("path", || path.display())?;
         Self::open_with(path, options)
+    }
+
+    /// Whether the folder is of a file system of this machine, of which
+    /// [`at_hand`](LocalOptions::at_hand) can be asked.
+    #[must_use]
+    pub fn is_prompt(&self) -> bool {
+        self.prompt.is_some()
     }
 
     /// The folder.
@@ -171,13 +185,15 @@ impl LocalStore {
         let file = match self.resolve(key, OFlags::RDONLY | OFlags::NONBLOCK, how) {
             Ok(file) => file,
             Err(errno) if is_missing(errno) => return Ok(None),
-            Err(Errno::AGAIN) => return Err(not_at_hand()),
+            Err(errno) if waiting == Waiting::Forbidden && cannot_tell(errno) => {
+                return Err(not_at_hand());
+            }
             Err(errno) => return Err(failed(errno, "the object cannot be opened")),
         };
         let stat = system::status(file.as_fd());
         let stat = stat.map_err(|errno| failed(errno, "the object has no status"))?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile if waiting != Waiting::Allowed && !self.is_prompt(&stat) => {
+            FileType::RegularFile if waiting != Waiting::Allowed && !self.is_here(&stat) => {
                 Err(not_at_hand())
             }
             FileType::RegularFile => Ok(Some(LocalObject { file, stat, waiting })),
@@ -197,7 +213,7 @@ impl LocalStore {
     }
 
     /// Whether a file is on the folder's own file system, and that one of this machine.
-    fn is_prompt(&self, stat: &Stat) -> bool {
+    fn is_here(&self, stat: &Stat) -> bool {
         self.prompt.is_some_and(|prompt| prompt.device == stat.st_dev)
     }
 
@@ -306,6 +322,12 @@ enum Waiting {
     Forbidden,
     /// There is no disk.
     Needless,
+}
+
+/// Whether a call that was to wait for nothing would have to, or does not know how not to: older
+/// kernels, filters of system calls, and some file systems.
+fn cannot_tell(errno: Errno) -> bool {
+    matches!(errno, Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM)
 }
 
 #[cold]

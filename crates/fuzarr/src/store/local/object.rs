@@ -6,7 +6,7 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::system::Opened;
-use super::{Waiting, failed, not_at_hand, system};
+use super::{Waiting, cannot_tell, failed, not_at_hand, system};
 use crate::buffer::{Buffer, addressable, read_exact, reserve};
 use crate::error::{Error, Result};
 use crate::store::{Answer, Object, Piece, Span, Version};
@@ -52,7 +52,11 @@ impl LocalObject {
     fn read_at(&self, start: u64, memory: &mut [u8]) -> Result<()> {
         let file = self.file.as_fd();
         if self.waiting == Waiting::Forbidden {
-            return fill(start, memory, |memory, at| system::read_at_hand(file, memory, at));
+            let read = |memory: &mut [u8], at| match system::read_at_hand(file, memory, at) {
+                Err(errno) if cannot_tell(errno) => Err(not_at_hand()),
+                read => read.map(Some).or_else(interrupted),
+            };
+            return fill(start, memory, read);
         }
         read_at(file, start, memory)
     }
@@ -60,22 +64,26 @@ impl LocalObject {
 
 /// Fills memory with the bytes of a file from `start` on.
 pub(super) fn read_at(file: BorrowedFd<'_>, start: u64, memory: &mut [u8]) -> Result<()> {
-    fill(start, memory, |memory, at| system::read(file, memory, at))
+    fill(start, memory, |memory, at| system::read(file, memory, at).map(Some).or_else(interrupted))
+}
+
+/// No bytes, where a read is to be asked again.
+fn interrupted(errno: Errno) -> Result<Option<usize>> {
+    if errno == Errno::INTR { Ok(None) } else { Err(cannot_read(errno)) }
 }
 
 /// Fills memory with what `read` puts at its start, asked again until all is there.
 fn fill(
     start: u64,
     memory: &mut [u8],
-    read: impl Fn(&mut [u8], u64) -> Result<usize, Errno>,
+    read: impl Fn(&mut [u8], u64) -> Result<Option<usize>>,
 ) -> Result<()> {
     let mut done = 0;
     while done < memory.len() {
-        match read(&mut memory[done..], start + done as u64) {
-            Ok(0) => return Err(Error::corrupt("the object became shorter while it was read")),
-            Ok(read) => done += read,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(cannot_read(errno)),
+        match read(&mut memory[done..], start + done as u64)? {
+            Some(0) => return Err(Error::corrupt("the object became shorter while it was read")),
+            Some(read) => done += read,
+            None => {}
         }
     }
     Ok(())
@@ -83,9 +91,6 @@ fn fill(
 
 #[cold]
 fn cannot_read(errno: Errno) -> Error {
-    if matches!(errno, Errno::AGAIN | Errno::OPNOTSUPP) {
-        return not_at_hand();
-    }
     failed(errno, "the object cannot be read")
 }
 
