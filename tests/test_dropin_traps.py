@@ -595,7 +595,9 @@ def test_the_document_is_as_the_fused_pipeline_writes_it(tmp_path):
 
 
 LONG_READ = """
-import sys, time, numpy as np, zarr, fuzarr
+import signal, sys, time, numpy as np, zarr, fuzarr
+# What a shell runs in the background ignores it, and so does what that runs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 path = "fuzarr.FuzarrCodecPipeline"
 zarr.config.set({"codec_pipeline.path": path, "codec_pipeline.max_workers": 1})
 if sys.argv[2] == "accelerated":
