@@ -18,7 +18,8 @@ fn class(kind: Kind) -> &'static str {
         Kind::Conflict => "ConflictError",
         Kind::Limit => "LimitError",
         Kind::Cancelled => "CancelledError",
-        Kind::WouldBlock | Kind::Io => "StoreError",
+        Kind::WouldBlock => "StoreError",
+        Kind::Io => "StoreError",
         _ => "FuzarrError",
     }
 }
