@@ -26,7 +26,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
-use std::sync::OnceLock;
+
+use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, parse_size};
@@ -251,8 +252,8 @@ fn wrong(name: &str, value: &OsStr, setting: Setting) -> Error {
 
 /// The settings of this process.
 fn settings() -> Result<&'static Settings> {
-    static SETTINGS: OnceLock<Result<Settings>> = OnceLock::new();
-    match SETTINGS.get_or_init(|| Settings::read(|name| std::env::var_os(name))) {
+    static SETTINGS: OnceBox<Result<Settings>> = OnceBox::new();
+    match SETTINGS.get_or_init(|| Box::new(Settings::read(|name| std::env::var_os(name)))) {
         Ok(settings) => Ok(settings),
         // An error is given anew to each who asks.
         Err(error) => {

@@ -236,6 +236,17 @@ fn plans_know_the_words_of_stores_only() {
 }
 
 #[test]
+fn nothing_that_is_made_once_is_waited_for() {
+    // Forked while another thread made it, a child would wait for that thread for ever.
+    for Source { path, text } in sources() {
+        for line in text.lines().filter(|line| line.contains("static ")) {
+            let waits = ["OnceLock<", "LazyLock<", ": Once ", "lazy_static"];
+            assert!(!waits.iter().any(|wait| line.contains(wait)), "{path}: {line}");
+        }
+    }
+}
+
+#[test]
 fn unsafe_has_an_address() {
     for Source { path, text } in sources() {
         let has = text.contains("unsafe ") || text.contains("unsafe_code");

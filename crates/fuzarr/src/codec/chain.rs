@@ -4,7 +4,9 @@
 //! strides, byte order becomes a property of the copy, array codecs outside a shard move into its
 //! inner chunks, and the sizes that decoding may reach are known.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 use super::bound::append;
 use super::{ArrayToArray, ArrayToBytes, BytesToBytes, ChunkSpec, Codec, Effect, Elements, Endian};
@@ -73,13 +75,14 @@ pub(crate) struct PreparedShard {
     pub(crate) slot_strides: Vec<u64>,
     pub(crate) index: PreparedIndex,
     /// Slots in the order in which they are written, once that was asked for.
-    orders: [OnceLock<Arc<Vec<u64>>>; 4],
+    orders: [OnceBox<Arc<Vec<u64>>>; 4],
 }
 
 impl PreparedShard {
     /// The slots in the order in which inner chunks are written.
     pub(crate) fn order(&self, order: WriteOrder) -> Arc<Vec<u64>> {
-        Arc::clone(self.orders[order as usize].get_or_init(|| Arc::new(order.slots(&self.grid))))
+        let slots = || Box::new(Arc::new(order.slots(&self.grid)));
+        Arc::clone(self.orders[order as usize].get_or_init(slots))
     }
 }
 

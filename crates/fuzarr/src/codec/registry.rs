@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 use super::{
     BitRound, Blosc, Codec, Crc32c, Endian, Gzip, IndexLocation, Sharding, Transpose, Vlen, Zstd,
@@ -120,8 +122,8 @@ fn unknown(name: &str) -> Error {
 impl Default for Registry {
     /// All codecs that fuzarr has.
     fn default() -> Self {
-        static ALL: LazyLock<Registry> = LazyLock::new(Registry::all);
-        ALL.clone()
+        static ALL: OnceBox<Registry> = OnceBox::new();
+        ALL.get_or_init(|| Box::new(Self::all())).clone()
     }
 }
 

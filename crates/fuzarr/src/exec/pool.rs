@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The most threads that the pool starts.
 const MOST_THREADS: usize = 256;
@@ -140,20 +140,23 @@ struct State {
 impl Pool {
     /// The pool of this process.
     fn get() -> &'static Self {
-        static AT_FORK: Once = Once::new();
+        static AT_FORK: AtomicBool = AtomicBool::new(false);
         loop {
             let pool = POOL.load(Ordering::Acquire);
             // SAFETY: the pointer comes from a leaked box below, and is never freed.
             if let Some(pool) = unsafe { pool.as_ref() } {
                 return pool;
             }
-            AT_FORK.call_once(|| {
+            // No `Once`: forked while another thread was at it, a child would wait for that thread. Two
+            // handlers do what one does.
+            if !AT_FORK.load(Ordering::Acquire) {
                 extern "C" fn forget() {
                     POOL.store(std::ptr::null_mut(), Ordering::Release);
                 }
                 // SAFETY: the handler only stores to an atomic, which is allowed after a fork.
                 unsafe { libc::pthread_atfork(None, None, Some(forget)) };
-            });
+                AT_FORK.store(true, Ordering::Release);
+            }
             let new = Box::into_raw(Box::new(Self {
                 state: Mutex::default(),
                 offered: Condvar::new(),

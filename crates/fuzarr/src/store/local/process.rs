@@ -11,16 +11,16 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{
-    Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
 use rustix::io::{Errno, retry_on_intr};
 
 use super::system::{Call, Look, looked, point};
 
-/// Grows by one in each forked child.
+/// Grows in each forked child.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Shared by those who open and close lock files, and taken alone by who forks: a descriptor is
@@ -68,8 +68,12 @@ pub(super) fn between_forks<T>(act: impl FnOnce(u32) -> T) -> T {
 }
 
 extern "C" fn before_fork() {
-    let guards = (GATE.write().unwrap_or_else(PoisonError::into_inner), table());
-    let _ = FORKING.try_with(|forking| forking.replace(Some(guards)));
+    let _ = FORKING.try_with(|forking| {
+        let mut forking = forking.borrow_mut();
+        if forking.is_none() {
+            *forking = Some((GATE.write().unwrap_or_else(PoisonError::into_inner), table()));
+        }
+    });
 }
 
 extern "C" fn after_fork_in_parent() {
@@ -91,13 +95,21 @@ extern "C" fn after_fork_in_child() {
 
 /// Sees to it that forks are noticed.
 pub(super) fn watch_forks() -> Result<(), Errno> {
-    static OUTCOME: OnceLock<i32> = OnceLock::new();
-    let outcome = *OUTCOME.get_or_init(|| {
-        let (before, parent, child) = (before_fork, after_fork_in_parent, after_fork_in_child);
-        // SAFETY: the handlers are functions without captures that live as long as the program.
-        unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) }
-    });
-    if outcome == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(outcome)) }
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    // No `OnceLock`: forked while another thread was at it, a child would wait for that thread. The
+    // handlers may be there more than once.
+    if WATCHED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let (before, parent, child) = (before_fork, after_fork_in_parent, after_fork_in_child);
+    // SAFETY: the handlers are functions without captures that live as long as the program.
+    match unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) } {
+        0 => {
+            WATCHED.store(true, Ordering::Release);
+            Ok(())
+        }
+        outcome => Err(Errno::from_raw_os_error(outcome)),
+    }
 }
 
 /// An open file that a forked child closes.
