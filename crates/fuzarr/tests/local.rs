@@ -118,6 +118,15 @@ fn an_empty_folder_is_nothing_to_a_rename() {
     assert_eq!(store.rename_all("link", "new").now().unwrap_err().kind(), Kind::NotFound);
 }
 
+/// Tells that a thread has ended, however it did.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn writers_go_on_while_their_folder_is_deleted_again_and_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,12 +136,12 @@ fn writers_go_on_while_their_folder_is_deleted_again_and_again() {
         for writer in 0..2_u8 {
             let (store, done) = (&store, &done);
             scope.spawn(move || {
+                let _ended = Ended(done);
                 for round in 0..500 {
                     let bytes = [writer; 5000];
                     put(store, "a/b/shared", &bytes).unwrap();
                     put(store, &format!("a/b/{writer}/{}", round % 3), &bytes).unwrap();
                 }
-                done.store(true, Ordering::Relaxed);
             });
         }
         while !done.load(Ordering::Relaxed) {

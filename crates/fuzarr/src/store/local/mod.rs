@@ -43,8 +43,9 @@ const NEAR: u64 = 16 << 10;
 /// Bytes that another machine sends in the time of a request.
 const FAR: u64 = 1 << 20;
 
-/// How often a folder is made anew that others delete before it is written to.
-const ATTEMPTS: usize = 100;
+/// How often a folder is made anew that others delete before it is written to. Against somebody who
+/// does nothing but delete it, about one attempt in ten succeeds.
+const ATTEMPTS: usize = 1000;
 
 /// How a [`LocalStore`] treats its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
