@@ -22,6 +22,7 @@ test: $(VENV) ## Run tests: Rust, interop with zarr-python, zarrs and tensorstor
 	$(CARGO) test
 	$(CARGO) test --package fuzarr --features faults --test safety
 	@$(MAKE) --no-print-directory release
+	$(CARGO) build --release --quiet --package fuzarr-test-server
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
 	.venv/bin/python tests/zarr_python/run.py
 	.venv/bin/python -m pytest tests $(PYTEST_ARGS)

@@ -1,7 +1,7 @@
 //! fuzarr.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fuzarr::limits::Limits;
@@ -48,7 +48,12 @@ impl Engine for Fuzarr {
         Ok(if latency.is_zero() {
             Arc::new(Memory { store: Arc::new(MemoryStore::new()), inner: |store| store })
         } else {
-            let store = Arc::new(Latency::new(MemoryStore::new(), latency));
+            let timers = timers()?;
+            let wait = move || {
+                let _inside = timers.enter();
+                tokio::time::sleep(latency)
+            };
+            let store = Arc::new(Latency::awaiting(MemoryStore::new(), wait));
             Arc::new(Memory { store, inner: Latency::inner })
         })
     }
@@ -56,6 +61,17 @@ impl Engine for Fuzarr {
     fn versions(&self) -> Value {
         json!({"fuzarr": env!("CARGO_PKG_VERSION")})
     }
+}
+
+/// What keeps the time of stores that answer late.
+fn timers() -> Result<tokio::runtime::Handle> {
+    static TIMERS: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    if let Some(timers) = TIMERS.get() {
+        return Ok(timers.handle().clone());
+    }
+    let timers =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+    Ok(TIMERS.get_or_init(|| timers).handle().clone())
 }
 
 /// A folder.

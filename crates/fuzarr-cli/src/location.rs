@@ -1,17 +1,101 @@
-//! From `STORE[/path]` to the folder that is the store and the path of a node in it.
+//! From `STORE[/path]` to the store, a folder or a remote one, and the path of a node in it.
 
+use fuzarr::store::{LocalStore, RemoteOptions, RemoteStore, Store};
 use fuzarr::{Error, Result, hierarchy, v2};
+use std::fmt;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// Files that make a folder a node.
 const METADATA: [&str; 3] = [hierarchy::DOCUMENT, v2::ARRAY, v2::GROUP];
 
+/// What is a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// A folder.
+    Folder(PathBuf),
+    /// A place behind a network, by its address.
+    Address(String),
+}
+
+impl Root {
+    /// The store, which exists.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not; `InvalidArgument` for an address that makes no sense.
+    pub fn open(&self) -> Result<Arc<dyn Store>> {
+        match self {
+            Self::Folder(folder) => Ok(Arc::new(LocalStore::open(folder)?)),
+            Self::Address(address) => remote(address),
+        }
+    }
+
+    /// The store, made if it does not exist.
+    ///
+    /// # Errors
+    /// `Io`; `InvalidArgument` for an address that makes no sense.
+    pub fn create(&self) -> Result<Arc<dyn Store>> {
+        match self {
+            Self::Folder(folder) => Ok(Arc::new(LocalStore::create(folder)?)),
+            Self::Address(address) => remote(address),
+        }
+    }
+
+    /// Whether it is certain that there is nothing yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::Folder(folder) if !folder.exists())
+    }
+
+    /// The place of the node at `path`.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Self {
+        match self {
+            place if path.is_empty() => place.clone(),
+            Self::Folder(folder) => Self::Folder(folder.join(path)),
+            Self::Address(address) => Self::Address(format!("{address}/{path}")),
+        }
+    }
+
+    /// Whether the other place is this one or inside it.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Folder(folder), Self::Folder(other)) => other.starts_with(folder),
+            (Self::Address(address), Self::Address(other)) => other
+                .strip_prefix(address.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Address(address) => f.write_str(address),
+        }
+    }
+}
+
+fn remote(address: &str) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(RemoteStore::open(address, &RemoteOptions::default())?))
+}
+
+/// The place that is meant by an address of something in a remote store; `None` for other texts.
+fn addressed(given: &Path) -> Option<Location> {
+    let text = given.to_str().filter(|text| RemoteStore::is_address(text))?;
+    let (store, path) = RemoteStore::split(text);
+    Some(Location { store: Root::Address(store.to_owned()), path: path.to_owned() })
+}
+
 /// A node's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The folder that is the store.
-    pub store: PathBuf,
+    /// The store.
+    pub store: Root,
     /// The node's path in it, with `/` between names; empty for the root.
     pub path: String,
 }
@@ -21,9 +105,12 @@ pub struct Location {
 /// The store is the outermost folder reached from the node through folders that all hold metadata.
 ///
 /// # Errors
-/// `NotFound` if no node is there, `Unsupported` for what is not a local folder, `InvalidArgument` for
-/// a path that cannot be one.
+/// `NotFound` if no node is in a folder (a remote store is not asked), `Unsupported` for addresses of
+/// other kinds, `InvalidArgument` for a path that cannot be one.
 pub fn existing(given: &Path) -> Result<Location> {
+    if let Some(location) = addressed(given) {
+        return Ok(location);
+    }
     let place = Place::new(given)?;
     if !place.missing.as_os_str().is_empty() {
         return Err(not_found(given, "there is no such folder", &place.found));
@@ -55,6 +142,9 @@ pub fn existing_itself(given: &Path) -> Result<Location> {
 /// # Errors
 /// `Unsupported` and `InvalidArgument` as [`existing`].
 pub fn new(given: &Path) -> Result<Location> {
+    if let Some(location) = addressed(given) {
+        return Ok(location);
+    }
     let place = Place::new(given)?;
     match place.found.ancestors().find(|folder| holds_metadata(folder)) {
         Some(nearest) => place.location(nearest),
@@ -75,7 +165,7 @@ impl Place {
             return Err(Error::invalid_argument("the path of the store is empty"));
         }
         if text.contains("://") && !given.exists() {
-            return Err(unsupported("stores that are not local folders", given));
+            return Err(unsupported("this kind of store", given));
         }
         let failed = |error| {
             Error::io("the folder cannot be looked at")
@@ -131,7 +221,7 @@ impl Place {
             })
         });
         let path = names.collect::<Result<Vec<_>>>()?.join("/");
-        Ok(Location { store, path })
+        Ok(Location { store: Root::Folder(store), path })
     }
 }
 
@@ -171,7 +261,7 @@ mod tests {
     }
 
     fn at(store: PathBuf, path: &str) -> Location {
-        Location { store, path: path.into() }
+        Location { store: Root::Folder(store), path: path.into() }
     }
 
     const HIERARCHY: &[&str] = &[
@@ -253,8 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn remote_stores_are_refused() {
-        let error = existing(Path::new("s3://bucket/x.zarr")).unwrap_err();
+    fn addresses_are_remote_stores_or_refused() {
+        let place = existing(Path::new("s3://bucket/x.zarr/a/b")).unwrap();
+        assert_eq!(place.store, Root::Address("s3://bucket/x.zarr".to_owned()));
+        assert_eq!(place.path, "a/b");
+        assert!(
+            place.store.holds(&place.store.at("a")) && !place.store.at("a").holds(&place.store)
+        );
+        let error = existing(Path::new("ftp://host/x.zarr")).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
     }
 }

@@ -5,6 +5,7 @@ mod named;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use fuzarr::selection::Resolved;
 use fuzarr::{Array, Cancel, Result, Selection};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -23,6 +24,12 @@ use crate::{json, open};
 
 /// Selections of more elements may be of so many objects that planning takes long, too.
 const PLANNED_AT_ONCE: u64 = 1 << 20;
+
+/// Whether a request may take long whatever is computed for it: it is planned and run while signals
+/// are looked at.
+fn is_long(array: &Array, resolved: &Resolved) -> bool {
+    resolved.elements() > PLANNED_AT_ONCE || !array.store().capabilities().blocking
+}
 
 /// An array in a store.
 ///
@@ -84,7 +91,7 @@ impl PyArray {
             None => Output::new(py, &self.element, &shape)?,
         };
         let memory = output.bytes_mut();
-        let heap = if resolved.elements() > PLANNED_AT_ONCE {
+        let heap = if is_long(&array, &resolved) {
             request::run_long(py, cancel, || {
                 array.run_read(&array.plan_read(resolved, options)?, memory)
             })?
@@ -110,7 +117,7 @@ impl PyArray {
         let input = Input::new(value, &self.element, resolved.shape())?;
         let (py, cancel, values) = (index.py(), Cancel::new(), input.bytes());
         let options = self.config.write(&cancel)?;
-        if resolved.elements() > PLANNED_AT_ONCE {
+        if is_long(&array, &resolved) {
             return request::run_long(py, &cancel, || {
                 array.run_write(&array.plan_write(resolved, options)?, values)
             });

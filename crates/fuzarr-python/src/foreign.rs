@@ -139,6 +139,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     ranges: true,
     gap: u64::MAX,
     compare_and_swap: false,
+    conditional_delete: true,
     carry_over: false,
     uploads: false,
     patch: false,
@@ -161,7 +162,7 @@ pub(crate) struct ObjectMachine {
 }
 
 impl ObjectMachine {
-    fn new(machine: impl Machine + Send + 'static) -> Self {
+    fn new(machine: impl Machine + 'static) -> Self {
         Self { key: machine.key().to_owned(), machine: Mutex::new(Some(Box::new(machine))) }
     }
 

@@ -4,10 +4,11 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fuzarr::store::{LocalOptions, LocalStore, MemoryStore, Store};
+use fuzarr::store::{LocalOptions, LocalStore, MemoryStore, RemoteOptions, RemoteStore, Store};
+use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{IntoPyDict as _, PyMapping, PyMappingMethods, PyString};
 
 use crate::error::{argument_error, raise, unsupported};
 
@@ -18,6 +19,8 @@ pub(crate) enum Location {
     Folder(PathBuf),
     /// This process's memory; the number tells stores apart.
     Memory(usize),
+    /// A place behind a network: its address, and options by name.
+    Remote(String, Vec<(String, String)>),
 }
 
 /// A store that is open.
@@ -56,13 +59,34 @@ impl Opened {
         Ok(Self { store, location: Location::Folder(folder), fsync })
     }
 
+    /// The store at an address. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// `ArgumentError` for an address or an option that makes no sense.
+    fn remote(address: &str, settings: Vec<(String, String)>) -> PyResult<Self> {
+        let address = address.trim_end_matches('/');
+        let options = RemoteOptions { settings: settings.clone(), ..RemoteOptions::default() };
+        let store = Arc::new(RemoteStore::open(address, &options).map_err(raise)?);
+        let location = Location::Remote(address.to_owned(), settings);
+        Ok(Self { store, location, fsync: false })
+    }
+
     /// The URL of the node at `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         let root = match &self.location {
             Location::Folder(folder) => format!("file://{}", folder.display()),
             Location::Memory(number) => format!("memory://{number:x}"),
+            Location::Remote(address, _) => address.clone(),
         };
         if path.is_empty() { root } else { format!("{}/{path}", root.trim_end_matches('/')) }
+    }
+
+    /// The folder, if it is one.
+    fn path(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Folder(folder) => Some(folder),
+            Location::Memory(_) | Location::Remote(..) => None,
+        }
     }
 
     /// What another process needs to open the store.
@@ -71,10 +95,10 @@ impl Opened {
     /// `TypeError` for a store in memory.
     pub(crate) fn pickled(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &self.location {
-            Location::Folder(_) if self.fsync => {
+            Location::Folder(_) if !self.fsync => self.path().into_py_any(py),
+            Location::Folder(_) | Location::Remote(..) => {
                 Ok(PyStore(self.clone()).into_pyobject(py)?.into_any().unbind())
             }
-            Location::Folder(folder) => Ok(folder.into_pyobject(py)?.into_any().unbind()),
             Location::Memory(_) => Err(in_memory()),
         }
     }
@@ -91,11 +115,12 @@ pub(crate) enum Missing {
 #[derive(Debug)]
 pub(crate) enum Named {
     Folder(PathBuf),
+    Remote(String),
     Opened(Opened),
 }
 
 impl Named {
-    /// The store that `object` names: a path, a `file://` URL, a [`PyStore`], or `None` for a new one
+    /// The store that `object` names: a path, a URL, a [`PyStore`], or `None` for a new one
     /// in memory.
     ///
     /// # Errors
@@ -116,7 +141,7 @@ impl Named {
         }
         let name = object.get_type().name()?;
         Err(unsupported(format!(
-            "not supported: a store of type {name}; a store is a path, a file:// URL or a \
+            "not supported: a store of type {name}; a store is a path, a URL or a \
              fuzarr.Store (for zarr-python's stores there is fuzarr's pipeline in zarr-python)"
         )))
     }
@@ -129,6 +154,7 @@ impl Named {
         match self {
             Self::Opened(opened) => Ok(opened),
             Self::Folder(folder) => Opened::local(py, folder, missing, false),
+            Self::Remote(address) => Opened::remote(&address, Vec::new()),
         }
     }
 }
@@ -140,9 +166,13 @@ fn url(py: Python<'_>, text: &str) -> PyResult<Named> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return absolute(Path::new(text)).map(Named::Folder);
     };
+    if RemoteStore::is_address(text) {
+        return Ok(Named::Remote(text.to_owned()));
+    }
     if scheme != "file" {
         return Err(unsupported(format!(
-            "not supported: stores by `{scheme}://`; there are paths and file:// URLs"
+            "not supported: stores by `{scheme}://`; there are paths and file://, s3://, gs://, az:// \
+             and https:// URLs"
         )));
     }
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
@@ -166,7 +196,7 @@ fn absolute(path: &Path) -> PyResult<PathBuf> {
     Ok(path.components().collect())
 }
 
-/// A store: a folder, or memory. Everything that takes a store takes one of these.
+/// A store: a folder, memory, or a place behind a network. Everything that takes a store takes one of these.
 #[pyclass(frozen, eq, module = "fuzarr", name = "Store")]
 #[derive(Debug, PartialEq)]
 pub(crate) struct PyStore(pub(crate) Opened);
@@ -187,13 +217,30 @@ impl PyStore {
         Self(Opened::memory())
     }
 
-    /// The folder; `None` for memory.
+    /// A place behind a network, by its address: `s3://bucket/folder`, `gs://…`, `az://…` or `https://…`.
+    /// Nothing is asked of it yet. ``storage_options`` are those of the service: ``region``,
+    /// ``endpoint``, ``access_key_id``, ``anonymous``, …; what they do not say, the environment does.
+    #[staticmethod]
+    #[pyo3(signature = (url, storage_options = None))]
+    fn remote(url: &str, storage_options: Option<&Bound<'_, PyMapping>>) -> PyResult<Self> {
+        let mut settings = Vec::new();
+        for item in storage_options.map(PyMappingMethods::items).transpose()?.iter().flatten() {
+            let (name, value): (String, Bound<'_, PyAny>) = item.extract()?;
+            if !value.is_none() {
+                settings.push((name, value.str()?.to_str()?.to_owned()));
+            }
+        }
+        settings.sort_unstable();
+        if !RemoteStore::is_address(url) {
+            return Err(argument_error("storage_options are for remote stores, by their URLs"));
+        }
+        Opened::remote(url, settings).map(Self)
+    }
+
+    /// The folder; `None` for memory and for remote stores.
     #[getter]
     fn path(&self) -> Option<&Path> {
-        match &self.0.location {
-            Location::Folder(folder) => Some(folder),
-            Location::Memory(_) => None,
-        }
+        self.0.path()
     }
 
     fn __str__(&self) -> String {
@@ -208,12 +255,16 @@ impl PyStore {
         hash(&self.0.location)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf,))> {
-        let Location::Folder(folder) = &self.0.location else {
-            return Err(in_memory());
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Py<PyAny>)> {
+        let (open, arguments) = match &self.0.location {
+            Location::Folder(folder) if self.0.fsync => ("_synced", (folder,).into_py_any(py)?),
+            Location::Folder(folder) => ("local", (folder,).into_py_any(py)?),
+            Location::Remote(address, settings) => {
+                ("remote", (address, settings.clone().into_py_dict(py)?).into_py_any(py)?)
+            }
+            Location::Memory(_) => return Err(in_memory()),
         };
-        let open = if self.0.fsync { "_synced" } else { "local" };
-        Ok((py.get_type::<Self>().getattr(open)?, (folder.clone(),)))
+        Ok((py.get_type::<Self>().getattr(open)?, arguments))
     }
 
     /// As `local` with `fsync`, of a folder that is there: for pickles.

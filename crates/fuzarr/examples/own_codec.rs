@@ -107,7 +107,7 @@ fn main() -> Result<()> {
     array.write(&Selection::parse("100:900, 100:900")?, 7_u8)?;
     let read = array.read::<u8>(&Selection::parse("90:110, 500")?)?;
     assert_eq!(read.sum(), 10 * 7);
-    let stored = store.open("c/0/0").now()?.and_then(|object| object.size()).unwrap_or_default();
+    let stored = store.open("c/0/0").wait()?.and_then(|object| object.size()).unwrap_or_default();
     println!("a shard of 250000 bytes takes {stored}");
     assert!(stored < 20_000);
 

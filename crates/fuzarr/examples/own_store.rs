@@ -112,6 +112,7 @@ impl Store for History {
             ranges: true,
             gap: u64::MAX,
             compare_and_swap: true,
+            conditional_delete: true,
             carry_over: false,
             uploads: false,
             patch: false,

@@ -192,6 +192,34 @@ impl Array {
         Ok(Read { shape, bytes, heap })
     }
 
+    /// As [`read_bytes`](Self::read_bytes), for callers that await. The future keeps no thread and needs
+    /// no runtime of a certain kind: remote stores have their own. Dropped before its end, it ends
+    /// its requests.
+    ///
+    /// # Errors
+    /// As [`read_bytes`](Self::read_bytes).
+    pub fn read_bytes_async(
+        &self,
+        selection: &Selection,
+        options: &ReadOptions,
+    ) -> impl Future<Output = Result<Read>> + Send + use<> {
+        let resolved = self.resolve(selection);
+        let planned = resolved.and_then(|resolved| self.plan_read(resolved, options.clone()));
+        let array = self.clone();
+        async move {
+            let plan = planned?;
+            let shape = plan.resolved().shape().to_vec();
+            let output = zeroed(array.size_of(plan.resolved())?)?;
+            let output = Arc::new(Output::owned(output));
+            exec::read_async(&plan, &*array.store, &output).await?;
+            let heap = output.take_heap()?;
+            let bytes = Arc::into_inner(output).and_then(Output::into_vec);
+            let bytes = bytes.ok_or_else(|| Error::io("the result of a read is still in use"))?;
+            array.check_bools(&bytes)?;
+            Ok(Read { shape, bytes, heap })
+        }
+    }
+
     /// Reads `selection` into `output`, native elements in C order of the result.
     ///
     /// # Errors
@@ -258,11 +286,17 @@ impl Array {
         exec::read(plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
         drop(target);
-        if self.data_type == DataType::Bool && output.iter().any(|&byte| byte > 1) {
+        self.check_bools(output)?;
+        Ok(heap)
+    }
+
+    /// Checks what was read of an array of `bool`.
+    fn check_bools(&self, read: &[u8]) -> Result<()> {
+        if self.data_type == DataType::Bool && read.iter().any(|&byte| byte > 1) {
             return Err(Error::corrupt("a bool is neither 0 nor 1")
                 .with("array", format!("/{}", self.path)));
         }
-        Ok(heap)
+        Ok(())
     }
 
     /// Writes `values` to `selection`: native elements in C order of the selection's result, or a
@@ -291,6 +325,29 @@ impl Array {
             ));
         }
         self.execute_write(self.resolve(selection)?, (values, &[]), options)
+    }
+
+    /// As [`write_elements`](Self::write_elements), for callers that await: the future owns the values,
+    /// keeps no thread, and needs no runtime of a certain kind. Dropped before its end, it leaves some
+    /// objects written and some not.
+    ///
+    /// # Errors
+    /// As [`write_elements`](Self::write_elements).
+    pub fn write_elements_async(
+        &self,
+        selection: &Selection,
+        values: Elements,
+        options: &WriteOptions,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        let resolved = self.resolve(selection);
+        let planned = resolved.and_then(|resolved| self.plan_write(resolved, options.clone()));
+        let array = self.clone();
+        async move {
+            let plan = planned?;
+            array.check_values(&values.slots)?;
+            let values = plan.values(values.slots, values.heap)?;
+            exec::write_async(&plan, &*array.store, values).await
+        }
     }
 
     /// As [`write_bytes`](Self::write_bytes), with elements of fixed or of variable size.
@@ -339,10 +396,16 @@ impl Array {
     /// # Errors
     /// As [`write_elements`](Self::write_elements).
     pub fn run_write(&self, plan: &WritePlan, (values, heap): (&[u8], &[u8])) -> Result<()> {
+        self.check_values(values)?;
+        exec::write(plan, &*self.store, plan.values(values, heap)?)
+    }
+
+    /// Checks what is to be written to an array of `bool`.
+    fn check_values(&self, values: &[u8]) -> Result<()> {
         if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
-        exec::write(plan, &*self.store, plan.values(values, heap)?)
+        Ok(())
     }
 
     /// How often this array's requests took each fast path, since it was opened.

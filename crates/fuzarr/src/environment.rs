@@ -5,6 +5,8 @@
 //! | `FUZARR_WORKERS` | [`Limits::workers`](crate::Limits::workers), a number; 0 for one a core | 0 |
 //! | `FUZARR_MAX_DECODE_BUFFERS` | [`Limits::max_decode_buffers`](crate::Limits::max_decode_buffers), a number from 1 | 8 |
 //! | `FUZARR_MEMORY` | [`Limits::memory`](crate::Limits::memory), a size as in `512MiB` | no limit |
+//! | `FUZARR_OPERATIONS` | [`Limits::operations`](crate::Limits::operations), a number from 1 | 128 |
+//! | `FUZARR_IN_FLIGHT` | [`Limits::in_flight`](crate::Limits::in_flight), a size | 256 MiB |
 //! | `FUZARR_PARTIAL_READS` | [`ReadOptions::partial_reads`], a switch | on |
 //! | `FUZARR_ONE_ROUND_TRIP` | [`ReadOptions::one_round_trip`], a switch | on |
 //! | `FUZARR_COALESCE_GAP` | [`ReadOptions::coalesce_gap`], a size | 1 MiB |
@@ -46,8 +48,13 @@ pub struct Settings {
 /// What an option may be, and where it is.
 #[derive(Debug, Clone, Copy)]
 enum Setting {
-    Number { least: usize, of: fn(&mut Limits) -> &mut usize },
+    Number {
+        least: usize,
+        of: fn(&mut Limits) -> &mut usize,
+    },
     Memory,
+    /// Of the limits.
+    Bytes(fn(&mut Limits) -> &mut u64),
     Size(fn(&mut Settings) -> &mut u64),
     Switch(fn(&mut Settings) -> &mut bool),
 }
@@ -66,13 +73,15 @@ pub enum Value {
 /// What the names of variables start with.
 const PREFIX: &str = "FUZARR_";
 
-const VARIABLES: [(&str, Setting); 14] = [
+const VARIABLES: [(&str, Setting); 16] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
         Setting::Number { least: 1, of: |limits| &mut limits.max_decode_buffers },
     ),
     ("FUZARR_MEMORY", Setting::Memory),
+    ("FUZARR_OPERATIONS", Setting::Number { least: 1, of: |limits| &mut limits.operations }),
+    ("FUZARR_IN_FLIGHT", Setting::Bytes(|limits| &mut limits.in_flight)),
     ("FUZARR_PARTIAL_READS", Setting::Switch(|all| &mut all.read.partial_reads)),
     ("FUZARR_ONE_ROUND_TRIP", Setting::Switch(|all| &mut all.read.one_round_trip)),
     ("FUZARR_COALESCE_GAP", Setting::Size(|all| &mut all.read.coalesce_gap)),
@@ -91,7 +100,7 @@ impl Setting {
     fn expected(self) -> String {
         match self {
             Self::Number { least, .. } => format!("a number from {least}"),
-            Self::Memory | Self::Size(_) => "a size as in 512MiB".into(),
+            Self::Memory | Self::Bytes(_) | Self::Size(_) => "a size as in 512MiB".into(),
             Self::Switch(_) => "1, true or on, or 0, false or off".into(),
         }
     }
@@ -109,6 +118,11 @@ impl Setting {
                 let memory = Some(parse_size(text)?);
                 (settings.read.limits.memory, settings.write.limits.memory) = (memory, memory);
             }
+            Self::Bytes(of) => {
+                let size = parse_size(text)?;
+                *of(&mut settings.read.limits) = size;
+                *of(&mut settings.write.limits) = size;
+            }
             Self::Size(of) => *of(settings) = parse_size(text)?,
             Self::Switch(of) => {
                 *of(settings) = match text.to_ascii_lowercase().as_str() {
@@ -125,6 +139,7 @@ impl Setting {
         match self {
             Self::Number { of, .. } => Value::Number(*of(&mut settings.read.limits) as u64),
             Self::Memory => settings.read.limits.memory.map_or(Value::Unlimited, Value::Number),
+            Self::Bytes(of) => Value::Number(*of(&mut settings.read.limits)),
             Self::Size(of) => Value::Number(*of(settings)),
             Self::Switch(of) => Value::Switch(*of(settings)),
         }
@@ -326,6 +341,8 @@ mod tests {
             workers: 3,
             max_decode_buffers: 2,
             memory: Some(512 << 20),
+            operations: 7,
+            in_flight: 1000,
             ..Limits::default()
         };
         let expected = Settings {
@@ -353,6 +370,8 @@ mod tests {
             ("FUZARR_WORKERS", "3"),
             ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
             ("FUZARR_MEMORY", "512MiB"),
+            ("FUZARR_OPERATIONS", "7"),
+            ("FUZARR_IN_FLIGHT", "1kB"),
             ("FUZARR_COALESCE_GAP", "0"),
             ("FUZARR_COALESCE_SPAN", "2kB"),
             ("FUZARR_PARTIAL_READS", "0"),

@@ -119,7 +119,7 @@ impl Search<'_> {
     }
 
     fn collect(&mut self, folder: &str) -> Result<()> {
-        let listing = self.store.list(folder).now()?;
+        let listing = self.store.list(folder).wait()?;
         for (name, size) in listing.objects {
             let key = join(folder, &name);
             match self.chunk(&key) {
@@ -272,7 +272,7 @@ fn block(chunk: &[u64]) -> Result<Selection> {
 /// # Errors
 /// `Io` if the store cannot be listed.
 pub fn stored_bytes(store: &dyn Store, path: &str) -> Result<u64> {
-    let listing = store.list(path).now()?;
+    let listing = store.list(path).wait()?;
     let mut bytes = listing.objects.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
     for name in &listing.prefixes {
         bytes = bytes.saturating_add(stored_bytes(store, &join(path, name))?);

@@ -58,6 +58,7 @@ pub mod store;
 pub mod transcode;
 mod typed;
 pub mod v2;
+mod wait;
 
 pub use array::{Array, Read};
 pub use builder::ArrayBuilder;

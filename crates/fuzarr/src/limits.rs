@@ -16,6 +16,12 @@ pub struct Limits {
     /// Bytes that the request may hold: its result, indexes, chunks being worked on, bytes fetched
     /// and not yet decoded, or encoded and not yet written. `None` for no limit of the request's own.
     pub memory: Option<u64>,
+    /// Questions to the store that may be under way at the same time, if its answers are awaited.
+    pub operations: usize,
+    /// Bytes that may be under way at the same time, or fetched and not yet decoded, or being encoded
+    /// and not yet stored, if the store's answers are awaited. An object that is larger is
+    /// alone.
+    pub in_flight: u64,
     /// Ends the request early.
     pub cancel: Option<Cancel>,
     /// From where on which way is the faster one.
@@ -36,6 +42,9 @@ pub struct Tuning {
     /// Objects of at most this many bytes are fetched and written whole when a part is changed, and
     /// fetched whole when a part is wanted of a store that answers late.
     pub small_object: u64,
+    /// Bytes of one request to a store whose answers are awaited: what is larger is asked for in
+    /// parts at the same time.
+    pub part: u64,
     /// Shards of more bytes than this are written as their inner chunks are encoded.
     pub streamed: u64,
     /// Bytes of elements that are encoded between two writes of a streamed shard.
@@ -50,6 +59,7 @@ impl Default for Tuning {
             beside_index: 4 << 10,
             fetched: 256 << 20,
             small_object: 128 << 10,
+            part: 8 << 20,
             streamed: 32 << 20,
             group: 16 << 20,
         }
@@ -62,6 +72,8 @@ impl Default for Limits {
             workers: 0,
             max_decode_buffers: 8,
             memory: None,
+            operations: 128,
+            in_flight: 256 << 20,
             cancel: None,
             tuning: Tuning::default(),
         }

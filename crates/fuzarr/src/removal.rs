@@ -5,7 +5,7 @@ use crate::grid::{ChunkKeyEncoding, RegularGrid};
 use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node};
-use crate::store::{self, Precondition, Store, join, settled};
+use crate::store::{self, Precondition, Store, find, join, settled};
 use crate::v2;
 
 /// The stored chunks of an array, which fuzarr need not be able to read.
@@ -59,7 +59,7 @@ pub fn delete_below(store: &dyn Store, path: &str) -> Result<()> {
 fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
     let documents = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES, v2::CONSOLIDATED, hierarchy::DOCUMENT];
     for key in documents.map(|name| join(path, name)) {
-        if store.open(&key).now()?.is_some() {
+        if find(store, &key).wait()?.is_some() {
             store::delete(store, &key)?;
         }
     }
@@ -71,7 +71,7 @@ fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
 /// # Errors
 /// `Io`.
 pub fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
-    let delete = |object: &StoredObject| store.delete(&object.key, Precondition::None).now();
+    let delete = |object: &StoredObject| store.delete(&object.key, Precondition::None).wait();
     settled(store, || objects.iter().try_for_each(delete))
 }
 

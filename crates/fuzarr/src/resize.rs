@@ -12,7 +12,7 @@ use crate::inspect;
 use crate::metadata::{ArrayMetadata, Format, NodePath};
 use crate::plan::{Layout, WriteOptions};
 use crate::selection::{Selection, Term};
-use crate::store::{Precondition, Store, settled};
+use crate::store::{Precondition, Store, find, settled};
 use crate::v2;
 
 impl Array {
@@ -50,7 +50,7 @@ impl Array {
         // has lost elements without a trace.
         settled(&*store, || {
             for (key, precondition) in outside {
-                match store.delete(&key, precondition).now() {
+                match store.delete(&key, precondition).wait() {
                     // Somebody has made the array longer again, and written there.
                     Err(error) if error.kind() == Kind::Conflict => {}
                     deleted => deleted?,
@@ -221,7 +221,7 @@ fn objects_outside(
     for object in inspect::stored_objects(store, path, layout.keys, &everywhere)? {
         let mut inside = object.chunk.iter().zip(shape.iter().zip(extents));
         if !inside.all(|(&at, (shape, extent))| at < shape.div_ceil(*extent)) {
-            let version = store.open(&object.key).now()?.and_then(|object| object.version());
+            let version = find(store, &object.key).wait()?.and_then(|object| object.version());
             let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
             outside.push((object.key, unchanged));
         }

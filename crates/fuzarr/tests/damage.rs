@@ -201,7 +201,7 @@ fn a_damaged_inner_chunk_is_kept_as_it_is_or_replaced_whole() {
             array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
             expected
         );
-        array.store().delete(&key, Precondition::None).now().unwrap();
+        array.store().delete(&key, Precondition::None).wait().unwrap();
     }
     // The same of a store without ranges.
     let store = Arc::new(WholeObjects(MemoryStore::new()));

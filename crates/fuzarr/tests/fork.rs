@@ -50,13 +50,13 @@ fn ended_well(process: libc::pid_t) -> bool {
 }
 
 fn get(store: &dyn Store, key: &str) -> Vec<u8> {
-    let object = store.open(key).now().unwrap().unwrap();
-    let piece = object.read(Span::Whole(1 << 20), Vec::new()).now().unwrap().unwrap();
+    let object = store.open(key).wait().unwrap().unwrap();
+    let piece = object.read(Span::Whole(1 << 20), Vec::new()).wait().unwrap().unwrap();
     piece.bytes.as_slice().to_vec()
 }
 
 fn write(upload: &dyn Upload, offset: u64, bytes: &[u8]) -> fuzarr::Result<()> {
-    upload.write(offset, Content { parts: &[Part::Bytes(bytes)], base: None }).now()
+    upload.write(offset, Content { parts: &[Part::Bytes(bytes)], base: None }).wait()
 }
 
 /// Does what the orders say; in the tests' own process there are none.
@@ -64,7 +64,7 @@ fn write(upload: &dyn Upload, offset: u64, bytes: &[u8]) -> fuzarr::Result<()> {
 fn helper_process() {
     let Ok(folder) = std::env::var(ORDERS) else { return };
     let store = LocalStore::open(folder).unwrap();
-    let upload = store.begin("k").now().unwrap();
+    let upload = store.begin("k").wait().unwrap();
     write(&*upload, 0, b"half").unwrap();
     // The child lives until the test closes its standard input, long after its parent.
     fork(|| {
@@ -116,8 +116,8 @@ fn a_child_leaves_its_parents_write_alone_and_makes_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::open(folder.path()).unwrap();
     put_bytes(&store, "k", b"old", Precondition::None).unwrap();
-    let upload = store.begin("k").now().unwrap();
-    let spare = store.begin("spare").now().unwrap();
+    let upload = store.begin("k").wait().unwrap();
+    let spare = store.begin("spare").wait().unwrap();
     write(&*upload, 0, b"par").unwrap();
     let mut uploads = Some((upload, spare));
     let child = fork(|| {
@@ -125,7 +125,7 @@ fn a_child_leaves_its_parents_write_alone_and_makes_its_own() {
         // A file that takes the number of one that was closed is not closed in its place.
         let mine = std::fs::read_dir(folder.path()).unwrap();
         let fails = write(&*upload, 3, b"CHILD").is_err()
-            && upload.finish(Precondition::None).now().is_err();
+            && upload.finish(Precondition::None).wait().is_err();
         drop(spare);
         let names = mine.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         put_bytes(&store, "other", b"child's", Precondition::None).unwrap();
@@ -135,9 +135,9 @@ fn a_child_leaves_its_parents_write_alone_and_makes_its_own() {
     let (upload, spare) = uploads.unwrap();
     assert_eq!(get(&store, "k"), b"old");
     write(&*upload, 3, b"ent").unwrap();
-    upload.finish(Precondition::None).now().unwrap();
+    upload.finish(Precondition::None).wait().unwrap();
     write(&*spare, 0, b"spare").unwrap();
-    spare.finish(Precondition::Absent).now().unwrap();
+    spare.finish(Precondition::Absent).wait().unwrap();
     assert_eq!(get(&store, "k"), b"parent");
     assert_eq!(get(&store, "spare"), b"spare");
     assert_eq!(get(&store, "other"), b"child's");

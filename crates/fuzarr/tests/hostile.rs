@@ -260,9 +260,9 @@ fn a_partial_write_into_a_damaged_shard_is_refused_and_a_whole_one_replaces_it()
         array.write_bytes(&selection, &1_u16.to_ne_bytes(), &WriteOptions::default())
     };
     assert_eq!(write("0").unwrap_err().kind(), Kind::Corrupt);
-    let object = array.store().open("a/c/0").now().unwrap().unwrap();
+    let object = array.store().open("a/c/0").wait().unwrap().unwrap();
     let kept =
-        object.read(fuzarr::store::Span::Whole(u64::MAX), Vec::new()).now().unwrap().unwrap();
+        object.read(fuzarr::store::Span::Whole(u64::MAX), Vec::new()).wait().unwrap().unwrap();
     assert_eq!(kept.bytes.as_slice(), before, "the damaged object was changed");
     write(":12").unwrap();
     assert_eq!(read(&array, ":12").unwrap(), 1_u16.to_ne_bytes().repeat(12));
@@ -319,10 +319,10 @@ fn keys_and_paths_cannot_leave_a_local_store() {
         "a\0b",
     ];
     for key in keys {
-        assert_eq!(store.open(key).now().unwrap_err().kind(), Kind::InvalidArgument, "{key}");
+        assert_eq!(store.open(key).wait().unwrap_err().kind(), Kind::InvalidArgument, "{key}");
         let write = put_bytes(&store, key, b"x", Precondition::None);
         assert_eq!(write.unwrap_err().kind(), Kind::InvalidArgument, "{key}");
-        assert!(store.delete(key, Precondition::None).now().is_err(), "{key}");
+        assert!(store.delete(key, Precondition::None).wait().is_err(), "{key}");
     }
     assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"secret");
     assert!(Array::open(Arc::new(store), "../root").is_err());

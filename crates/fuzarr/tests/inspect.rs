@@ -205,12 +205,12 @@ fn links_out_of_a_store_and_to_themselves_are_no_objects() {
     link("inside", "in");
     std::fs::write(root.join("inside"), "four").unwrap();
     let store = LocalStore::open(&root).unwrap();
-    let listing = store.list("").now().unwrap();
+    let listing = store.list("").wait().unwrap();
     let expected = [("in", 4), ("inside", 4)].map(|(name, size)| (name.to_owned(), size));
     assert_eq!(listing.objects, expected);
-    assert!(store.open("out").now().is_err());
-    let object = store.open("in").now().unwrap().unwrap();
-    let piece = object.read(Span::Whole(4), Vec::new()).now().unwrap().unwrap();
+    assert!(store.open("out").wait().is_err());
+    let object = store.open("in").wait().unwrap().unwrap();
+    let piece = object.read(Span::Whole(4), Vec::new()).wait().unwrap().unwrap();
     assert_eq!(piece.bytes.as_slice(), b"four");
 }
 

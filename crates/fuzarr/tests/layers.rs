@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// has to find its place.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("wait", &[]),
     ("chunking", &[]),
     ("buffer", &["error"]),
     ("copy", &["buffer", "error"]),
@@ -24,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("selection", &["buffer", "error"]),
     ("codec", &["buffer", "copy", "dtype", "error", "metadata", "shard"]),
     ("shard", &["buffer", "codec", "copy", "dtype", "error"]),
-    ("store", &["buffer", "error"]),
+    ("store", &["buffer", "error", "wait"]),
     ("limits", &["error"]),
     (
         "plan",
@@ -42,9 +43,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("environment", &["error", "limits", "plan"]),
-    ("exec", &["buffer", "error", "limits", "plan", "store"]),
+    ("exec", &["buffer", "error", "limits", "plan", "store", "wait"]),
     ("v2", &["dtype", "error", "metadata"]),
-    ("hierarchy", &["error", "metadata", "store", "v2"]),
+    ("hierarchy", &["error", "metadata", "store", "v2", "wait"]),
     (
         "array",
         &[
@@ -153,9 +154,9 @@ const EFFECTS: &[(&str, &[&str])] = &[
     ("io::pread", CALLS),
     ("io::pwrite", CALLS),
     ("std::net", &[]),
-    ("std::thread", &["exec/", "store/latency.rs"]),
+    ("std::thread", &["exec/", "store/latency.rs", "store/remote/runtime.rs", "wait.rs"]),
     ("rayon::", &["exec/"]),
-    ("tokio::", &["exec/"]),
+    ("tokio::", &["exec/", "store/remote/"]),
     ("std::env", &["environment.rs"]),
 ];
 

@@ -17,8 +17,8 @@ fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> fuzarr::Result<()> {
 }
 
 fn get(store: &dyn Store, key: &str) -> fuzarr::Result<Option<Vec<u8>>> {
-    let Some(object) = store.open(key).now()? else { return Ok(None) };
-    let piece = object.read(Span::Whole(1 << 20), Vec::new()).now()?.unwrap();
+    let Some(object) = store.open(key).wait()? else { return Ok(None) };
+    let piece = object.read(Span::Whole(1 << 20), Vec::new()).wait()?.unwrap();
     Ok(Some(piece.bytes.as_slice().to_vec()))
 }
 
@@ -53,7 +53,7 @@ fn links_that_lead_out_are_followed_only_if_asked_for() {
     let (store, folder) = beside_another(follow);
     assert_eq!(get(&store, "out/below/precious").unwrap().unwrap(), b"kept");
     assert_eq!(get(&store, "file").unwrap().unwrap(), b"kept");
-    assert_eq!(store.list("out").now().unwrap().prefixes, ["below"]);
+    assert_eq!(store.list("out").wait().unwrap().prefixes, ["below"]);
     put(&store, "out/below/precious", b"new").unwrap();
     assert_eq!(precious(folder.path()), "new");
     // A key still cannot climb.
@@ -72,7 +72,7 @@ fn deleting_removes_links_and_never_what_they_lead_to() {
             symlink(folder.path().join("other"), root.join("a/b/out")).unwrap();
             symlink("c", root.join("a/b/inside")).unwrap();
             symlink("nowhere", root.join("a/b/dangling")).unwrap();
-            store.delete_all(prefix).now().unwrap();
+            store.delete_all(prefix).wait().unwrap();
             assert_eq!(precious(folder.path()), "kept");
             let name = if prefix.is_empty() { "out" } else { prefix };
             // A link that is not followed is no part of the store, if not of what is deleted.
@@ -101,7 +101,7 @@ fn what_is_no_key_is_deleted_too() {
     std::fs::create_dir_all(&deep).unwrap();
     let pipe = std::process::Command::new("mkfifo").arg(folder.path().join("a/pipe")).status();
     assert!(pipe.unwrap().success());
-    store.delete_all("a").now().unwrap();
+    store.delete_all("a").wait().unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -111,11 +111,11 @@ fn an_empty_folder_is_nothing_to_a_rename() {
     let store = LocalStore::open(folder.path()).unwrap();
     put(&store, "a/b", b"1").unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
-    store.rename_all("a", "empty").now().unwrap();
+    store.rename_all("a", "empty").wait().unwrap();
     assert_eq!(get(&store, "empty/b").unwrap().unwrap(), b"1");
     // What a link leads to is not below it.
     symlink("empty", folder.path().join("link")).unwrap();
-    assert_eq!(store.rename_all("link", "new").now().unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(store.rename_all("link", "new").wait().unwrap_err().kind(), Kind::NotFound);
 }
 
 /// Tells that a thread has ended, however it did.
@@ -145,13 +145,13 @@ fn writers_go_on_while_their_folder_is_deleted_again_and_again() {
             });
         }
         while !done.load(Ordering::Relaxed) {
-            store.delete_all("a").now().unwrap();
+            store.delete_all("a").wait().unwrap();
             if let Some(bytes) = get(&store, "a/b/shared").unwrap() {
                 assert!(bytes.len() == 5000 && bytes.iter().all(|&byte| byte == bytes[0]));
             }
         }
     });
-    store.delete_all("a").now().unwrap();
+    store.delete_all("a").wait().unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -160,13 +160,13 @@ fn a_lock_file_that_is_deleted_from_under_a_writer_is_a_conflict() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::open(folder.path()).unwrap();
     put(&store, "k", b"old").unwrap();
-    let upload = store.begin("k").now().unwrap();
+    let upload = store.begin("k").wait().unwrap();
     std::fs::remove_file(folder.path().join("k.__lock")).unwrap();
-    let other = store.begin("k").now().unwrap();
+    let other = store.begin("k").wait().unwrap();
     // Renaming by name would now put the other writer's unfinished file in place.
-    assert_eq!(upload.finish(Precondition::None).now().unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(upload.finish(Precondition::None).wait().unwrap_err().kind(), Kind::Conflict);
     assert_eq!(get(&store, "k").unwrap().unwrap(), b"old");
-    other.finish(Precondition::None).now().unwrap();
+    other.finish(Precondition::None).wait().unwrap();
     assert_eq!(get(&store, "k").unwrap().unwrap(), b"");
 }
 
@@ -209,8 +209,8 @@ fn a_store_of_what_is_at_hand_waits_for_no_disk() {
     if forgets(&folder.path().join("a/b")) {
         assert_eq!(get(&store, "a/b").unwrap_err().kind(), Kind::WouldBlock);
         let mut memory = [0; 10];
-        let object = store.open("a/b").now().unwrap().unwrap();
-        let filled = object.read_into(50_000, &mut memory).now();
+        let object = store.open("a/b").wait().unwrap().unwrap();
+        let filled = object.read_into(50_000, &mut memory).wait();
         assert_eq!(filled.unwrap_err().kind(), Kind::WouldBlock);
     }
     // In memory nothing is waited for.

@@ -61,8 +61,8 @@ fn number(stored: &[u8]) -> u64 {
 }
 
 fn stored(store: &dyn Store, key: &str) -> Option<u64> {
-    let object = store.open(key).now().unwrap()?;
-    let piece = object.read(Span::Whole(1 << 20), Vec::new()).now().unwrap().unwrap();
+    let object = store.open(key).wait().unwrap()?;
+    let piece = object.read(Span::Whole(1 << 20), Vec::new()).wait().unwrap().unwrap();
     Some(number(piece.bytes.as_slice()))
 }
 
@@ -76,20 +76,20 @@ fn write_for_ever(folder: &str, start: u64) {
         let key = KEYS[index];
         let new = bytes(count);
         if after(count).is_none() {
-            store.delete(key, Precondition::None).now().unwrap();
+            store.delete(key, Precondition::None).wait().unwrap();
         } else if count % 3 == 0 {
-            let upload = store.begin(key).now().unwrap();
+            let upload = store.begin(key).wait().unwrap();
             for (piece, bytes) in new.chunks(5000).enumerate() {
                 let parts = [Part::Bytes(bytes)];
                 let content = Content { parts: &parts, base: None };
-                upload.write(piece as u64 * 5000, content).now().unwrap();
+                upload.write(piece as u64 * 5000, content).wait().unwrap();
             }
-            upload.finish(Precondition::None).now().unwrap();
+            upload.finish(Precondition::None).wait().unwrap();
         } else {
             let (first, second) = new.split_at(new.len() / 2);
             let parts = [Part::Bytes(first), Part::Bytes(second)];
             let content = Content { parts: &parts, base: None };
-            store.put(key, content, Precondition::None).now().unwrap();
+            store.put(key, content, Precondition::None).wait().unwrap();
         }
         out.write_all(format!("did {index} {count}\n").as_bytes()).unwrap();
     }
@@ -163,7 +163,7 @@ fn kill_writers(folder: &Path, runs: u64, seed: u64) {
             start += 1;
         }
         assert!(lock_files(folder) <= KEYS.len());
-        let listing = store.list("a").now().unwrap();
+        let listing = store.list("a").wait().unwrap();
         assert!(listing.objects.iter().all(|(name, _)| name == "0" || name == "1"));
     }
     for key in KEYS {
@@ -221,9 +221,9 @@ fn write_elements(folder: &str, process: usize) {
         }
         let count = u64::from(round) * 8 + process as u64;
         put_bytes(&*store, "other", &bytes(count), Precondition::None).unwrap();
-        let before = store.open("other").now().unwrap().map(|object| object.version().unwrap());
+        let before = store.open("other").wait().unwrap().map(|object| object.version().unwrap());
         if let Some(version) = before {
-            match store.delete("other", Precondition::Unchanged(version)).now() {
+            match store.delete("other", Precondition::Unchanged(version)).wait() {
                 Ok(()) => {}
                 Err(error) => assert_eq!(error.kind(), Kind::Conflict),
             }

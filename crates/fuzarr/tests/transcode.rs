@@ -180,7 +180,7 @@ fn check(from: Arc<dyn Store>, to: Arc<dyn Store>, case: &Case, choices: &mut Ch
     let copy = Options { memory: 16 << 20, ..Options::default() };
     let copy = planned(&from, &to, &relayout, copy).unwrap();
     assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
-    assert!(to.store.open("made/here/.fuzarr-copy").now().unwrap().is_none());
+    assert!(to.store.open("made/here/.fuzarr-copy").wait().unwrap().is_none());
 }
 
 fn run(entropy: &[u32]) {
@@ -235,7 +235,7 @@ fn chunks(shape: &[u64]) -> Relayout {
 
 /// Every object of a store with its bytes.
 fn objects(store: &dyn Store, prefix: &str) -> Vec<(String, u64)> {
-    let listing = store.list(prefix).now().unwrap();
+    let listing = store.list(prefix).wait().unwrap();
     let below = |name: &str| fuzarr::store::join(prefix, name);
     let here = listing.objects.iter().map(|(name, size)| (below(name), *size));
     let deeper = listing.prefixes.iter().flat_map(|name| objects(store, &below(name)));
@@ -295,7 +295,7 @@ fn differences_are_named_to_the_bit() {
         key: "b/c/1/1".into(),
     };
     assert_eq!(found, Some(expected));
-    store.delete("b/zarr.json", Precondition::None).now().unwrap();
+    store.delete("b/zarr.json", Precondition::None).wait().unwrap();
     let found = copy.compare(|_| Ok(())).unwrap();
     assert_eq!(found, Some(Difference::Node { path: "b".into() }));
 }
@@ -320,7 +320,7 @@ fn what_is_there_is_kept_unless_told_otherwise() {
     copy.run(|_| Ok(())).unwrap();
     let made = objects(&*store, "b").into_iter().map(|(key, _)| key);
     assert_eq!(made.collect::<Vec<_>>(), ["b/notes.txt", "b/zarr.json", "b/c/0", "b/c/1"]);
-    store.delete("b/zarr.json", Precondition::None).now().unwrap();
+    store.delete("b/zarr.json", Precondition::None).wait().unwrap();
     refused(Kind::AlreadyExists);
     let copy = planned(&from, &to, &chunks(&[3]), overwrite).unwrap();
     copy.run(|_| Ok(())).unwrap();
@@ -470,14 +470,14 @@ fn an_unfinished_copy_goes_on_where_it_was() {
     // No array before it is whole, and no listing that shows the record.
     assert_eq!(hierarchy::read_node(&*to.store, "deep/b").unwrap(), None);
     assert!(hierarchy::children(&*to.store, "deep").unwrap().is_empty());
-    assert!(to.store.open("deep/b/.fuzarr-copy").now().unwrap().is_some());
+    assert!(to.store.open("deep/b/.fuzarr-copy").wait().unwrap().is_some());
     let error = plan(&chunks(&[8, 16])).run(|_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), Kind::AlreadyExists);
     assert!(error.message().contains("--overwrite"), "{error}");
     // An object that was changed and one that was deleted are copied again.
     let done = objects(&*to.store, "deep/b/c");
     put_bytes(&*to.store, &done[0].0, &[1; 256], Precondition::None).unwrap();
-    to.store.delete(&done[1].0, Precondition::None).now().unwrap();
+    to.store.delete(&done[1].0, Precondition::None).wait().unwrap();
     let report = plan(&chunks(&[16, 8])).run(|_| Ok(())).unwrap();
     assert_eq!(report.kept_objects, done.len() as u64 - 2);
     assert_eq!(report.objects, 32 - report.kept_objects);
@@ -487,7 +487,7 @@ fn an_unfinished_copy_goes_on_where_it_was() {
         made.read_bytes(&all, &ReadOptions::default()).unwrap(),
         source.read_bytes(&all, &ReadOptions::default()).unwrap()
     );
-    assert!(to.store.open("deep/b/.fuzarr-copy").now().unwrap().is_none());
+    assert!(to.store.open("deep/b/.fuzarr-copy").wait().unwrap().is_none());
 }
 
 // Seen to fail when parts of nothing but fill value were passed over on going on, too.
@@ -500,8 +500,8 @@ fn what_became_empty_does_not_keep_what_was_copied_before() {
     let copy = planned(&from, &to, &chunks(&[16, 8]), options).unwrap();
     stop_after(&copy, 5);
     // Lost from the record: its object is there, and the source holds nothing any more.
-    let title = to.store.open(".fuzarr-copy").now().unwrap().unwrap();
-    let title = title.read(fuzarr::store::Span::Prefix(31), Vec::new()).now().unwrap().unwrap();
+    let title = to.store.open(".fuzarr-copy").wait().unwrap().unwrap();
+    let title = title.read(fuzarr::store::Span::Prefix(31), Vec::new()).wait().unwrap().unwrap();
     put_bytes(&*to.store, ".fuzarr-copy", title.bytes.as_slice(), Precondition::None).unwrap();
     source.write_bytes(&Selection::all(), &[0, 0], &WriteOptions::default()).unwrap();
     assert_eq!(copy.run(|_| Ok(())).unwrap().kept_objects, 0);

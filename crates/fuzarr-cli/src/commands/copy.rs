@@ -2,18 +2,17 @@
 
 use super::Outcome;
 use crate::arguments::{Copy, Lengths, Shards};
-use crate::location;
+use crate::location::{self, Root};
 use crate::render::{bytes, count};
 use fuzarr::codec::short;
 use fuzarr::dtype::DataType;
 use fuzarr::metadata::{ArrayMetadata, Extension};
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::store::{MemoryStore, Store};
 use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
 use fuzarr::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,8 +24,8 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
     let of_source = |error: Error| error.with("in", arguments.source.display());
     let from = location::existing(&arguments.source).map_err(of_source)?;
     let to = location::new(&arguments.destination)?;
-    check_apart(&folder(&from), &folder(&to))?;
-    let source: Arc<dyn Store> = Arc::new(LocalStore::open(&from.store).map_err(of_source)?);
+    check_apart(&from.store.at(&from.path), &to.store.at(&to.path))?;
+    let source = from.store.open().map_err(of_source)?;
     let plan = |destination: Arc<dyn Store>| {
         let source = Node { store: Arc::clone(&source), path: from.path.clone() };
         let destination = Node { store: destination, path: to.path.clone() };
@@ -42,11 +41,11 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
         Transcode::plan(source, destination, |array| relayout(arguments, array), options)
             .map_err(of_source)
     };
-    if !to.store.exists() {
+    if to.store.is_new() {
         // What cannot be done is found out before a folder is made for it.
         plan(Arc::new(MemoryStore::default()))?;
     }
-    let copy = plan(Arc::new(LocalStore::create(&to.store)?))?;
+    let copy = plan(to.store.create()?)?;
     let begun = Instant::now();
     let report = with_bar("copied", |progress| copy.run(progress)).map_err(|error| {
         if error.context("side") == Some("source") { of_source(error) } else { error }
@@ -67,21 +66,12 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
     }
 }
 
-/// The folder of a node.
-fn folder(location: &location::Location) -> PathBuf {
-    if location.path.is_empty() {
-        location.store.clone()
-    } else {
-        location.store.join(&location.path)
-    }
-}
-
-/// Checks that neither folder is inside the other, by whatever stores they are reached.
-fn check_apart(source: &Path, destination: &Path) -> Result<()> {
-    if source.starts_with(destination) || destination.starts_with(source) {
+/// Checks that neither place is inside the other, by whatever stores they are reached.
+fn check_apart(source: &Root, destination: &Root) -> Result<()> {
+    if destination.holds(source) || source.holds(destination) {
         return Err(Error::invalid_argument("one of source and destination is inside the other")
-            .with("source", source.display())
-            .with("destination", destination.display()));
+            .with("source", source)
+            .with("destination", destination));
     }
     Ok(())
 }

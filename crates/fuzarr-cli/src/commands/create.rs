@@ -6,7 +6,7 @@ use crate::create;
 use crate::location::{self, Location};
 use fuzarr::codec::Registry;
 use fuzarr::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath, json};
-use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::store::MemoryStore;
 use fuzarr::{Array, Error, Result, hierarchy, removal, v2};
 use serde_json::Map;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Create) -> Result<Outcome> {
     let node = checked.map_err(|error| {
         if super::is_damage(&error) { Error::invalid_argument(error.to_string()) } else { error }
     })?;
-    let store: Arc<dyn Store> = Arc::new(LocalStore::create(&place.store)?);
+    let store = place.store.create()?;
     removal::make_room(&*store, &place.path, &node, arguments.overwrite)?;
     hierarchy::create_node(&*store, &place.path, &node)?;
     Ok(Outcome::Fine)
@@ -60,8 +60,8 @@ fn format(arguments: &Create, place: &Location) -> Result<Option<Format>> {
     match arguments.format {
         Some(format) => Ok(Some(format.into())),
         // A document says itself what it is.
-        None if arguments.metadata.is_some() || !place.store.is_dir() => Ok(None),
-        None => hierarchy::format_above(&LocalStore::open(&place.store)?, &place.path),
+        None if arguments.metadata.is_some() || place.store.is_new() => Ok(None),
+        None => hierarchy::format_above(&*place.store.open()?, &place.path),
     }
 }
 

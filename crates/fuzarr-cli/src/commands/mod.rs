@@ -16,7 +16,7 @@ mod verify;
 use crate::arguments::Command;
 use crate::location::{self, Location};
 use fuzarr::metadata::json;
-use fuzarr::store::{LocalStore, Store};
+use fuzarr::store::Store;
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -65,7 +65,7 @@ pub fn is_damage(error: &Error) -> bool {
 /// The store and the path in it of the node at `given`.
 fn find(given: &Path) -> Result<(Arc<dyn Store>, String)> {
     let Location { store, path } = location::existing(given)?;
-    Ok((Arc::new(LocalStore::open(store)?), path))
+    Ok((store.open()?, path))
 }
 
 fn open(given: &Path) -> Result<Array> {

@@ -3,7 +3,6 @@
 use super::Outcome;
 use crate::arguments::Mv;
 use crate::location;
-use fuzarr::store::LocalStore;
 use fuzarr::{Error, Result, hierarchy};
 
 pub(super) fn run(arguments: &Mv) -> Result<Outcome> {
@@ -18,6 +17,6 @@ pub(super) fn run(arguments: &Mv) -> Result<Outcome> {
         return Err(Error::invalid_argument("the new place is in another store")
             .with("to", arguments.destination.display()));
     }
-    hierarchy::rename_node(&LocalStore::open(&from.store)?, &from.path, &to.path)?;
+    hierarchy::rename_node(&*from.store.open()?, &from.path, &to.path)?;
     Ok(Outcome::Fine)
 }

@@ -26,9 +26,13 @@ class _Default:
 DEFAULT = _Default()
 
 
-def check_storage_options(storage_options: object) -> None:
-    if storage_options:
-        raise TypeError("storage_options are for remote stores, which fuzarr does not have yet")
+def located(store: StoreLike, storage_options: Mapping[str, Any] | None) -> StoreLike:
+    """The store, by its URL and options if there are any."""
+    if not storage_options:
+        return store
+    if not isinstance(store, str):
+        raise TypeError("storage_options are for remote stores, by their URLs")
+    return Store.remote(store, storage_options)
 
 
 def _codec(codec: Any) -> Any:
@@ -130,7 +134,7 @@ def create_array(
     index_location
         Where in a shard its index is.
     """
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     if data is not None:
         if shape is not None or dtype is not None:
             raise ValueError("with data, neither shape nor dtype can be given")
@@ -177,7 +181,7 @@ def create_group(
     storage_options: Mapping[str, Any] | None = None,
 ) -> Group:
     """Creates a group at ``path`` of ``store``."""
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     return _fuzarr.create_group(
         store,
         path or "",

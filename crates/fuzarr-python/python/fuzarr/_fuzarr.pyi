@@ -1,7 +1,7 @@
 """What the extension module holds."""
 
 import os
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, final
@@ -73,7 +73,7 @@ def open_node(
 
 @final
 class Store:
-    """A store: a folder, or memory."""
+    """A store: a folder, memory, or a place behind a network."""
 
     @staticmethod
     def local(path: str | os.PathLike[str], *, fsync: bool = False) -> Store: ...
@@ -81,6 +81,8 @@ class Store:
     def _synced(path: str | os.PathLike[str]) -> Store: ...
     @staticmethod
     def memory() -> Store: ...
+    @staticmethod
+    def remote(url: str, storage_options: Mapping[str, Any] | None = None) -> Store: ...
     @property
     def path(self) -> Path | None: ...
     def __eq__(self, other: object, /) -> bool: ...

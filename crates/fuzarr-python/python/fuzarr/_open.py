@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _fuzarr
-from ._create import StoreLike, check_storage_options, create, create_array, create_group
+from ._create import StoreLike, create, create_array, create_group, located
 from ._fuzarr import Array, Group
 from .errors import NotFoundError
 
@@ -52,7 +52,7 @@ def open(
     create it if it is not there, "w" to create it in place of what is there, "w-" to create it if
     nothing is there. An array is created if ``options`` say its ``shape``, else a group.
     """
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     mode = mode or "a"
     _check_mode(mode)
     if mode in ("r", "r+", "a"):
@@ -84,7 +84,7 @@ def open_array(
 ) -> Array:
     """Opens the array at ``path`` of ``store``; ``mode`` as for ``open``, "r+" if it is not said.
     ``options`` are those of ``create`` for an array that is to be created."""
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     mode = mode or "r+"
     _check_mode(mode)
     if mode in ("r", "r+", "a"):
@@ -121,7 +121,7 @@ def open_group(
     ``use_consolidated``: whether consolidated metadata must be there (``True``), is not looked at
     (``False``), or is believed where it is (``None``).
     """
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     _check_mode(mode)
     if mode in ("r", "r+", "a"):
         try:
@@ -159,7 +159,7 @@ def save(
     **kwargs: Any,
 ) -> None:
     """Stores one array, or several in a group that takes the place of what is there."""
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     if not args and not kwargs:
         raise ValueError("at least one array must be provided")
     if len(args) == 1 and not kwargs:
@@ -178,7 +178,7 @@ def save_array(
     **options: Any,
 ) -> None:
     """Stores an array; ``options`` are those of ``create_array``."""
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     create_array(store, name=path, data=arr, zarr_format=zarr_format, **options)
 
 
@@ -192,7 +192,7 @@ def save_group(
 ) -> None:
     """Stores arrays in a group that takes the place of what is there, named ``arr_0`` and so on,
     or as they are passed."""
-    check_storage_options(storage_options)
+    store = located(store, storage_options)
     if not args and not kwargs:
         raise ValueError("at least one array must be provided")
     arrays = {f"arr_{number}": arr for number, arr in enumerate(args)} | kwargs

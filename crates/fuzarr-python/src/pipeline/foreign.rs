@@ -17,6 +17,7 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     ranges: true,
     gap: u64::MAX,
     compare_and_swap: false,
+    conditional_delete: true,
     carry_over: false,
     uploads: false,
     patch: false,
@@ -50,11 +51,7 @@ const QUICK: u64 = 16_000;
 
 impl Machine {
     /// A machine that reads, or one that writes.
-    pub(super) fn new(
-        machine: impl plan::Machine + Send + 'static,
-        limits: Limits,
-        reads: bool,
-    ) -> Self {
+    pub(super) fn new(machine: impl plan::Machine + 'static, limits: Limits, reads: bool) -> Self {
         let machine: Option<Box<dyn plan::Machine + Send>> = Some(Box::new(machine));
         let life = Life { machine, units: 0, fetches: 0, restarted: false, reads };
         Self { life: Mutex::new(life), limits }

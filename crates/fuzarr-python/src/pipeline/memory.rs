@@ -124,6 +124,7 @@ impl Store for Snapshot {
             ranges: true,
             gap: u64::MAX,
             compare_and_swap: false,
+            conditional_delete: true,
             carry_over: false,
             uploads: false,
             patch: false,

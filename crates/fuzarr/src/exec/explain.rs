@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::blocking::{Job, with_scratch};
 use super::failures::Failures;
+use super::job::{Job, with_scratch};
 use crate::error::{Result, ResultExt};
 use crate::plan::{
     Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Scratch, Step,
@@ -91,7 +91,7 @@ fn ask(
 }
 
 fn open(machine: &ReadMachine<'_>, store: &dyn Store) -> Result<Option<Box<dyn Object>>> {
-    store.open(machine.key()).now()
+    store.open(machine.key()).wait()
 }
 
 /// What an object that does not exist takes: that it is asked for.
@@ -110,7 +110,7 @@ fn fetch(
     let mut requests = 0;
     let mut bytes = 0;
     // Reading nothing tells whether the store reads into memory.
-    if machine.targets(object.size()) > 0 && object.read_into(0, &mut []).now()? {
+    if machine.targets(object.size()) > 0 && object.read_into(0, &mut []).wait()? {
         for source in machine.target_sources() {
             requests += 1;
             bytes += source.end - source.start;
@@ -127,7 +127,7 @@ fn fetch(
         if let Some(size) = size {
             bytes += length(span, size);
         } else if let Some(piece) =
-            object.read(span.clone(), std::mem::take(&mut scratch.fetch)).now()?
+            object.read(span.clone(), std::mem::take(&mut scratch.fetch)).wait()?
         {
             bytes += piece.bytes.as_slice().len() as u64;
             pieces.push(piece);

@@ -1,14 +1,18 @@
 //! Executors: what drives the machines of a plan.
 //!
-//! The blocking executor, for stores that answer at once. Threads and runtimes live here and
-//! nowhere else.
+//! One thread drives each object's life where the store answers at once; where it is awaited, one
+//! thread keeps many under way (`task.rs`). Threads live here and nowhere else.
 
-mod blocking;
 mod explain;
 mod failures;
+mod job;
+mod life;
 mod pool;
+mod request;
+mod task;
 mod watch;
 
-pub use blocking::{check, read, read_present, survey, threads, work, write};
 pub use explain::explain;
+pub use job::threads;
+pub use request::{check, read, read_async, read_present, survey, work, write, write_async};
 pub use watch::watched;

@@ -3,14 +3,19 @@
 //! Work is a closure that takes its parts from a shared cursor until there are none, so that any
 //! number of threads may run it side by side. The calling thread always does; threads of the pool
 //! join if they are free. A caller that has finished before its helpers joins in what else its
-//! request offers, so that no core waits while a shard has inner chunks left.
+//! request offers, so that no core waits while a shard has inner chunks left. A caller that has
+//! other things to look after hands work out, and is told when it is done.
 
 #![expect(unsafe_code, reason = "helpers borrow from the caller's stack; the fork handler is C")]
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// The most threads that the pool starts.
 const MOST_THREADS: usize = 256;
@@ -59,7 +64,46 @@ impl Crew {
         if helpers == 0 {
             return work();
         }
-        // SAFETY: only the lifetime changes. `Shared` does not let go of this frame before no
+        let offered = Offered::new(self, helpers, pure, work);
+        work();
+        drop(offered.end);
+        assert!(!offered.offer.has_panicked(), "a helper of this request panicked");
+    }
+
+    /// Has `work` run by up to `helpers` threads of the pool, and not by this one, which awaits its
+    /// end: all of them have left it then. Work that no thread could be started for is done here.
+    /// `pure` work: see [`share`](Self::share).
+    ///
+    /// # Panics
+    /// When it is awaited, if `work` did.
+    pub(super) fn hand_out<'w>(
+        self: &Arc<Self>,
+        helpers: usize,
+        pure: bool,
+        work: &'w (dyn Fn() + Sync),
+    ) -> HandedOut<'w> {
+        let helpers = helpers.clamp(1, self.most.max(1));
+        let offered = Offered::new(self, helpers, pure, work);
+        if offered.threads == 0 {
+            work();
+            offered.offer.left.store(true, Ordering::Relaxed);
+        }
+        HandedOut(offered)
+    }
+}
+
+/// Work that is offered to the pool, until it is dropped.
+struct Offered<'w> {
+    offer: Arc<Offer>,
+    end: Withdraw,
+    /// How many threads the pool has.
+    threads: usize,
+    work: PhantomData<&'w (dyn Fn() + Sync)>,
+}
+
+impl<'w> Offered<'w> {
+    fn new(crew: &Arc<Crew>, helpers: usize, pure: bool, work: &'w (dyn Fn() + Sync + 'w)) -> Self {
+        // SAFETY: only the lifetime changes. `Withdraw` does not let go of the borrow before no
         // helper is inside and none can enter any more.
         let erased = unsafe {
             std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const (dyn Fn() + Sync + 'static)>(
@@ -68,18 +112,18 @@ impl Crew {
         };
         let offer = Arc::new(Offer {
             work: Work(erased),
-            crew: Arc::clone(self),
+            crew: Arc::clone(crew),
             pure,
             seats: AtomicUsize::new(helpers),
             inside: AtomicUsize::new(0),
+            left: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
+            waker: Mutex::new(None),
         });
         let pool = Pool::get();
-        pool.offer(&offer, helpers);
-        let shared = Shared { pool, offer: &offer };
-        work();
-        drop(shared);
-        assert!(!offer.panicked.load(Ordering::Relaxed), "a helper of this request panicked");
+        let threads = pool.offer(&offer, helpers);
+        let end = Withdraw { pool, offer: Arc::clone(&offer) };
+        Self { offer, end, threads, work: PhantomData }
     }
 }
 
@@ -99,24 +143,57 @@ struct Offer {
     /// How many more may enter.
     seats: AtomicUsize,
     inside: AtomicUsize,
+    /// Whether somebody has entered and left.
+    left: AtomicBool,
     panicked: AtomicBool,
+    /// Who awaits the end.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Offer {
     fn is_open(&self) -> bool {
         self.seats.load(Ordering::Relaxed) > 0
     }
+
+    fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Relaxed)
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Ends an offer: nobody enters any more, and those inside are waited for.
-struct Shared<'a> {
+/// Ends an offer when it is dropped: nobody enters any more, and those inside are waited for.
+struct Withdraw {
     pool: &'static Pool,
-    offer: &'a Arc<Offer>,
+    offer: Arc<Offer>,
 }
 
-impl Drop for Shared<'_> {
+impl Drop for Withdraw {
     fn drop(&mut self) {
-        self.pool.withdraw(self.offer);
+        self.pool.withdraw(&self.offer);
+    }
+}
+
+/// The end of work that was [handed out](Crew::hand_out). Dropped before, it calls off what nobody
+/// has begun, and waits for the rest.
+pub(super) struct HandedOut<'w>(Offered<'w>);
+
+impl Future for HandedOut<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Withdraw { pool, offer } = &self.0.end;
+        let state = pool.lock();
+        // Whoever leaves has found no part to do.
+        if offer.left.load(Ordering::Relaxed) && offer.inside.load(Ordering::Relaxed) == 0 {
+            drop(state);
+            assert!(!offer.has_panicked(), "a helper of this request panicked");
+            return Poll::Ready(());
+        }
+        *offer.waker() = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -174,7 +251,8 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn offer(&'static self, offer: &Arc<Offer>, helpers: usize) {
+    /// Puts an offer up; how many threads there are to take it.
+    fn offer(&'static self, offer: &Arc<Offer>, helpers: usize) -> usize {
         let mut state = self.lock();
         state.offers.push_back(Arc::clone(offer));
         // Threads are for as many helpers as were ever asked for at once.
@@ -188,7 +266,7 @@ impl Pool {
             state.threads += 1;
             state.idle += 1;
         }
-        let (idle, waiting) = (state.idle, state.waiting);
+        let State { threads, idle, waiting, .. } = *state;
         drop(state);
         for _ in 0..helpers.min(idle) {
             self.offered.notify_one();
@@ -196,6 +274,7 @@ impl Pool {
         if offer.pure && waiting > 0 {
             self.left.notify_all();
         }
+        threads
     }
 
     /// The life of one thread of the pool.
@@ -218,18 +297,23 @@ impl Pool {
 
     /// Works on an offer that was entered.
     fn join(&self, offer: &Offer) -> MutexGuard<'_, State> {
-        // SAFETY: the caller of `share` waits in `withdraw` until this thread has left.
+        // SAFETY: whoever offers it waits in `withdraw` until this thread has left.
         let work = unsafe { &*offer.work.0 };
         let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
         let state = self.lock();
         if panicked {
             offer.panicked.store(true, Ordering::Relaxed);
         }
-        offer.inside.fetch_sub(1, Ordering::Relaxed);
+        offer.left.store(true, Ordering::Relaxed);
+        let is_last = offer.inside.fetch_sub(1, Ordering::Relaxed) == 1;
         if state.waiting > 0 {
             self.left.notify_all();
         }
-        state
+        let waker = if is_last { offer.waker().take() } else { None };
+        let Some(waker) = waker else { return state };
+        drop(state);
+        waker.wake();
+        self.lock()
     }
 
     fn withdraw(&self, offer: &Arc<Offer>) {
@@ -311,6 +395,36 @@ mod tests {
             }
         });
         assert!(workers.lock().unwrap().contains(&caller));
+    }
+
+    #[test]
+    fn what_is_handed_out_is_done_by_others_and_awaited() {
+        let crew = Crew::new(3);
+        let caller = std::thread::current().id();
+        let cursor = AtomicUsize::new(0);
+        let done: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+        let work = || {
+            assert_ne!(std::thread::current().id(), caller);
+            while let Some(part) = done.get(cursor.fetch_add(1, Ordering::Relaxed)) {
+                part.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        crate::wait::wait(crew.hand_out(2, true, &work));
+        assert!(done.iter().all(|part| part.load(Ordering::Relaxed) == 1));
+
+        // Not awaited, it is waited for when it is dropped; what panics is told when it is awaited.
+        let begun = AtomicBool::new(false);
+        let slow = || {
+            begun.store(true, Ordering::Relaxed);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        drop(crew.hand_out(1, true, &slow));
+        let panics = || panic!("on a thread of the pool");
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            crate::wait::wait(crew.hand_out(1, true, &panics));
+        }));
+        assert!(outcome.is_err());
+        every_part_is_done_once_by_whoever_is_there();
     }
 
     #[test]

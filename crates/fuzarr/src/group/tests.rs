@@ -77,7 +77,7 @@ fn consolidated_metadata_is_believed_as_asked() {
         assert_eq!(must("").unwrap_err().kind(), Kind::NotFound);
         assert_eq!(hierarchy::consolidate(&*store, "").unwrap(), 5);
         let document = if format == Format::V2 { "y/.zarray" } else { "y/zarr.json" };
-        store.delete(document, Precondition::None).now().unwrap();
+        store.delete(document, Precondition::None).wait().unwrap();
         assert_eq!(paths(&must("").unwrap(), 9), ALL);
         assert!(must("").unwrap().array("y").is_ok(), "the store was asked");
         let listed = Group::open_with(shared(&store), "", Consolidated::Never).unwrap();

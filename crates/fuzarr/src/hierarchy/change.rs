@@ -8,7 +8,7 @@ use super::traverse::{DEEPEST, Walk};
 use super::{create_groups, place, read_node};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Format, Node, NodePath, json};
-use crate::store::{self, Store, settled};
+use crate::store::{self, Store, find, settled};
 use crate::v2;
 
 /// Changes the attributes of the node at `path`, and nothing else of its documents; the attributes
@@ -87,12 +87,12 @@ pub fn delete_node(store: &dyn Store, path: &str) -> Result<()> {
         // The document of v3, which hides the others, goes last.
         for name in [v2::ARRAY, v2::GROUP, DOCUMENT] {
             let key = node.key(name);
-            if store.open(&key).now()?.is_some() {
+            if find(store, &key).wait()?.is_some() {
                 store::delete(store, &key)?;
             }
         }
     }
-    settled(store, || store.delete_all(path.as_str()).now())
+    settled(store, || store.delete_all(path.as_str()).wait())
 }
 
 /// The nodes from `path` down, groups before their members, without those that are reached by a link:
@@ -123,7 +123,7 @@ fn is_link(store: &dyn Store, path: &NodePath) -> Result<bool> {
     if path.is_root() {
         return Ok(false);
     }
-    match store.rename_all(path.as_str(), path.as_str()).now() {
+    match store.rename_all(path.as_str(), path.as_str()).wait() {
         Ok(()) => Ok(false),
         Err(error) => match error.kind() {
             Kind::NotFound => Ok(true),
@@ -155,14 +155,14 @@ pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
     if let Some(key) = document_at(store, to.as_str())? {
         return Err(already_there(&key));
     }
-    if !store.list(to.as_str()).now()?.is_empty() {
+    if !store.list(to.as_str()).wait()?.is_empty() {
         return Err(Error::already_exists("there is something at the new name")
             .with("path", format!("/{}", to.as_str())));
     }
     let above = place(store, &to, node.format())?;
     forget(store, from.as_str())?;
     create_groups(store, above, node.format())?;
-    settled(store, || store.rename_all(from.as_str(), to.as_str()).now())
+    settled(store, || store.rename_all(from.as_str(), to.as_str()).wait())
 }
 
 #[cold]

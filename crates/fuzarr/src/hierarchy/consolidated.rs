@@ -10,8 +10,9 @@ use super::traverse::{DEEPEST, Step, Walk};
 use super::{Stored, read_node};
 use crate::error::{Error, Result, ResultExt as _};
 use crate::metadata::{Format, GroupMetadata, Node, NodePath, json};
-use crate::store::{self, Precondition, Store, put_bytes};
+use crate::store::{self, Precondition, Store, find, put_bytes};
 use crate::v2;
+use crate::wait::wait;
 
 /// The nodes below the group at `path`, by their path relative to it, that its consolidated metadata
 /// names; `None` if it has none.
@@ -27,7 +28,7 @@ pub fn read_consolidated(
         return Ok(group.consolidated.clone());
     }
     let key = NodePath::parse(path)?.key(v2::CONSOLIDATED);
-    let document = document::read(store, &key)?;
+    let document = wait(document::read(store, &key))?;
     let nodes = document.map(|document| v2::consolidated_from_json(&document.value)).transpose();
     nodes.context("key", || key)
 }
@@ -138,7 +139,7 @@ pub(super) fn drop_consolidated(store: &dyn Store, path: &NodePath, format: Form
     if format == Format::V2 {
         let key = path.key(v2::CONSOLIDATED);
         // Looking is cheaper than deleting what is mostly not there.
-        return match store.open(&key).now()? {
+        return match find(store, &key).wait()? {
             Some(_) => store::delete(store, &key),
             None => Ok(()),
         };

@@ -1,12 +1,14 @@
 //! The documents that make a node, as they are stored.
 
+use futures_util::future::join3;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::metadata::json::{self, MAX_DOCUMENT_SIZE};
 use crate::metadata::{Format, Node, NodePath};
-use crate::store::{Object, Precondition, Span, Store, Version, put_bytes};
+use crate::store::{Object, Precondition, Span, Store, Version, find, put_bytes};
 use crate::v2;
+use crate::wait::wait;
 
 /// The name of a node's document in Zarr v3.
 pub const DOCUMENT: &str = "zarr.json";
@@ -32,7 +34,7 @@ pub fn document_at(store: &dyn Store, path: &str) -> Result<Option<String>> {
     let path = NodePath::parse(path)?;
     for name in NODES {
         let key = path.key(name);
-        if store.open(&key).now()?.is_some() {
+        if find(store, &key).wait()?.is_some() {
             return Ok(Some(key));
         }
     }
@@ -63,15 +65,15 @@ pub(super) struct Document {
 }
 
 /// The document at `key`; `None` if there is none.
-pub(super) fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
-    let read = || {
-        let Some(object) = store.open(key).now()? else { return Ok(None) };
-        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now()?;
+pub(super) async fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
+    let read = async {
+        let Some(object) = store.open(key).await? else { return Ok(None) };
+        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).await?;
         let Some(piece) = piece else { return Ok(None) };
         let value = json::parse(piece.bytes.as_slice())?;
         Ok(Some(Document { value, version: object.version(), object }))
     };
-    read().context("key", || key)
+    read.await.context("key", || key)
 }
 
 /// The bytes of the documents of the node at `path`, in a fixed order; none of them if there is none.
@@ -83,8 +85,8 @@ pub(crate) fn stored_documents(store: &dyn Store, path: &str) -> Result<Vec<Vec<
     let mut documents = Vec::new();
     for name in [DOCUMENT, v2::ARRAY, v2::GROUP, v2::ATTRIBUTES] {
         let key = path.key(name);
-        let Some(object) = store.open(&key).now()? else { continue };
-        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).now();
+        let Some(object) = store.open(&key).wait()? else { continue };
+        let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).wait();
         if let Some(piece) = piece.context("key", || &key)? {
             documents.push([name.as_bytes(), piece.bytes.as_slice()].concat());
         }
@@ -108,7 +110,7 @@ pub(crate) fn edit(
     mut change: impl FnMut(Value) -> Result<Option<Value>>,
 ) -> Result<()> {
     let mut attempt = || -> Result<()> {
-        let (value, precondition, _held) = match read(store, key)? {
+        let (value, precondition, _held) = match wait(read(store, key))? {
             Some(Document { value, version, object }) => {
                 let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
                 (value, unchanged, Some(object))
@@ -141,14 +143,32 @@ impl Stored {
     /// What is stored of the node at `path`; `None` if nothing makes it one. Where there are
     /// documents of both formats, those of v3 count.
     pub(super) fn read(store: &dyn Store, path: &NodePath) -> Result<Option<Self>> {
-        if let Some(document) = read(store, &path.key(DOCUMENT))? {
+        wait(Self::find(store, path))
+    }
+
+    /// As [`read`](Self::read), awaiting the store's answers.
+    pub(super) async fn find(store: &dyn Store, path: &NodePath) -> Result<Option<Self>> {
+        if let Some(document) = read(store, &path.key(DOCUMENT)).await? {
             return Ok(Some(Self::V3(document)));
         }
-        for name in [v2::ARRAY, v2::GROUP] {
-            if let Some(document) = read(store, &path.key(name))? {
-                let attributes = read(store, &path.key(v2::ATTRIBUTES))?;
-                let attributes = attributes.map(|attributes| attributes.value);
-                return Ok(Some(Self::V2 { name, document, attributes }));
+        let keys = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES].map(|name| path.key(name));
+        let [array, group, attributes] = keys.each_ref().map(|key| read(store, key));
+        let with = |name, document: Document, attributes: Option<Document>| {
+            let attributes = attributes.map(|attributes| attributes.value);
+            Some(Self::V2 { name, document, attributes })
+        };
+        if !store.capabilities().blocking {
+            // One more wait, not three. Of a node that is none, broken attributes are nobody's concern.
+            let (array, group, attributes) = join3(array, group, attributes).await;
+            return Ok(match (array?, group?) {
+                (Some(array), _) => with(v2::ARRAY, array, attributes?),
+                (None, Some(group)) => with(v2::GROUP, group, attributes?),
+                (None, None) => None,
+            });
+        }
+        for (name, document) in [(v2::ARRAY, array), (v2::GROUP, group)] {
+            if let Some(document) = document.await? {
+                return Ok(with(name, document, attributes.await?));
             }
         }
         Ok(None)

@@ -14,12 +14,15 @@ pub use document::{DOCUMENT, document_at, document_name};
 pub(crate) use document::{edit, stored_documents};
 pub use traverse::{DEEPEST, Traverse, Visit, traverse};
 
+use futures_util::stream::{self, StreamExt as _};
+
 use self::consolidated::drop_consolidated;
 use self::document::{Stored, already_there, documents};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Format, GroupMetadata, Node, NodePath};
 use crate::store::{Precondition, Store, join, put_bytes};
 use crate::v2;
+use crate::wait::wait;
 
 /// Reads the node at `path`; `None` if there is none. Where documents of both formats are, that of v3
 /// counts.
@@ -162,20 +165,29 @@ pub fn children(store: &dyn Store, path: &str) -> Result<Vec<Child>> {
 /// A child of a group by its path, and what is stored of it.
 type Member = (NodePath, Result<Stored>);
 
+/// How many documents are asked for at the same time.
+const AT_ONCE: usize = 64;
+
 /// What is stored of the nodes directly below `path`.
 fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
-    let mut members = Vec::new();
-    for name in store.list(path.as_str()).now()?.prefixes {
-        let Ok(path) = NodePath::parse(&join(path.as_str(), &name)) else { continue };
-        let stored = Stored::read(store, &path);
+    let names = store.list(path.as_str()).wait()?.prefixes;
+    let paths = names.iter().filter_map(|name| NodePath::parse(&join(path.as_str(), name)).ok());
+    let find = |path: NodePath| async move {
+        let stored = Stored::find(store, &path).await;
+        (path, stored)
+    };
+    // Where answers are awaited, many documents are asked for at the same time.
+    let many = if store.capabilities().blocking { 1 } else { AT_ONCE };
+    let found: Vec<_> = wait(stream::iter(paths.map(find)).buffered(many).collect());
+    let member = |(path, stored): (NodePath, Result<Option<Stored>>)| {
         // Names with two underscores in front are reserved in v3.
-        let reserved = name.starts_with("__");
+        let reserved = path.name().starts_with("__");
         match stored {
-            Ok(None) => {}
-            Ok(Some(Stored::V3(_))) | Err(_) if reserved => {}
-            Ok(Some(stored)) => members.push((path, Ok(stored))),
-            Err(error) => members.push((path, Err(error))),
+            Ok(None) => None,
+            Ok(Some(Stored::V3(_))) | Err(_) if reserved => None,
+            Ok(Some(stored)) => Some((path, Ok(stored))),
+            Err(error) => Some((path, Err(error))),
         }
-    }
-    Ok(members)
+    };
+    Ok(found.into_iter().filter_map(member).collect())
 }

@@ -29,6 +29,7 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     version: Version,
+    size: u64,
     pairs: Arc<Vec<u64>>,
     used: u64,
 }
@@ -46,13 +47,14 @@ impl IndexCache {
         None
     }
 
-    pub(super) fn get(&self, key: &str, version: &Version) -> Option<Arc<Vec<u64>>> {
+    /// The index of an object, and the object's size.
+    pub(super) fn get(&self, key: &str, version: &Version) -> Option<(Arc<Vec<u64>>, u64)> {
         let mut state = self.lock()?;
         state.clock += 1;
         let clock = state.clock;
         let entry = state.entries.get_mut(key).filter(|entry| entry.version == *version)?;
         entry.used = clock;
-        Some(Arc::clone(&entry.pairs))
+        Some((Arc::clone(&entry.pairs), entry.size))
     }
 
     /// Whether an index of the object may be known, of whatever version.
@@ -60,15 +62,21 @@ impl IndexCache {
         self.lock().is_none_or(|state| state.entries.contains_key(key))
     }
 
-    pub(super) fn insert(&self, key: &str, version: Version, pairs: &Arc<Vec<u64>>) {
-        let size = pairs.len() * size_of::<u64>();
-        if size > CAPACITY / 4 {
+    /// The version of the object that an index is known of.
+    pub(super) fn version(&self, key: &str) -> Option<Version> {
+        self.lock()?.entries.get(key).map(|entry| entry.version.clone())
+    }
+
+    /// Keeps the index of an object of this version and size.
+    pub(super) fn insert(&self, key: &str, (version, size): (Version, u64), pairs: &Arc<Vec<u64>>) {
+        let length = pairs.len() * size_of::<u64>();
+        if length > CAPACITY / 4 {
             return;
         }
         let Some(mut state) = self.lock() else { return };
         state.clock += 1;
-        let entry = Entry { version, pairs: Arc::clone(pairs), used: state.clock };
-        state.bytes += size;
+        let entry = Entry { version, size, pairs: Arc::clone(pairs), used: state.clock };
+        state.bytes += length;
         if let Some(old) = state.entries.insert(key.to_owned(), entry) {
             state.bytes -= old.pairs.len() * size_of::<u64>();
         }
@@ -89,29 +97,29 @@ mod tests {
     #[test]
     fn a_lock_that_is_never_let_go_of_leaves_a_cache_that_knows_nothing() {
         let cache = IndexCache::default();
-        let version = Version([0; 5]);
-        cache.insert("k", version.clone(), &Arc::new(vec![1, 2]));
+        let version = Version::new([0; 5]);
+        cache.insert("k", (version.clone(), 9), &Arc::new(vec![1, 2]));
         let held = cache.state.lock().unwrap();
         assert!(cache.get("k", &version).is_none());
-        cache.insert("k", version.clone(), &Arc::new(vec![3, 4]));
+        cache.insert("k", (version.clone(), 9), &Arc::new(vec![3, 4]));
         drop(held);
-        assert_eq!(cache.get("k", &version).unwrap()[..], [1, 2]);
+        assert_eq!(cache.get("k", &version).unwrap().0[..], [1, 2]);
     }
 
     #[test]
     fn an_index_is_given_for_its_version_only_and_the_oldest_goes_first() {
         let cache = IndexCache::default();
-        let version = |number| Version([number, 0, 0, 0, 0]);
+        let version = |number| Version::new([number, 0, 0, 0, 0]);
         let pairs = Arc::new(vec![0; CAPACITY / 8 / 4]);
         for number in 0..4 {
-            cache.insert(&number.to_string(), version(number), &pairs);
+            cache.insert(&number.to_string(), (version(number), 9), &pairs);
         }
         assert!(cache.get("0", &version(1)).is_none());
         assert!(cache.get("0", &version(0)).is_some());
-        cache.insert("4", version(4), &pairs);
+        cache.insert("4", (version(4), 9), &pairs);
         assert!(cache.get("0", &version(0)).is_some(), "used just now");
         assert!(cache.get("1", &version(1)).is_none(), "the oldest");
-        cache.insert("4", version(5), &pairs);
+        cache.insert("4", (version(5), 9), &pairs);
         assert!(cache.get("4", &version(5)).is_some());
         assert_eq!(cache.state.lock().unwrap().bytes, CAPACITY);
     }

@@ -56,7 +56,7 @@ pub enum Commit {
 /// The life of one stored object, as data: asked what it needs next, never acting by itself.
 ///
 /// Errors name what they know (codec, inner chunk); the executor adds the key.
-pub trait Machine: Sync {
+pub trait Machine: Send + Sync {
     /// The object's key.
     fn key(&self) -> &str;
 
@@ -75,6 +75,12 @@ pub trait Machine: Sync {
 
     /// After the end: memory of what was fetched, for the next fetch to use.
     fn reclaim(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// On [`Step::Open`]: the version of the object that the machine knows most of. A store that has to
+    /// be waited for may take its word for it, see `Store::open_at`.
+    fn expected(&self) -> Option<Version> {
         None
     }
 

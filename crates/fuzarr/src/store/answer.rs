@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
+use crate::wait::wait;
 
 /// The outcome of a store's operation. Awaiting a ready one neither allocates nor suspends.
 pub enum Answer<'a, T> {
@@ -34,21 +35,15 @@ impl<'a, T> Answer<'a, T> {
         Self::Pending(Box::pin(future))
     }
 
-    /// The outcome of a store whose answers are ready at once (wrapped ones too: a future over
-    /// ready answers is ready at the first poll).
+    /// The outcome. If it is not ready, the calling thread sleeps until it is.
     ///
     /// # Errors
-    /// The operation's, or `Unsupported` if the store has to be waited for.
-    pub fn now(mut self) -> Result<T>
+    /// The operation's.
+    pub fn wait(self) -> Result<T>
     where
         T: Unpin,
     {
-        match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => Err(Error::unsupported(
-                "this store has to be waited for; the blocking executor cannot drive it",
-            )),
-        }
+        wait(self)
     }
 }
 

@@ -189,6 +189,13 @@ impl Upload for FaultyUpload {
     }
 }
 
+impl<S> Faulty<S> {
+    fn object(&self, key: &str, object: Box<dyn Object>) -> Box<dyn Object> {
+        let script = Arc::clone(&self.script);
+        Box::new(FaultyObject { object, key: key.to_owned(), script })
+    }
+}
+
 #[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
 impl<S: Store> Store for Faulty<S> {
     fn capabilities(&self) -> Capabilities {
@@ -197,13 +204,16 @@ impl<S: Store> Store for Faulty<S> {
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
         let open = self.script.run(Operation::Open, || self.store.open(key));
-        Answer::later(async move {
-            let object = open.await?;
-            Ok(object.map(|object| {
-                let script = Arc::clone(&self.script);
-                Box::new(FaultyObject { object, key: key.to_owned(), script }) as Box<dyn Object>
-            }))
-        })
+        Answer::later(async move { Ok(open.await?.map(|object| self.object(key, object))) })
+    }
+
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        let open = self.script.run(Operation::Open, || self.store.open_at(key, version));
+        Answer::later(async move { Ok(open.await?.map(|object| self.object(key, object))) })
     }
 
     fn put<'a>(

@@ -143,6 +143,22 @@ impl<S: Store> Store for Latency<S> {
         })
     }
 
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        let (wait, version) = (self.wait.clone(), version.clone());
+        let open = self.wait.then(move || {
+            let version = version;
+            self.store.open_at(key, &version)
+        });
+        Answer::later(async move {
+            let object = open.await?;
+            Ok(object.map(|object| Box::new(SlowObject { object, wait }) as Box<dyn Object>))
+        })
+    }
+
     fn put<'a>(
         &'a self,
         key: &'a str,

@@ -119,7 +119,7 @@ fn write(objects: &RwLock<Objects>) -> RwLockWriteGuard<'_, Objects> {
 }
 
 fn identity(version: u64) -> Version {
-    Version([version, 0, 0, 0, 0])
+    Version::new([version, 0, 0, 0, 0])
 }
 
 impl Object for Snapshot {
@@ -162,6 +162,7 @@ impl Store for MemoryStore {
             // Nothing is moved.
             gap: u64::MAX,
             compare_and_swap: true,
+            conditional_delete: true,
             carry_over: true,
             uploads: true,
             patch: true,

@@ -145,6 +145,12 @@ impl Upload for MeteredUpload {
     }
 }
 
+impl<S> Metered<S> {
+    fn counted(&self, object: Box<dyn Object>) -> Box<dyn Object> {
+        Box::new(MeteredObject { object, counts: Arc::clone(&self.counts) })
+    }
+}
+
 #[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
 impl<S: Store> Store for Metered<S> {
     fn capabilities(&self) -> Capabilities {
@@ -153,13 +159,19 @@ impl<S: Store> Store for Metered<S> {
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
         count(&self.counts.opens);
-        Answer::later(async move {
-            let object = self.store.open(key).await?;
-            Ok(object.map(|object| {
-                Box::new(MeteredObject { object, counts: Arc::clone(&self.counts) })
-                    as Box<dyn Object>
-            }))
-        })
+        Answer::later(
+            async move { Ok(self.store.open(key).await?.map(|object| self.counted(object))) },
+        )
+    }
+
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        count(&self.counts.opens);
+        let opened = self.store.open_at(key, version);
+        Answer::later(async move { Ok(opened.await?.map(|object| self.counted(object))) })
     }
 
     fn put<'a>(

@@ -10,6 +10,8 @@ mod latency;
 mod local;
 mod memory;
 mod meter;
+#[cfg(feature = "remote")]
+mod remote;
 mod whole;
 
 pub use answer::Answer;
@@ -20,11 +22,14 @@ pub use local::faults;
 pub use local::{LocalOptions, LocalStore};
 pub use memory::MemoryStore;
 pub use meter::{Counts, Metered};
+#[cfg(feature = "remote")]
+pub use remote::{RemoteOptions, RemoteStore, Retries, Traffic};
 pub use whole::WholeObjects;
 
 use std::fmt::Debug;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -43,6 +48,9 @@ pub struct Capabilities {
     pub gap: u64,
     /// Preconditions of writes are honoured.
     pub compare_and_swap: bool,
+    /// Preconditions of deletions are honoured too; where they are not, plans keep an object of
+    /// nothing rather than to delete one that another writer may just have replaced.
+    pub conditional_delete: bool,
     /// Bytes of the object that a put replaces can be carried over ([`Part::Kept`]) for less than
     /// reading and writing them.
     pub carry_over: bool,
@@ -110,7 +118,7 @@ pub trait Object: Debug + Send + Sync {
     /// Fills `memory` with the bytes from `start` on, without a buffer in between. `false` if this
     /// object has no such way and nothing was read.
     ///
-    /// The error is `Corrupt` if the object ends before.
+    /// The error is `Corrupt` if the object ends before, `NotFound` if it turns out to be missing.
     fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool>;
 
     /// The size in bytes, if it is known without asking.
@@ -180,7 +188,7 @@ impl Content<'_> {
         let base = self.base.ok_or_else(|| {
             Error::invalid_argument("a put keeps bytes of an object that it does not name")
         })?;
-        match base.read(Span::Range(range.clone()), Vec::new()).now()? {
+        match base.read(Span::Range(range.clone()), Vec::new()).wait()? {
             Some(piece) => Ok(piece.bytes.into_bytes()),
             None => Err(Error::conflict("the object that bytes are kept of is gone")),
         }
@@ -199,14 +207,35 @@ pub trait Upload: Debug + Send + Sync {
 
 /// Identity of one version of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(pub(crate) [u64; 5]);
+pub struct Version(Identity);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Identity {
+    Numbers([u64; 5]),
+    Tag(Arc<str>),
+}
 
 impl Version {
     /// A version by numbers that no other version of the key has or will have: a generation, a hash,
     /// what a file system knows of a file.
     #[must_use]
     pub const fn new(identity: [u64; 5]) -> Self {
-        Self(identity)
+        Self(Identity::Numbers(identity))
+    }
+
+    /// A version by a text that no other version of the key has or will have: an ETag.
+    #[must_use]
+    pub fn tagged(tag: impl Into<Arc<str>>) -> Self {
+        Self(Identity::Tag(tag.into()))
+    }
+
+    /// The text of a version that was made of one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match &self.0 {
+            Identity::Numbers(_) => None,
+            Identity::Tag(tag) => Some(tag),
+        }
     }
 }
 
@@ -259,6 +288,18 @@ pub trait Store: Debug + Send + Sync {
 
     /// Pins the present version of an object; `None` if there is none.
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>>;
+
+    /// Pins a version of an object that was met before. A store may do so without asking whether it
+    /// is still there: what is read of it is a `Conflict` then if it is not. Any other pins the
+    /// present version.
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        let _ = version;
+        self.open(key)
+    }
 
     /// Writes an object.
     fn put<'a>(
@@ -335,7 +376,7 @@ pub trait Store: Debug + Send + Sync {
 pub fn settled<T>(store: &dyn Store, change: impl FnOnce() -> Result<T>) -> Result<T> {
     let since = store.moment();
     let outcome = change();
-    let settled = store.settle(since).now();
+    let settled = store.settle(since).wait();
     outcome.and_then(|value| settled.map(|()| value))
 }
 
@@ -350,7 +391,7 @@ pub fn put_bytes<'a>(
     precondition: Precondition,
 ) -> Result<()> {
     let content = Content { parts: &[Part::Bytes(bytes)], base: None };
-    settled(store, || store.put(key, content, precondition).now())
+    settled(store, || store.put(key, content, precondition).wait())
 }
 
 /// Deletes an object, and settles that.
@@ -358,7 +399,24 @@ pub fn put_bytes<'a>(
 /// # Errors
 /// Those of [`Store::delete`] and [`Store::settle`].
 pub fn delete(store: &dyn Store, key: &str) -> Result<()> {
-    settled(store, || store.delete(key, Precondition::None).now())
+    settled(store, || store.delete(key, Precondition::None).wait())
+}
+
+/// Opens an object that is there: also of a store that finds out only when it is read whether it is.
+/// `None` if there is none. The object's version and size are known then, if the store knows any.
+pub fn find<'a>(store: &'a dyn Store, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+    let opened = store.open(key);
+    if store.capabilities().blocking {
+        return opened;
+    }
+    Answer::later(async move {
+        let Some(object) = opened.await? else { return Ok(None) };
+        if object.version().is_none() && object.size().is_none() {
+            let found = object.read(Span::Prefix(0), Vec::new()).await?;
+            return Ok(found.map(|_| object));
+        }
+        Ok(Some(object))
+    })
 }
 
 /// Checks that a key stays inside a store: no empty, `.` or `..` segments, no NUL.

@@ -1,6 +1,8 @@
 //! A wrapper that hides ranges.
 
-use super::{Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload};
+use super::{
+    Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload, Version,
+};
 
 /// A store that reads whole objects only, as some services do; plans then fetch whole objects and
 /// still decode only what is touched.
@@ -15,6 +17,14 @@ impl<S: Store> Store for WholeObjects<S> {
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
         self.0.open(key)
+    }
+
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        self.0.open_at(key, version)
     }
 
     fn put<'a>(

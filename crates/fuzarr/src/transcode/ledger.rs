@@ -11,7 +11,7 @@ use super::record::Record;
 use super::schedule::{Part, positions};
 use crate::error::Result;
 use crate::plan::Layout;
-use crate::store::{Object, Store};
+use crate::store::{Object, Store, find};
 
 /// The books of a copy. There is a record in them while it runs.
 #[derive(Debug, Default)]
@@ -111,11 +111,11 @@ impl Ledger {
         };
         let mut key = String::new();
         arrays.destination.keys.write_key(&arrays.destination.prefix, chunk, &mut key);
-        let Some(object) = job.destination.store().open(&key).now()? else { return Ok(false) };
+        let Some(object) = find(&**job.destination.store(), &key).wait()? else { return Ok(false) };
         for key in arrays.sources(chunk) {
             if !self.books().sources.contains_key(&key) {
                 // This store tells the ledger.
-                job.source.store().open(&key).now()?;
+                find(&**job.source.store(), &key).wait()?;
             }
         }
         Ok(self.books().made_of(&arrays, chunk, &*object) == Some(known))
@@ -134,7 +134,7 @@ impl Ledger {
     /// # Errors
     /// `Io`.
     pub(super) fn stored(&self, store: &dyn Store, key: &str) -> Result<()> {
-        let Some(object) = store.open(key).now()? else { return Ok(()) };
+        let Some(object) = find(store, key).wait()? else { return Ok(()) };
         let mut books = self.books();
         let Some(arrays) = books.array.clone() else { return Ok(()) };
         let Some(chunk) = arrays.chunk_of(key) else { return Ok(()) };

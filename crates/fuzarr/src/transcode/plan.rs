@@ -16,7 +16,7 @@ use crate::error::{Error, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
 use crate::plan::{ReadOptions, WriteOptions};
-use crate::store::{Store, join};
+use crate::store::{Store, find, join};
 
 /// A copy of an array, or of a group and everything below it, into another place and layout.
 ///
@@ -211,7 +211,7 @@ pub(super) fn walk(
     let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
     let documents = hierarchy::stored_documents(store, from.as_str())?;
     let digest = Fingerprint::of(documents.iter().map(Vec::as_slice));
-    let document = store.open(&key).now()?;
+    let document = find(store, &key).wait()?;
     let version = document.as_ref().and_then(|document| document.version());
     let (version, is_group) = (format!("{version:?}"), matches!(node, Node::Group(_)));
     let is_file = document.is_some_and(|document| document.file().is_some());

@@ -69,8 +69,8 @@ impl Record {
         fingerprint: Fingerprint,
         interval: Duration,
     ) -> Result<Option<Self>> {
-        let Some(object) = store.open(key).now()? else { return Ok(None) };
-        let piece = object.read(Span::Whole(LARGEST), Vec::new()).now().context("key", || key)?;
+        let Some(object) = store.open(key).wait()? else { return Ok(None) };
+        let piece = object.read(Span::Whole(LARGEST), Vec::new()).wait().context("key", || key)?;
         let Some(piece) = piece else { return Ok(None) };
         let text = std::str::from_utf8(piece.bytes.as_slice()).unwrap_or_default();
         let Some(lines) = text.strip_prefix(&title(fingerprint)) else {

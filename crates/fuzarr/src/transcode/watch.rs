@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use crate::error::Result;
 use crate::store::{
-    Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload,
+    Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload, Version,
+    find,
 };
 
 /// Which side of a copy a store is on.
@@ -63,7 +64,22 @@ impl Store for Watched {
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
-        let opened = self.store.open(key);
+        let opened = find(&*self.store, key);
+        Answer::later(async move {
+            let object = opened.await?;
+            if self.side == Side::Source {
+                self.ledger.opened(key, object.as_deref());
+            }
+            Ok(object)
+        })
+    }
+
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        let opened = self.store.open_at(key, version);
         Answer::later(async move {
             let object = opened.await?;
             if self.side == Side::Source {

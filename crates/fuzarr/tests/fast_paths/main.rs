@@ -129,8 +129,8 @@ fn read_both(
 fn stored(array: &Array) -> Vec<(String, Bytes)> {
     let objects = array.stored_objects().unwrap();
     let bytes = |key: &str| {
-        let object = array.store().open(key).now().unwrap().unwrap();
-        let piece = object.read(Span::Whole(1 << 30), Vec::new()).now().unwrap().unwrap();
+        let object = array.store().open(key).wait().unwrap().unwrap();
+        let piece = object.read(Span::Whole(1 << 30), Vec::new()).wait().unwrap().unwrap();
         piece.bytes.into_bytes()
     };
     objects.into_iter().map(|object| (object.key.clone(), bytes(&object.key))).collect()

@@ -91,7 +91,7 @@ impl Store for Disturbed {
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
-        let object = self.store.open(key).now();
+        let object = self.store.open(key).wait();
         let act = self.act.lock().unwrap().clone();
         Answer::ready(object.map(|object| {
             object.map(|object| {

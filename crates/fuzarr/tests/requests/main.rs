@@ -123,8 +123,8 @@ fn values(count: usize) -> Vec<u8> {
 }
 
 fn bytes_of(store: &dyn Store, key: &str) -> Vec<u8> {
-    let object = store.open(key).now().unwrap().unwrap();
-    let piece = object.read(Span::Whole(1 << 30), Vec::new()).now().unwrap().unwrap();
+    let object = store.open(key).wait().unwrap().unwrap();
+    let piece = object.read(Span::Whole(1 << 30), Vec::new()).wait().unwrap().unwrap();
     piece.bytes.as_slice().to_vec()
 }
 

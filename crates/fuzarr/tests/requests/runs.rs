@@ -59,12 +59,12 @@ impl Store for Between {
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         self.before();
-        self.after(self.store.put(key, content, precondition).now())
+        self.after(self.store.put(key, content, precondition).wait())
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
         self.before();
-        self.after(self.store.delete(key, precondition).now())
+        self.after(self.store.delete(key, precondition).wait())
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
@@ -83,7 +83,7 @@ impl Store for Between {
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         self.before();
-        self.after(self.store.patch(key, changes, precondition).now())
+        self.after(self.store.patch(key, changes, precondition).wait())
     }
 
     fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {

@@ -70,15 +70,15 @@ fn small_objects_cost_what_the_protocol_needs() {
     assert_eq!(calls(|| put("k", Precondition::None)), put_calls(&[], &[Close]));
 
     let read = |span: Span| {
-        let object = store.open("a/b").now()?.unwrap();
-        object.read(span, Vec::new()).now().map(drop)
+        let object = store.open("a/b").wait()?.unwrap();
+        object.read(span, Vec::new()).wait().map(drop)
     };
     for span in [Span::Whole(1000), Span::Suffix(20), Span::Range(5..10)] {
         assert_eq!(calls(|| read(span)), [Open, Status, Read, Close]);
     }
-    assert_eq!(calls(|| store.open("a/none").now().map(drop)), [Open]);
+    assert_eq!(calls(|| store.open("a/none").wait().map(drop)), [Open]);
 
-    let delete = |key| store.delete(key, Precondition::None).now();
+    let delete = |key| store.delete(key, Precondition::None).wait();
     let lock = [Open, StatusOf, Create, Lock, Status, StatusOf];
     let deleted = [&lock[..], &[Unlink, Unlink, Close, Close]].concat();
     assert_eq!(calls(|| delete("a/b")), deleted);
@@ -170,10 +170,10 @@ fn a_folder_that_is_moved_before_it_is_settled_is_synced() {
     let since = store.moment();
     let parts = [Part::Bytes(b"new")];
     let content = Content { parts: &parts, base: None };
-    store.put("a/b/k", content, Precondition::None).now().unwrap();
+    store.put("a/b/k", content, Precondition::None).wait().unwrap();
     std::fs::rename(folder.path().join("a"), folder.path().join("moved")).unwrap();
     faults::install(|_, _| Action::Pass);
-    store.settle(since).now().unwrap();
+    store.settle(since).wait().unwrap();
     let events = faults::remove().1;
     let moved = std::fs::metadata(folder.path().join("moved/b")).unwrap();
     assert_eq!(events, [Event::Sync { file: (moved.dev(), moved.ino()) }]);
@@ -198,14 +198,14 @@ fn who_settles_first_waits_for_the_folders_that_its_own_changes_need() {
     let parts = [Part::Bytes(b"old")];
     let content = Content { parts: &parts, base: None };
     // Somebody else's, who has yet to settle that.
-    store.put("a/b/k", content, Precondition::None).now().unwrap();
+    store.put("a/b/k", content, Precondition::None).wait().unwrap();
     let changes = [(0, &b"new"[..])];
-    let changed = events(&|| store.patch("a/b/k", &changes, Precondition::None).now());
+    let changed = events(&|| store.patch("a/b/k", &changes, Precondition::None).wait());
     for path in ["a/b", "a", ""] {
         assert!(changed.contains(&sync(path)), "{path}: {changed:?}");
     }
     put_bytes(&store, "c/d/k", b"old", Precondition::None).unwrap();
-    store.delete_all("c/d").now().unwrap();
-    let deleted = events(&|| store.delete("c/d/k", Precondition::None).now());
+    store.delete_all("c/d").wait().unwrap();
+    let deleted = events(&|| store.delete("c/d/k", Precondition::None).wait());
     assert_eq!(deleted, [sync("c")]);
 }

@@ -16,7 +16,7 @@ type Step = fn(&dyn Store) -> fuzarr::Result<()>;
 
 fn put(store: &dyn Store, key: &str, seed: usize) -> fuzarr::Result<()> {
     let content = Content { parts: &[Part::Bytes(&bytes(seed, 300))], base: None };
-    store.put(key, content, Precondition::None).now()
+    store.put(key, content, Precondition::None).wait()
 }
 
 /// Writes of every kind, one after the other. The change in place comes with no other: it may be
@@ -28,34 +28,34 @@ const STEPS: [Step; 17] = [
     |store| put(store, "a/b/c/1", 3),
     |store| put(store, "a/b/c/0", 4),
     |store| {
-        let base = store.open("a/b/c/0").now()?.unwrap();
+        let base = store.open("a/b/c/0").wait()?.unwrap();
         let parts = [Part::Kept(10..200), Part::Bytes(b"new"), Part::Kept(0..50)];
         let content = Content { parts: &parts, base: Some(&*base) };
-        store.put("a/b/c/0", content, Precondition::None).now()
+        store.put("a/b/c/0", content, Precondition::None).wait()
     },
     |store| {
-        let upload = store.begin("a/e/0").now()?;
+        let upload = store.begin("a/e/0").wait()?;
         for (offset, piece) in [(5, &b"56789"[..]), (0, b"01234")] {
             let parts = [Part::Bytes(piece)];
-            upload.write(offset, Content { parts: &parts, base: None }).now()?;
+            upload.write(offset, Content { parts: &parts, base: None }).wait()?;
         }
-        upload.finish(Precondition::Absent).now()
+        upload.finish(Precondition::Absent).wait()
     },
-    |store| store.delete("a/b/c/1", Precondition::None).now(),
+    |store| store.delete("a/b/c/1", Precondition::None).wait(),
     |store| put(store, "a/b/c/1", 5),
-    |store| store.rename_all("a/b", "n/m/b").now(),
+    |store| store.rename_all("a/b", "n/m/b").wait(),
     |store| put(store, "n/m/b/c/2", 6),
-    |store| store.patch("n/m/b/c/2", &[(0, b"patched"), (290, b"too")], Precondition::None).now(),
-    |store| store.delete_all("n/m/b").now(),
+    |store| store.patch("n/m/b/c/2", &[(0, b"patched"), (290, b"too")], Precondition::None).wait(),
+    |store| store.delete_all("n/m/b").wait(),
     |store| put(store, "n/m/b/c/2", 7),
-    |store| store.delete_all("a").now(),
+    |store| store.delete_all("a").wait(),
     |store| (0..5).try_for_each(|nth| put(store, &format!("r/{}/s/{nth}", nth % 2), nth)),
     |store| {
         put(store, "r/0/s/0", 8)?;
-        store.delete("r/0/s/2", Precondition::None).now()?;
-        store.delete("r/0/s/9", Precondition::None).now()?;
-        store.delete_all("r/1/s").now()?;
-        store.rename_all("n/m", "t/m").now()?;
+        store.delete("r/0/s/2", Precondition::None).wait()?;
+        store.delete("r/0/s/9", Precondition::None).wait()?;
+        store.delete_all("r/1/s").wait()?;
+        store.rename_all("n/m", "t/m").wait()?;
         put(store, "t/u/1", 9)
     },
     // More folders than wait at once.

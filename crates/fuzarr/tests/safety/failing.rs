@@ -131,10 +131,10 @@ fn without_locks_the_writers_of_one_process_exclude_each_other() {
     let place = Place::new(Scenario::PutOver, options(false));
     let store = place.store();
     let count = |store: &dyn Store| -> u32 {
-        let object = store.open("count").now().unwrap();
+        let object = store.open("count").wait().unwrap();
         object.map_or(0, |object| {
             let mut bytes = [0; 4];
-            assert!(object.read_into(0, &mut bytes).now().unwrap());
+            assert!(object.read_into(0, &mut bytes).wait().unwrap());
             u32::from_le_bytes(bytes)
         })
     };
@@ -171,11 +171,11 @@ fn without_locks_the_writers_of_one_process_exclude_each_other() {
 fn add_one(store: &dyn Store) {
     use fuzarr::store::{Precondition, put_bytes};
     loop {
-        let object = store.open("count").now().unwrap();
+        let object = store.open("count").wait().unwrap();
         let mut bytes = [0; 4];
         let precondition = match &object {
             Some(object) => {
-                assert!(object.read_into(0, &mut bytes).now().unwrap());
+                assert!(object.read_into(0, &mut bytes).wait().unwrap());
                 Precondition::Unchanged(object.version().unwrap())
             }
             None => Precondition::Absent,
@@ -196,7 +196,7 @@ fn a_failed_sync_reaches_every_request_that_it_was_of() {
     let store = place.store();
     let put = |key: &str| {
         let content = Content { parts: &[Part::Bytes(b"new")], base: None };
-        store.put(key, content, Precondition::None).now()
+        store.put(key, content, Precondition::None).wait()
     };
     let (mine, theirs) = (store.moment(), store.moment());
     put(KEY).unwrap();
@@ -205,12 +205,12 @@ fn a_failed_sync_reaches_every_request_that_it_was_of() {
         Call::Sync => Action::Fail(IO),
         _ => Action::Pass,
     });
-    let failed = store.settle(mine).now().unwrap_err();
+    let failed = store.settle(mine).wait().unwrap_err();
     faults::remove();
     assert_eq!(failed.kind(), Kind::Io, "{failed}");
     // Syncing once more would succeed, and not say what is lost.
-    assert_eq!(store.settle(theirs).now().unwrap_err().kind(), Kind::Io);
+    assert_eq!(store.settle(theirs).wait().unwrap_err().kind(), Kind::Io);
     let next = store.moment();
     put(KEY).unwrap();
-    store.settle(next).now().unwrap();
+    store.settle(next).wait().unwrap();
 }

@@ -83,9 +83,9 @@ pub(crate) fn fill(folder: &str) {
         pages += 1;
     }
     assert!(pages > 5, "{pages}");
-    store.delete("page/0", Precondition::None).now().unwrap();
+    store.delete("page/0", Precondition::None).wait().unwrap();
     put("page/0", 4096).unwrap();
-    store.delete_all("page").now().unwrap();
+    store.delete_all("page").wait().unwrap();
     put("a/old", 90_000).unwrap();
     assert_eq!(state(&store), [("a/old".to_owned(), bytes(1, 90_000))].into());
 }

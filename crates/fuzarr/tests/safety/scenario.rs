@@ -63,7 +63,7 @@ impl Scenario {
 
     fn write(self, store: &dyn Store) -> Result<()> {
         let new = bytes(9, 2000);
-        let pinned = || store.open(KEY).now().map(|object| object.unwrap());
+        let pinned = || store.open(KEY).wait().map(|object| object.unwrap());
         match self {
             Self::PutNew => put_bytes(store, "new/folder/k", &new, Precondition::Absent),
             Self::PutOver | Self::PutOverLeftOver => {
@@ -79,26 +79,26 @@ impl Scenario {
                 ];
                 let content = Content { parts: &parts, base: Some(&*base) };
                 let precondition = Precondition::Unchanged(base.version().unwrap());
-                store.put(KEY, content, precondition).now()
+                store.put(KEY, content, precondition).wait()
             }
             Self::Upload => {
                 let base = pinned()?;
-                let upload = store.begin(KEY).now()?;
+                let upload = store.begin(KEY).wait()?;
                 let kept = [Part::Kept(0..500)];
-                upload.write(2000, Content { parts: &kept, base: Some(&*base) }).now()?;
+                upload.write(2000, Content { parts: &kept, base: Some(&*base) }).wait()?;
                 for start in [1000, 0] {
                     let parts = [Part::Bytes(&new[start..start + 1000])];
-                    upload.write(start as u64, Content { parts: &parts, base: None }).now()?;
+                    upload.write(start as u64, Content { parts: &parts, base: None }).wait()?;
                 }
-                upload.finish(Precondition::Unchanged(base.version().unwrap())).now()
+                upload.finish(Precondition::Unchanged(base.version().unwrap())).wait()
             }
             Self::Patch => {
                 let changes = [(5, &new[..500]), (2000, &new[..1000])];
-                store.patch(KEY, &changes, Precondition::None).now()
+                store.patch(KEY, &changes, Precondition::None).wait()
             }
-            Self::Delete => store.delete(KEY, Precondition::None).now(),
-            Self::DeleteAll => store.delete_all("array").now(),
-            Self::RenameAll => store.rename_all("array", "else/where").now(),
+            Self::Delete => store.delete(KEY, Precondition::None).wait(),
+            Self::DeleteAll => store.delete_all("array").wait(),
+            Self::RenameAll => store.rename_all("array", "else/where").wait(),
         }
     }
 
@@ -180,12 +180,12 @@ pub(crate) fn state(store: &dyn Store) -> State {
     let mut state = State::new();
     let mut prefixes = vec![String::new()];
     while let Some(prefix) = prefixes.pop() {
-        let listing = store.list(&prefix).now().unwrap();
+        let listing = store.list(&prefix).wait().unwrap();
         prefixes.extend(listing.prefixes.iter().map(|name| join(&prefix, name)));
         for (name, size) in listing.objects {
             let key = join(&prefix, &name);
-            let object = store.open(&key).now().unwrap().unwrap();
-            let piece = object.read(Span::Whole(size), Vec::new()).now().unwrap().unwrap();
+            let object = store.open(&key).wait().unwrap().unwrap();
+            let piece = object.read(Span::Whole(size), Vec::new()).wait().unwrap().unwrap();
             state.insert(key, piece.bytes.as_slice().to_vec());
         }
     }

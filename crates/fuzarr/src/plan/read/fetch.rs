@@ -282,7 +282,7 @@ impl ReadMachine<'_> {
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
         if let (0, Some(version)) = (number, self.version.take()) {
-            self.shared.layout.indexes.insert(&self.key, version, pairs);
+            self.shared.layout.indexes.insert(&self.key, (version, size), pairs);
         }
         let most = inner.stored_limit();
         let mut nested = Vec::new();

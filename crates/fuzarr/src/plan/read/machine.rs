@@ -271,10 +271,14 @@ impl Machine for ReadMachine<'_> {
         }
     }
 
-    fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
+    fn expected(&self) -> Option<Version> {
+        self.shared.layout.indexes.version(&self.key)
+    }
+
+    fn opened(&mut self, version: Option<Version>, _size: Option<u64>) {
         self.state = State::Opened;
-        let (Some(version), Some(size)) = (version, size) else { return };
-        if let Some(pairs) = self.shared.layout.indexes.get(&self.key, &version)
+        let Some(version) = version else { return };
+        if let Some((pairs, size)) = self.shared.layout.indexes.get(&self.key, &version)
             && let Some(root) = self.nodes.first()
             && root.index.set(pairs).is_ok()
         {
@@ -336,7 +340,16 @@ impl Machine for ReadMachine<'_> {
         self.pieces.clear()
     }
 
-    fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, _precondition: Precondition) {
+    fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, precondition: Precondition) {
+        // A store that tells the version only when it is read.
+        if let (State::Index(nodes), Precondition::Unchanged(version)) = (&self.state, precondition)
+            && nodes.start == 0
+            && self.shared.options.index_cache
+            && !self.survey
+            && !self.is_explained()
+        {
+            self.version = Some(version);
+        }
         let Some(pieces) = pieces else {
             self.state = State::Ready(Job::Fill);
             return;

@@ -130,6 +130,11 @@ impl WriteMachine<'_> {
         }
     }
 
+    /// Whether the chunk is the object itself, and is stored even if it is empty.
+    fn is_kept_empty(&self, chain: &Prepared) -> bool {
+        chain.any_shard().is_none() && self.chain.any_shard().is_none() && self.keeps_nothing()
+    }
+
     /// As [`encode`](Self::encode), for a chunk that is no shard.
     fn encode_chunk(
         &self,
@@ -139,7 +144,7 @@ impl WriteMachine<'_> {
         scratch: &mut Scratch,
         encoded: &mut Encoded,
     ) -> Result<bool> {
-        let store_empty = self.options.write_empty_chunks;
+        let store_empty = self.options.write_empty_chunks || self.is_kept_empty(chain);
         let Scratch { stages, chunk, offsets, .. } = scratch;
         if chain.is_variable() {
             let values = variable::Values {

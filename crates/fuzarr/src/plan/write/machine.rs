@@ -220,10 +220,10 @@ impl<'a> WriteMachine<'a> {
             return Ok(self.fetch_whole());
         }
         self.shared.layout.counters.add(FastPath::PartialWrite, 1);
-        let known = self.version.as_ref().and_then(|version| {
-            let pairs = self.shared.layout.indexes.get(&self.key, version)?;
-            Some((pairs, size?))
-        });
+        let known = self
+            .version
+            .as_ref()
+            .and_then(|version| self.shared.layout.indexes.get(&self.key, version));
         if let Some((pairs, size)) = known {
             self.stored.size = size;
             self.existing = true;
@@ -335,7 +335,8 @@ impl<'a> WriteMachine<'a> {
         if let (Some(version), Some(old)) =
             (self.version.take(), self.shard.as_ref().and_then(|write| write.old.get()))
         {
-            self.shared.layout.indexes.insert(&self.key, version, &old.pairs);
+            let size = old.stored.size;
+            self.shared.layout.indexes.insert(&self.key, (version, size), &old.pairs);
         }
         self.fetch_inner()
     }
@@ -379,12 +380,20 @@ impl<'a> WriteMachine<'a> {
         Step::Commit(commit)
     }
 
+    /// Whether an object with nothing in it is stored rather than deleted: where a deletion has no
+    /// precondition, it could hit what another writer has just put.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        let is_safe = self.shared.capabilities.conditional_delete;
+        !is_safe && !self.nested && matches!(self.precondition, Precondition::Unchanged(_))
+    }
+
     /// What to do when all is encoded.
     fn finish(&mut self) -> Step {
         let stored = match (&self.shard, self.outcome.get()) {
             (Some(write), _) => write.laid.get().is_some_and(|laid| !laid.chunks.is_empty()),
             (None, outcome) => outcome.is_some_and(Option::is_some),
         };
+        let stored = stored || self.shard.is_some() && self.keeps_nothing();
         if !stored && self.precondition == Precondition::Absent {
             self.state = State::Finished { present: false };
             return Step::Done { present: false };
@@ -501,6 +510,10 @@ impl Machine for WriteMachine<'_> {
                 let chunks =
                     self.shard.as_ref().map_or(0, |write| write.places(runs.clone()).len());
                 self.chain.cost(self.weight(chunks))
+            }
+            State::Work(Job::Chunk) => self.chain.cost(self.chain.length as u64),
+            State::Work(Job::Lay) if self.chain.open_shard().is_none() => {
+                self.chain.cost(self.chain.length as u64)
             }
             _ => 0,
         }

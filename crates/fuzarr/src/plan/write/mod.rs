@@ -213,6 +213,11 @@ impl WritePlan {
         self.layout.estimate_whole(&self.objects, &self.resolved, None)
     }
 
+    /// Bytes that the writing of one object holds, about.
+    pub(crate) fn weight(&self) -> u64 {
+        (self.layout.chain.length as u64).min(self.options.limits.tuning.streamed)
+    }
+
     /// The options of the request.
     #[must_use]
     pub fn options(&self) -> &WriteOptions {

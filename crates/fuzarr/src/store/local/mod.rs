@@ -398,6 +398,7 @@ impl Store for LocalStore {
             ranges: true,
             gap: if self.prompt.is_some() { NEAR } else { FAR },
             compare_and_swap: true,
+            conditional_delete: true,
             carry_over: true,
             uploads: true,
             patch: true,

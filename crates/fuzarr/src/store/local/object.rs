@@ -130,7 +130,7 @@ impl Object for LocalObject {
 /// renamed successor differs; times and size tell apart what was changed in place.
 pub(super) fn identity(stat: &Stat) -> Version {
     let changed = time(stat.st_ctime, nanoseconds(stat.st_ctime_nsec));
-    Version([
+    Version::new([
         stat.st_dev,
         stat.st_ino,
         stat.st_size.unsigned_abs(),

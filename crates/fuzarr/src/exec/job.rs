@@ -1,0 +1,242 @@
+//! One request being executed: its parts, who works on them, and what of it is under way.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::failures::Failures;
+use super::pool::{Crew, cores};
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::plan::{Counters, FastPath, Machine, Scratch};
+use crate::store::{Answer, Store};
+
+thread_local! {
+    /// What this thread's calls reuse. Taken while in use, so that a call within a call is safe.
+    static SCRATCH: RefCell<Option<Box<Scratch>>> = const { RefCell::new(None) };
+}
+
+/// Calls `act` with the thread's scratch.
+pub(super) fn with_scratch<T>(act: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let outcome = act(&mut scratch);
+    scratch.shrink();
+    SCRATCH.set(Some(scratch));
+    outcome
+}
+
+/// How many threads work on a request of these limits, on this machine.
+#[must_use]
+pub fn threads(limits: &Limits) -> usize {
+    limits.threads(cores())
+}
+
+/// One request being executed.
+pub(super) struct Job<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) limits: &'a Limits,
+    pub(super) counters: &'a Counters,
+    pub(super) failures: &'a Failures<'a>,
+    threads: usize,
+    /// Made when there is work to share.
+    crew: OnceLock<Arc<Crew>>,
+    /// What may be under way at the same time, if the store's answers are awaited.
+    flight: Option<Flight>,
+}
+
+/// What of a request may be under way at the same time.
+#[derive(Debug)]
+struct Flight {
+    operations: Semaphore,
+    /// In units of [`UNIT`].
+    bytes: Semaphore,
+    most: u32,
+}
+
+/// Bytes in flight are counted in units of so many.
+const UNIT: u64 = 4096;
+
+impl Flight {
+    fn new(limits: &Limits) -> Self {
+        let bytes = limits.in_flight.min(limits.memory.unwrap_or(u64::MAX));
+        let most = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
+        Self {
+            operations: Semaphore::new(limits.operations.clamp(1, Semaphore::MAX_PERMITS)),
+            bytes: Semaphore::new(most as usize),
+            most,
+        }
+    }
+}
+
+/// A share of the bytes in flight.
+#[derive(Debug, Default)]
+pub(super) struct Held<'a>(Option<SemaphorePermit<'a>>);
+
+impl<'a> Held<'a> {
+    /// Gives the share back and waits for another, of `bytes`. What is more than all there is gets
+    /// all there is.
+    pub(super) async fn exchange(&mut self, job: &'a Job<'_>, bytes: u64) {
+        self.0 = None;
+        if let Some(flight) = &job.flight {
+            let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(flight.most);
+            // Nobody closes it.
+            self.0 = flight.bytes.acquire_many(units).await.ok();
+        }
+    }
+}
+
+/// Parts of a job that threads take from a cursor.
+pub(super) struct Claims<'a> {
+    cursor: &'a AtomicUsize,
+    count: usize,
+    /// How many are taken at once.
+    grain: usize,
+    limits: &'a Limits,
+    failures: &'a Failures<'a>,
+}
+
+impl Claims<'_> {
+    /// Calls `act` with parts until there are none, or the request has ended.
+    pub(super) fn each(&self, act: &mut dyn FnMut(usize) -> Result<()>) {
+        loop {
+            let start = self.cursor.fetch_add(self.grain, Ordering::Relaxed);
+            if start >= self.count {
+                return;
+            }
+            for number in start..self.count.min(start + self.grain) {
+                if self.failures.end() {
+                    return;
+                }
+                if let Err(error) = self.limits.check().and_then(|()| act(number)) {
+                    self.failures.add(number, error);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        limits: &'a Limits,
+        counters: &'a Counters,
+        failures: &'a Failures<'a>,
+    ) -> Self {
+        let flight = (!store.capabilities().blocking).then(|| Flight::new(limits));
+        let threads = threads(limits);
+        Self { store, limits, counters, failures, threads, crew: OnceLock::new(), flight }
+    }
+
+    /// Whether the store's answers are awaited.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Asks the store, as soon as no more of the request's questions are under way than may be.
+    pub(super) async fn ask<'s, T: Unpin>(&self, ask: impl FnOnce() -> Answer<'s, T>) -> Result<T> {
+        let Some(flight) = &self.flight else { return ask().await };
+        let _permit = flight.operations.acquire().await.ok();
+        self.limits.check()?;
+        ask().await
+    }
+
+    fn crew(&self) -> &Arc<Crew> {
+        // Where answers are awaited, the calling thread does that.
+        self.crew.get_or_init(|| Crew::new(self.threads + usize::from(self.is_awaited())))
+    }
+
+    /// How many threads are worth it for `count` parts that take `estimate` nanoseconds together,
+    /// beside one.
+    fn helpers(&self, count: usize, estimate: u64) -> usize {
+        let worth =
+            usize::try_from(estimate / self.limits.tuning.helper.max(1)).unwrap_or(usize::MAX);
+        worth.min(count.saturating_sub(1)).min(self.threads - 1)
+    }
+
+    fn grain(&self, count: usize, helpers: usize) -> usize {
+        if helpers == 0 { count.max(1) } else { (count / (8 * (helpers + 1))).clamp(1, 64) }
+    }
+
+    /// Has every object claimed and worked on, by this thread and those that join.
+    pub(super) fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
+        let helpers = self.helpers(count, estimate);
+        let cursor = AtomicUsize::new(0);
+        let Self { limits, failures, .. } = *self;
+        let grain = self.grain(count, helpers);
+        let claims = Claims { cursor: &cursor, count, grain, limits, failures };
+        self.counters.add(FastPath::Shared, u64::from(helpers > 0));
+        if helpers == 0 {
+            return work(&claims);
+        }
+        self.crew().share(helpers, false, &|| work(&claims));
+    }
+
+    /// Runs the units of a machine's work, on this thread and those that join.
+    pub(super) fn units(
+        &self,
+        machine: &dyn Machine,
+        units: usize,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let helpers = self.helpers(units, machine.estimate());
+        if units == 1 && !self.failures.go_on() {
+            return self.limits.check().and_then(|()| machine.run(0, scratch));
+        }
+        let failures = self.failures.inner();
+        let cursor = AtomicUsize::new(0);
+        let claims = self.claims(&cursor, units, helpers, &failures);
+        if helpers == 0 {
+            claims.each(&mut |unit| machine.run(unit, scratch));
+        } else {
+            // The first to come works with this thread's scratch, the others with their own.
+            let lent = Mutex::new(Some(scratch));
+            self.counters.add(FastPath::Shared, 1);
+            self.crew().share(helpers, true, &|| {
+                let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let run = |scratch: &mut Scratch| {
+                    claims.each(&mut |unit| machine.run(unit, scratch));
+                };
+                match mine {
+                    Some(scratch) => run(scratch),
+                    None => with_scratch(run),
+                }
+            });
+        }
+        self.failures.take_over(failures, machine.key())
+    }
+
+    /// Has the pool's threads run the units of a machine's work, while this thread goes on with
+    /// other objects; little work, and that of a request of one worker, is done here.
+    pub(super) async fn units_elsewhere(&self, machine: &dyn Machine, units: usize) -> Result<()> {
+        let estimate = machine.estimate();
+        if self.threads == 1 || estimate < self.limits.tuning.helper {
+            return with_scratch(|scratch| self.units(machine, units, scratch));
+        }
+        let helpers = self.helpers(units, estimate);
+        let failures = self.failures.inner();
+        let cursor = AtomicUsize::new(0);
+        let claims = self.claims(&cursor, units, helpers, &failures);
+        let work = || {
+            with_scratch(|scratch| claims.each(&mut |unit| machine.run(unit, scratch)));
+        };
+        self.counters.add(FastPath::Shared, u64::from(helpers > 0));
+        self.crew().hand_out(helpers + 1, true, &work).await;
+        self.failures.take_over(failures, machine.key())
+    }
+
+    fn claims<'c>(
+        &self,
+        cursor: &'c AtomicUsize,
+        count: usize,
+        helpers: usize,
+        failures: &'c Failures<'c>,
+    ) -> Claims<'c>
+    where
+        'a: 'c,
+    {
+        let grain = self.grain(count, helpers);
+        Claims { cursor, count, grain, limits: self.limits, failures }
+    }
+}

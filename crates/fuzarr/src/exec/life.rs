@@ -1,0 +1,365 @@
+//! One stored object's life: its machine is asked for the next step, and the store takes it.
+//!
+//! It is the same for stores that answer at once, where it is never suspended, and for those that
+//! are awaited.
+
+use futures_util::future::try_join_all;
+
+use super::job::{Held, Job};
+use crate::buffer::{Buffer, usize_of, zeroed};
+use crate::error::{Error, Kind, Result, ResultExt};
+use crate::plan::{Commit, Machine, Scratch, Step};
+use crate::store::{Content, Object, Piece, Precondition, Span, Upload};
+
+/// How often an object that keeps changing under a request is read anew before giving up.
+const ATTEMPTS: usize = 100;
+
+/// A read of at most this many bytes is not torn by a writer that changes the file in place.
+const PAGE: u64 = 4096;
+
+/// What a read of so many bytes adds to those before it, see [`Life::read`].
+fn read_of(before: u64, length: u64) -> u64 {
+    length + if before == 0 { 1 } else { PAGE + 1 }
+}
+
+/// One object's life: the machine, and the version of the object that it works on.
+pub(super) struct Life<'a, 'm> {
+    job: &'a Job<'a>,
+    machine: &'m mut dyn Machine,
+    /// What units are run with on this thread; `None` if others run them.
+    scratch: Option<&'m mut Scratch>,
+    /// The new object, if it is written piece by piece.
+    upload: Option<Box<dyn Upload>>,
+    /// Held until the end, so that the version cannot be mistaken for another.
+    object: Option<Box<dyn Object>>,
+    /// Bytes read of it, and one more; a page more for each read that follows another, since two
+    /// reads may be of two versions however small they are.
+    read: u64,
+    /// This object's share of the bytes in flight.
+    held: Held<'a>,
+    /// Whether that is for all of its life, not for what is fetched.
+    is_held: bool,
+    restarts: usize,
+}
+
+impl<'a, 'm> Life<'a, 'm> {
+    pub(super) fn new(
+        job: &'a Job<'a>,
+        machine: &'m mut dyn Machine,
+        scratch: Option<&'m mut Scratch>,
+    ) -> Self {
+        let (upload, object, held) = (None, None, Held::default());
+        let (is_held, restarts) = (false, 0);
+        Self { job, machine, scratch, upload, object, read: 0, held, is_held, restarts }
+    }
+
+    /// Drives the machine to its end; whether its object is stored. `weight`: bytes that it holds
+    /// all the time, or 0.
+    pub(super) async fn run(mut self, weight: u64) -> Result<bool> {
+        if weight > 0 {
+            self.held.exchange(self.job, weight).await;
+            self.is_held = true;
+        }
+        let outcome = self.live().await;
+        outcome.context("key", || self.machine.key())
+    }
+
+    async fn live(&mut self) -> Result<bool> {
+        loop {
+            let step = self.step().await;
+            let restart = match &step {
+                Ok(Some(_)) => !self.is_unchanged().await?,
+                Ok(None) => false,
+                // What looks damaged may be two versions.
+                Err(error) if error.kind() == Kind::Corrupt => !self.is_unchanged().await?,
+                Err(error) => error.kind() == Kind::Conflict,
+            };
+            if restart {
+                if self.restarts == ATTEMPTS {
+                    return Err(step
+                        .err()
+                        .filter(|error| error.kind() == Kind::Conflict)
+                        .unwrap_or_else(|| Error::conflict("the object never stops changing")));
+                }
+                self.restarts += 1;
+                (self.object, self.upload, self.read) = (None, None, 0);
+                self.machine.restart();
+                continue;
+            }
+            if let Some(present) = step? {
+                let memory = self.machine.reclaim();
+                if let Some(scratch) = self.scratch.as_deref_mut() {
+                    scratch.keep(memory);
+                }
+                return Ok(present);
+            }
+        }
+    }
+
+    /// Takes one step; at the end, whether the object is stored.
+    async fn step(&mut self) -> Result<Option<bool>> {
+        match self.machine.next()? {
+            Step::Open => self.open().await?,
+            Step::Fetch(_) => self.fetch().await?,
+            Step::Work(units) => match self.scratch.as_deref_mut() {
+                Some(scratch) => self.job.units(self.machine, units, scratch)?,
+                None => Box::pin(self.job.units_elsewhere(self.machine, units)).await?,
+            },
+            Step::Commit(commit) => {
+                self.commit(commit).await?;
+                self.machine.committed();
+                if matches!(commit, Commit::Put | Commit::Patch | Commit::Finish | Commit::Delete) {
+                    // What was read is no longer what is stored.
+                    self.read = 0;
+                }
+            }
+            Step::Done { present } => return Ok(Some(present)),
+        }
+        Ok(None)
+    }
+
+    /// Whether all that was read is of one version. One small read always is; an object of which
+    /// nothing was read may not be there any more.
+    async fn is_unchanged(&self) -> Result<bool> {
+        let may_be_gone = self.read == 1 && self.job.is_awaited();
+        match &self.object {
+            Some(object) if self.read > PAGE + 1 || may_be_gone => {
+                self.job.ask(|| object.is_unchanged()).await
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Pins the object.
+    async fn open(&mut self) -> Result<()> {
+        let is_met_before = self.job.is_awaited() && self.restarts == 0;
+        let expected = if is_met_before { self.machine.expected() } else { None };
+        let (job, key) = (self.job, self.machine.key());
+        self.object = match &expected {
+            Some(version) => job.ask(|| job.store.open_at(key, version)).await?,
+            None => job.ask(|| job.store.open(key)).await?,
+        };
+        // What is known of this version from before counts as read.
+        self.read = 1;
+        match &self.object {
+            Some(object) => self.machine.opened(object.version(), object.size()),
+            None => self.machine.supply(None, Precondition::Absent),
+        }
+        Ok(())
+    }
+
+    /// Reads what the machine asks for, all from one version of the object.
+    async fn fetch(&mut self) -> Result<()> {
+        if self.object.is_none() {
+            self.object = self.job.ask(|| self.job.store.open(self.machine.key())).await?;
+        }
+        if self.object.is_none() {
+            self.machine.supply(None, Precondition::Absent);
+            return Ok(());
+        }
+        self.fill_targets().await?;
+        let mut pieces = match self.scratch.as_deref_mut() {
+            Some(scratch) => std::mem::take(&mut scratch.pieces),
+            None => Vec::new(),
+        };
+        pieces.clear();
+        let found = self.read_spans(&mut pieces).await;
+        let codec = self.machine.codec();
+        // An object of a size that its codecs cannot make.
+        let found = found.map_err(|error| match error.kind() {
+            Kind::Corrupt => error.with("codec", codec),
+            _ => error,
+        })?;
+        match self.object.as_deref().filter(|_| found) {
+            Some(object) => {
+                let version = object.version();
+                let precondition = version.map_or(Precondition::None, Precondition::Unchanged);
+                self.machine.supply(Some(&mut pieces), precondition);
+            }
+            None => self.machine.supply(None, Precondition::Absent),
+        }
+        if let Some(scratch) = self.scratch.as_deref_mut() {
+            scratch.pieces = pieces;
+        }
+        Ok(())
+    }
+
+    /// Has the store read what the machine wants in memory of its own, if the store can.
+    async fn fill_targets(&mut self) -> Result<()> {
+        let Some(object) = self.object.as_deref() else { return Ok(()) };
+        let targets = self.machine.targets(object.size());
+        let filled = match targets {
+            0 => None,
+            // What is large, or seldom taken, lives in a box: the future of every tiny chunk is
+            // the smaller for it.
+            targets => Box::pin(fill_targets(self.job, &*self.machine, object, targets)).await?,
+        };
+        match filled {
+            Some(length) => {
+                self.machine.placed();
+                self.read += read_of(self.read, length) + (targets as u64 - 1) * (PAGE + 1);
+            }
+            None => self.machine.without_targets(),
+        }
+        Ok(())
+    }
+
+    /// Reads the machine's spans; whether there is such an object.
+    async fn read_spans(&mut self, pieces: &mut Vec<Piece>) -> Result<bool> {
+        let Some(object) = self.object.as_deref() else { return Ok(false) };
+        let spans = self.machine.spans();
+        if let Some(scratch) = self.scratch.as_deref_mut() {
+            for span in spans {
+                let spare = std::mem::take(&mut scratch.fetch);
+                let Some(piece) = object.read(span.clone(), spare).await? else {
+                    return Ok(false);
+                };
+                self.read += read_of(self.read, piece.bytes.as_slice().len() as u64);
+                pieces.push(piece);
+            }
+            return Ok(true);
+        }
+        if !self.is_held {
+            let length = spans.iter().map(length_of).fold(0, u64::saturating_add);
+            self.held.exchange(self.job, length).await;
+        }
+        let reads = spans.iter().map(|span| read_in_parts(self.job, object, span.clone()));
+        for piece in Box::pin(try_join_all(reads)).await? {
+            let Some(piece) = piece else { return Ok(false) };
+            self.read += read_of(self.read, piece.bytes.as_slice().len() as u64);
+            pieces.push(piece);
+        }
+        Ok(true)
+    }
+
+    async fn commit(&mut self, commit: Commit) -> Result<()> {
+        let (key, precondition) = (self.machine.key(), self.machine.precondition());
+        let (job, store) = (self.job, self.job.store);
+        match commit {
+            Commit::Put => {
+                let parts = self.machine.parts();
+                let content = Content { parts: &parts, base: self.object.as_deref() };
+                job.ask(|| store.put(key, content, precondition)).await
+            }
+            Commit::Delete => {
+                self.upload = None;
+                job.ask(|| store.delete(key, precondition)).await
+            }
+            Commit::Patch => {
+                let changes = self.machine.changes();
+                job.ask(|| store.patch(key, &changes, precondition)).await
+            }
+            Commit::Append => self.append().await,
+            Commit::Finish => {
+                self.append().await?;
+                match self.upload.take() {
+                    Some(upload) => job.ask(|| upload.finish(precondition)).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Writes the machine's parts to the new object.
+    async fn append(&mut self) -> Result<()> {
+        if self.upload.is_none() {
+            let begun = self.job.ask(|| self.job.store.begin(self.machine.key())).await?;
+            self.upload = Some(begun);
+        }
+        let Some(upload) = &self.upload else { return Ok(()) };
+        let parts = self.machine.parts();
+        let content = Content { parts: &parts, base: self.object.as_deref() };
+        self.job.ask(|| upload.write(self.machine.offset(), content)).await
+    }
+}
+
+/// About how many bytes a span is.
+fn length_of(span: &Span) -> u64 {
+    match span {
+        Span::Whole(length) | Span::Prefix(length) | Span::Suffix(length) => *length,
+        Span::Range(range) => range.end.saturating_sub(range.start),
+    }
+}
+
+/// Reads the machine's targets; the bytes of the first, or `None` if the store cannot.
+async fn fill_targets(
+    job: &Job<'_>,
+    machine: &dyn Machine,
+    object: &dyn Object,
+    targets: usize,
+) -> Result<Option<u64>> {
+    let fill = |target: usize| async move {
+        job.limits.check()?;
+        match machine.target(target) {
+            Some((start, memory)) => {
+                let length = memory.len() as u64;
+                let filled = fill(job, object, start, memory).await?;
+                Ok(filled.then_some(length))
+            }
+            None => Err(Error::invalid_argument("a read has no place for what it asked for")),
+        }
+    };
+    if !job.is_awaited() {
+        let Some(first) = fill(0).await? else { return Ok(None) };
+        for target in 1..targets {
+            fill(target).await?;
+        }
+        return Ok(Some(first));
+    }
+    let filled = try_join_all((0..targets).map(fill)).await?;
+    Ok(filled.into_iter().next().flatten())
+}
+
+/// Fills `memory` with the bytes from `start` on; a store that is awaited gives parts of it at the
+/// same time.
+async fn fill(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) -> Result<bool> {
+    if !job.is_awaited() {
+        return object.read_into(start, memory).await;
+    }
+    let part = usize_of(job.limits.tuning.part.max(1));
+    let parts = memory.chunks_mut(part).zip((start..).step_by(part));
+    let fill = |(memory, start)| job.ask(move || object.read_into(start, memory));
+    Ok(try_join_all(parts.map(fill)).await?.into_iter().all(|filled| filled))
+}
+
+/// Reads a span of an object of a store that is awaited: a large one in parts at the same time.
+async fn read_in_parts(job: &Job<'_>, object: &dyn Object, span: Span) -> Result<Option<Piece>> {
+    let part = job.limits.tuning.part.max(1);
+    if length_of(&span) <= part {
+        return job.ask(|| object.read(span, Vec::new())).await;
+    }
+    // How many bytes there are, unless it is known, the answer to the first part tells.
+    let (first, range) = match &span {
+        Span::Range(range) => (None, range.clone()),
+        span => {
+            let first = match span {
+                Span::Suffix(_) => return job.ask(|| object.read(span.clone(), Vec::new())).await,
+                _ => Span::Prefix(part),
+            };
+            let Some(first) = job.ask(|| object.read(first, Vec::new())).await? else {
+                return Ok(None);
+            };
+            let range = span.of(first.object_size)?;
+            (Some(first), range)
+        }
+    };
+    let start = range.start;
+    let mut bytes = zeroed(range.end - range.start)?;
+    let mut done = 0;
+    if let Some(first) = first {
+        let here = first.bytes.as_slice();
+        if here.len() == bytes.len() {
+            return Ok(Some(first));
+        }
+        done = here.len();
+        bytes[..done].copy_from_slice(here);
+    }
+    match fill(job, object, start + done as u64, &mut bytes[done..]).await {
+        Ok(true) => {}
+        Ok(false) => return job.ask(|| object.read(span, Vec::new())).await,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let object_size = object.size().unwrap_or(range.end);
+    Ok(Some(Piece { start, object_size, bytes: Buffer::Owned(bytes) }))
+}

@@ -1,0 +1,229 @@
+//! Requests: what is done with the objects of a plan.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::failures::Failures;
+use super::job::{Job, with_scratch};
+use super::task::{Task, run, run_async};
+use crate::buffer::Output;
+use crate::error::{Error, Result, ResultExt};
+use crate::limits::Limits;
+use crate::plan::{Counters, Machine, ReadMachine, ReadPlan, Values, WriteMachine, WritePlan};
+use crate::store::{Capabilities, MemoryStore, Store, settled};
+
+/// Reads all objects of `plan` into `output`.
+///
+/// # Errors
+/// An error of the first object that failed, with its key; the output is unspecified then.
+/// `NotFound` for a missing object if the options make that an error, `Cancelled`.
+pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>) -> Result<()> {
+    let failures = Failures::first();
+    read_all(plan, store, output, (&failures, &[]));
+    failures.into_result()
+}
+
+/// As [`read`], for callers that await: it keeps no thread, and dropped before its end it ends its
+/// requests.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_async(
+    plan: &ReadPlan,
+    store: &dyn Store,
+    output: &Arc<Output<'_>>,
+) -> Result<()> {
+    let failures = Failures::first();
+    {
+        let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
+        let reading = Reading { plan, capabilities: store.capabilities(), output, found: &[] };
+        run_async(&job, &reading, plan.objects(), plan.estimate()).await;
+    }
+    failures.into_result()
+}
+
+/// As [`read`]; gives back of each object whether it is stored.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_present(
+    plan: &ReadPlan,
+    store: &dyn Store,
+    output: &Arc<Output<'_>>,
+) -> Result<Vec<bool>> {
+    let failures = Failures::first();
+    let present: Vec<_> = (0..plan.objects()).map(|_| AtomicBool::new(false)).collect();
+    read_all(plan, store, output, (&failures, &present));
+    failures.into_result()?;
+    Ok(present.into_iter().map(AtomicBool::into_inner).collect())
+}
+
+/// Reads all objects of `plan` and gives every error instead of the first one only.
+#[must_use]
+pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Error> {
+    let failures = Failures::all();
+    read_all(plan, store, &Arc::new(output), (&failures, &[]));
+    failures.into_vec()
+}
+
+/// The reading of objects into an output.
+struct Reading<'a, 'o> {
+    plan: &'a ReadPlan,
+    capabilities: Capabilities,
+    output: &'a Arc<Output<'o>>,
+    /// Which objects are stored; empty if nobody wants to know.
+    found: &'a [AtomicBool],
+}
+
+impl<'o> Task for Reading<'_, 'o> {
+    type Machine = ReadMachine<'o>;
+
+    fn machine(&self) -> ReadMachine<'o> {
+        ReadMachine::new(self.plan, Arc::clone(self.output), self.capabilities)
+    }
+
+    fn begin(&self, machine: &mut ReadMachine<'o>, number: usize) {
+        machine.begin(self.plan, number);
+    }
+
+    fn end(&self, machine: &ReadMachine<'o>, number: usize, present: bool) -> Result<()> {
+        if let Some(found) = self.found.get(number) {
+            found.store(present, Ordering::Relaxed);
+        }
+        if !present && self.plan.options().missing_is_error {
+            return Err(Error::not_found("the chunk is missing").with("key", machine.key()));
+        }
+        Ok(())
+    }
+}
+
+/// Reads all objects, and takes note in `found`, if it is not empty, which of them are stored.
+fn read_all(
+    plan: &ReadPlan,
+    store: &dyn Store,
+    output: &Arc<Output<'_>>,
+    (failures, found): (&Failures<'_>, &[AtomicBool]),
+) {
+    let job = Job::new(store, &plan.options().limits, plan.counters(), failures);
+    let reading = Reading { plan, capabilities: store.capabilities(), output, found };
+    run(&job, &reading, plan.objects(), plan.estimate());
+}
+
+/// The writing of values to objects.
+struct Writing<'a, 'v> {
+    plan: &'a WritePlan,
+    capabilities: Capabilities,
+    values: Arc<Values<'v>>,
+}
+
+impl<'v> Task for Writing<'_, 'v> {
+    type Machine = WriteMachine<'v>;
+
+    fn machine(&self) -> WriteMachine<'v> {
+        WriteMachine::new(self.plan, Arc::clone(&self.values), self.capabilities)
+    }
+
+    fn begin(&self, machine: &mut WriteMachine<'v>, number: usize) {
+        machine.begin(self.plan, number);
+    }
+
+    fn end(&self, _machine: &WriteMachine<'v>, _number: usize, _present: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn weight(&self) -> u64 {
+        self.plan.weight()
+    }
+}
+
+/// Writes `values` to all objects of `plan`.
+///
+/// # Errors
+/// An error of the first object that failed, with its key. That object is as it was; of the
+/// others, some are written and some are not. What is written is settled either way.
+pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
+    let failures = Failures::first();
+    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
+    let writing = Writing { plan, capabilities: store.capabilities(), values: Arc::new(values) };
+    let outcome = settled(store, || {
+        run(&job, &writing, plan.objects(), plan.estimate());
+        Ok(())
+    });
+    failures.into_result().and(outcome)
+}
+
+/// As [`write()`], for callers that await: it keeps no thread. Dropped before its end, it leaves some
+/// objects written and some not, and nothing settled.
+///
+/// # Errors
+/// As [`write()`].
+pub async fn write_async(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
+    let failures = Failures::first();
+    let since = store.moment();
+    {
+        let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
+        let (capabilities, values) = (store.capabilities(), Arc::new(values));
+        let writing = Writing { plan, capabilities, values };
+        run_async(&job, &writing, plan.objects(), plan.estimate()).await;
+    }
+    let settled = store.settle(since).await;
+    failures.into_result().and(settled)
+}
+
+/// Runs the `units` of a machine's last [`Step::Work`](crate::plan::Step::Work), for an executor that
+/// lives elsewhere, on this thread and on those of the pool that join.
+///
+/// # Errors
+/// The first unit's that failed, with the object's key.
+pub fn work(
+    machine: &dyn Machine,
+    units: usize,
+    limits: &Limits,
+    counters: &Counters,
+) -> Result<()> {
+    let (nothing, failures) = (MemoryStore::new(), Failures::first());
+    let job = Job::new(&nothing, limits, counters, &failures);
+    with_scratch(|scratch| job.units(machine, units, scratch)).context("key", || machine.key())?;
+    failures.into_result()
+}
+
+/// The counting of inner chunks.
+struct Survey<'a> {
+    reading: Reading<'a, 'static>,
+    counted: AtomicU64,
+}
+
+impl Task for Survey<'_> {
+    type Machine = ReadMachine<'static>;
+
+    fn machine(&self) -> ReadMachine<'static> {
+        let mut machine = self.reading.machine();
+        machine.survey();
+        machine
+    }
+
+    fn begin(&self, machine: &mut ReadMachine<'static>, number: usize) {
+        self.reading.begin(machine, number);
+    }
+
+    fn end(&self, machine: &ReadMachine<'static>, _number: usize, _present: bool) -> Result<()> {
+        self.counted.fetch_add(machine.counted(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// How many inner chunks of the objects of `plan` are stored, from their indexes. An object that is
+/// no shard counts as one.
+///
+/// # Errors
+/// `Corrupt` for a damaged index, with the object's key.
+pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
+    let failures = Failures::first();
+    let output = Arc::new(Output::owned(Vec::new()));
+    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
+    let capabilities = store.capabilities();
+    let reading = Reading { plan, capabilities, output: &output, found: &[] };
+    let survey = Survey { reading, counted: AtomicU64::new(0) };
+    run(&job, &survey, plan.objects(), plan.estimate());
+    failures.into_result().map(|()| survey.counted.into_inner())
+}

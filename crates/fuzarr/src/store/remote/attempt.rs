@@ -1,0 +1,328 @@
+//! Trying again: what is worth it, how often, and after how long.
+
+use std::collections::hash_map::RandomState;
+use std::error::Error as _;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
+};
+
+use crate::error::{Error, Result};
+
+tokio::task_local! {
+    /// What came of the request that the present operation sent last.
+    static TRACE: Arc<Trace>;
+}
+
+/// What came of the last request of an operation.
+#[derive(Debug, Default)]
+struct Trace {
+    /// The status of the answer; 0 if there was none.
+    status: AtomicU16,
+    /// Seconds that the server asked to wait.
+    wait: AtomicU64,
+}
+
+/// How often and how long a remote store is asked again when it does not answer, or answers that it
+/// is overloaded or broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// How often at most, after the first time.
+    pub most: usize,
+    /// How often at most if there was no answer at all.
+    pub most_unanswered: usize,
+    /// The longest pause before the first retry. It doubles with each; how much of it is waited is
+    /// drawn by chance.
+    pub pause: Duration,
+    /// What the pause grows to.
+    pub longest_pause: Duration,
+    /// The time after which nothing is tried again.
+    pub within: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            most: 10,
+            most_unanswered: 4,
+            pause: Duration::from_millis(100),
+            longest_pause: Duration::from_secs(10),
+            within: Duration::from_secs(180),
+        }
+    }
+}
+
+/// What a remote store was asked, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Requests that repeat one that failed.
+    pub retries: u64,
+    /// Bytes of objects received.
+    pub received: u64,
+    /// Bytes of objects sent.
+    pub sent: u64,
+}
+
+/// Counts [`Traffic`].
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    pub(super) received: AtomicU64,
+    pub(super) sent: AtomicU64,
+}
+
+impl Meter {
+    pub(super) fn traffic(&self) -> Traffic {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Traffic {
+            requests: get(&self.requests),
+            retries: get(&self.retries),
+            received: get(&self.received),
+            sent: get(&self.sent),
+        }
+    }
+}
+
+/// Connections whose requests are counted and whose answers are taken note of.
+#[derive(Debug)]
+pub(super) struct Connections(pub(super) Arc<Meter>);
+
+impl HttpConnector for Connections {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Counted { client, meter: Arc::clone(&self.0) }))
+    }
+}
+
+#[derive(Debug)]
+struct Counted {
+    client: HttpClient,
+    meter: Arc<Meter>,
+}
+
+#[async_trait]
+impl HttpService for Counted {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        let set = |status: u16, wait: u64| {
+            // Outside an operation there is nobody to tell.
+            let _ = TRACE.try_with(|trace| {
+                trace.status.store(status, Ordering::Relaxed);
+                trace.wait.store(wait, Ordering::Relaxed);
+            });
+        };
+        set(0, 0);
+        let response = self.client.execute(request).await?;
+        let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let wait = wait.and_then(|seconds| seconds.trim().parse().ok());
+        set(response.status().as_u16(), wait.unwrap_or(0));
+        Ok(response)
+    }
+}
+
+/// Why an operation did not come to its end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// What the client says.
+    Client(object_store::Error),
+    /// The answer ended early: this many bytes came of this many.
+    Short(u64, u64),
+    /// The answer says that all is well, and is not what was asked for.
+    Garbled,
+    /// Nothing came for so long.
+    Stalled(Duration),
+    /// What came cannot be used; it will not be asked for again.
+    Refused(Error),
+}
+
+impl From<object_store::Error> for Trouble {
+    fn from(error: object_store::Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// An operation's last trouble, and what is known of those before.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) trouble: Trouble,
+    /// The status of the last answer; 0 if there was none.
+    pub(super) status: u16,
+    /// How often it was tried.
+    pub(super) tries: usize,
+    /// Whether an earlier try, of which no answer came, may have been carried out.
+    pub(super) is_uncertain: bool,
+}
+
+/// What to do about a failed try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It will be the same next time.
+    Final,
+    /// The server is there and asks for patience, or is broken for the moment.
+    Busy,
+    /// No whole answer came.
+    Unanswered,
+}
+
+fn judge(trouble: &Trouble, status: u16) -> Verdict {
+    let error = match trouble {
+        Trouble::Short(..) | Trouble::Garbled | Trouble::Stalled(_) => return Verdict::Unanswered,
+        Trouble::Refused(_) => return Verdict::Final,
+        Trouble::Client(error) => error,
+    };
+    if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
+        return Verdict::Busy;
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            return match error.kind() {
+                HttpErrorKind::Decode => Verdict::Final,
+                _ => Verdict::Unanswered,
+            };
+        }
+        cause = error.source();
+    }
+    Verdict::Final
+}
+
+/// A number from 0 to 1, another each time.
+fn chance() -> f64 {
+    let drawn = u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0);
+    f64::from(drawn) / f64::from(u32::MAX)
+}
+
+impl Retries {
+    /// How long to wait after a failed try; `None` if that was the last.
+    fn pause(
+        &self,
+        verdict: Verdict,
+        tries: usize,
+        since: Instant,
+        asked: u64,
+    ) -> Option<Duration> {
+        let most = match verdict {
+            Verdict::Final => 0,
+            Verdict::Busy => self.most,
+            Verdict::Unanswered => self.most_unanswered.min(self.most),
+        };
+        let doubled = u32::try_from(tries - 1).unwrap_or(u32::MAX).min(20);
+        let pause = self.pause.saturating_mul(1 << doubled).min(self.longest_pause);
+        let pause = pause.mul_f64(chance()).max(Duration::from_secs(asked).min(self.longest_pause));
+        let is_in_time = since.elapsed().saturating_add(pause) < self.within;
+        (tries <= most && is_in_time).then_some(pause)
+    }
+}
+
+/// The tries of one operation.
+#[derive(Debug)]
+pub(super) struct Attempts<'a> {
+    retries: &'a Retries,
+    meter: &'a Meter,
+    since: Instant,
+    tries: usize,
+    is_uncertain: bool,
+    trace: Arc<Trace>,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(retries: &'a Retries, meter: &'a Meter) -> Self {
+        let (since, trace) = (Instant::now(), Arc::default());
+        Self { retries, meter, since, tries: 0, is_uncertain: false, trace }
+    }
+
+    /// One try.
+    pub(super) async fn one<T>(
+        &mut self,
+        act: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        self.trace = Arc::default();
+        self.tries += 1;
+        TRACE.scope(Arc::clone(&self.trace), act).await
+    }
+
+    /// Waits for as long as is meet after a try that failed with `trouble`; fails if it is not to be
+    /// tried again.
+    pub(super) async fn again(&mut self, trouble: Trouble) -> Result<(), Failure> {
+        let status = self.status();
+        let verdict = judge(&trouble, status);
+        let asked = self.trace.wait.load(Ordering::Relaxed);
+        let Some(pause) = self.retries.pause(verdict, self.tries, self.since, asked) else {
+            let Self { tries, is_uncertain, .. } = *self;
+            return Err(Failure { trouble, status, tries, is_uncertain });
+        };
+        self.is_uncertain = true;
+        tracing::debug!(status, tries = self.tries, ?pause, "a remote store is asked again");
+        self.meter.retries.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// The status of the last answer; 0 if there was none.
+    pub(super) fn status(&self) -> u16 {
+        self.trace.status.load(Ordering::Relaxed)
+    }
+}
+
+impl Failure {
+    /// Whether the store says, and has the authority to say, that there is no such object.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.trouble, Trouble::Client(object_store::Error::NotFound { .. }))
+    }
+
+    /// Whether a condition did not hold.
+    pub(super) fn is_conflict(&self) -> bool {
+        use object_store::Error::{AlreadyExists, NotModified, Precondition};
+        let Trouble::Client(error) = &self.trouble else { return false };
+        matches!(error, AlreadyExists { .. } | Precondition { .. } | NotModified { .. })
+    }
+
+    /// The error for the caller.
+    pub(super) fn into_error(self) -> Error {
+        let is_conflict = self.is_conflict();
+        let error = match self.trouble {
+            Trouble::Refused(error) => return error,
+            Trouble::Short(came, wanted) => {
+                Error::io(format!("the answer ended after {came} of {wanted} bytes"))
+            }
+            Trouble::Garbled => Error::io("the answer is not what was asked for"),
+            Trouble::Stalled(pause) => {
+                Error::io(format!("the store sent nothing for {} seconds", pause.as_secs()))
+            }
+            Trouble::Client(error) if is_conflict => {
+                Error::conflict("the object changed since it was read").with_source(error)
+            }
+            Trouble::Client(error) => {
+                use object_store::Error as Client;
+                let told = match &error {
+                    Client::NotFound { .. } => Error::not_found("there is no such object"),
+                    Client::NotSupported { .. } | Client::NotImplemented { .. } => {
+                        Error::unsupported("the store cannot do this")
+                    }
+                    Client::InvalidPath { .. } | Client::UnknownConfigurationKey { .. } => {
+                        Error::invalid_argument("the store has no such name")
+                    }
+                    Client::PermissionDenied { .. } | Client::Unauthenticated { .. } => Error::io(
+                        "the store denies access; credentials come from the environment or from \
+                         options, and what is public is read with `anonymous`",
+                    ),
+                    _ if self.status == 0 => Error::io("the store cannot be reached"),
+                    _ => Error::io("the store failed"),
+                };
+                told.with_source(error)
+            }
+        };
+        let error = if self.tries > 1 { error.with("tries", self.tries) } else { error };
+        if self.status >= 400 { error.with("status", self.status) } else { error }
+    }
+}

@@ -1,0 +1,236 @@
+//! Addresses of remote stores, and the options that go with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
+
+use super::attempt::{Connections, Meter, Retries};
+use super::client::{Make, Manners, Service};
+use crate::error::{Error, Result};
+
+/// How a remote store is reached.
+///
+/// Credentials, endpoints and regions come from the environment, under the names that each
+/// service's own tools use (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
+/// `AZURE_STORAGE_ACCOUNT_NAME`, …), unless settings say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteOptions {
+    /// Settings of the service by the names of the `object_store` crate, with or without the
+    /// service's prefix: `region`, `endpoint`, `access_key_id`, `account_name`, `proxy_url`, …
+    /// Also `anonymous`, for requests that nobody signs.
+    pub settings: Vec<(String, String)>,
+    /// What is tried again.
+    pub retries: Retries,
+    /// After how long without a byte a request counts as lost.
+    pub patience: Duration,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        let patience = Duration::from_secs(30);
+        Self { settings: Vec::new(), retries: Retries::default(), patience }
+    }
+}
+
+/// Where an address leads.
+pub(super) struct Location {
+    pub(super) make: Make,
+    pub(super) manners: Manners,
+    pub(super) prefix: Path,
+}
+
+/// Requests are tried again here, not by the client: what became of one must be known.
+fn no_retries() -> RetryConfig {
+    let backoff = BackoffConfig::default();
+    RetryConfig { backoff, max_retries: 0, retry_timeout: Duration::ZERO }
+}
+
+/// A large body takes its time; what stalls is noticed. Whoever names an endpoint without TLS wants it.
+fn client_options() -> ClientOptions {
+    ClientOptions::new()
+        .with_timeout_disabled()
+        .with_connect_timeout(Duration::from_secs(10))
+        .with_allow_http(true)
+}
+
+/// The setting's name in the client's terms.
+fn name_of(name: &str) -> String {
+    match name.to_ascii_lowercase().as_str() {
+        "anonymous" | "anon" => "skip_signature".to_owned(),
+        "endpoint_url" => "endpoint".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// What makes clients from a builder of the client's, with settings applied to it.
+macro_rules! clients {
+    ($builder:expr, $settings:expr, $into_service:expr) => {{
+        let mut builder = $builder.with_client_options(client_options()).with_retry(no_retries());
+        for (name, value) in $settings {
+            let key = name_of(name).parse().map_err(|_| {
+                Error::invalid_argument("the store has no such option").with("option", name)
+            })?;
+            builder = builder.with_config(key, value);
+        }
+        let make = move |meter: &Arc<Meter>| {
+            let connected = builder.clone().with_http_connector(Connections(Arc::clone(meter)));
+            connected
+                .build()
+                .map($into_service)
+                .map_err(|error| Error::invalid_argument(error.to_string()).with_source(error))
+        };
+        Box::new(make) as Make
+    }};
+}
+
+/// A service that takes objects in parts, and one that does not.
+fn in_parts<S: ObjectStore + MultipartStore>(store: S) -> Service {
+    let store = Arc::new(store);
+    Service { objects: Arc::clone(&store) as Arc<dyn ObjectStore>, parts: Some(store) }
+}
+
+fn plain<S: ObjectStore>(store: S) -> Service {
+    Service { objects: Arc::new(store), parts: None }
+}
+
+/// The schemes of addresses.
+const SCHEMES: [&str; 11] =
+    ["s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "http", "https"];
+
+/// Whether a text is the address of a remote store, or of something in one.
+pub(super) fn is_address(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+}
+
+/// The address of the store that a node is in, and the node's path: the store is the outermost folder
+/// whose name ends in `.zarr`, or the node itself if there is none.
+pub(super) fn split(address: &str) -> (&str, &str) {
+    let start = address.find("://").map_or(0, |at| at + 3);
+    let mut from = start;
+    while let Some(end) = address[from..].find('/').map(|at| from + at) {
+        if from > start && address[from..end].ends_with(".zarr") {
+            return (&address[..end], address[end..].trim_matches('/'));
+        }
+        from = end + 1;
+    }
+    (address.trim_end_matches('/'), "")
+}
+
+/// Reads an address.
+pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> {
+    let wrong = |reason: String| Error::invalid_argument(reason).with("url", address);
+    let url = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("an address of a store has no `?` or `#`".to_owned()));
+    }
+    let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
+    install_cryptography();
+    let settings = &options.settings;
+    let is_unconditional = settings.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().ends_with("conditional_put") && value == "disabled"
+    });
+    let conditions = !is_unconditional;
+    let manners = Manners { suffixes: true, conditions, may_ignore_ranges: false };
+    let (make, manners) = match url.scheme() {
+        "s3" | "s3a" => {
+            let builder = AmazonS3Builder::from_env().with_url(bucket(&url)?);
+            let has_region = builder.get_config_value(&AmazonS3ConfigKey::Region).is_some();
+            let builder = if has_region { builder } else { builder.with_region("us-east-1") };
+            (clients!(builder, settings, in_parts), manners)
+        }
+        "gs" | "gcs" => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(bucket(&url)?);
+            (clients!(builder, settings, in_parts), manners)
+        }
+        "az" | "azure" | "abfs" | "abfss" | "adl" => {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(bucket(&url)?);
+            (clients!(builder, settings, in_parts), Manners { suffixes: false, ..manners })
+        }
+        "http" | "https" => {
+            let builder = HttpBuilder::new().with_url(&url[..url::Position::BeforePath]);
+            let manners = Manners { conditions: false, may_ignore_ranges: true, suffixes: true };
+            (clients!(builder, settings, plain), manners)
+        }
+        scheme => {
+            let known = SCHEMES.join(", ");
+            return Err(wrong(format!("`{scheme}` is no kind of remote store; there are {known}")));
+        }
+    };
+    // What the client makes of the address and the settings is found out now, not in a request.
+    make(&Arc::default()).map_err(|error| error.with("url", address))?;
+    Ok(Location { make, manners, prefix })
+}
+
+/// The address of the bucket or container.
+fn bucket(url: &Url) -> Result<String> {
+    let host = url.host_str().filter(|host| !host.is_empty());
+    if host.is_none() {
+        let message =
+            format!("the address names no bucket, as in {}://bucket/folder", url.scheme());
+        return Err(Error::invalid_argument(message));
+    }
+    Ok(url[..url::Position::BeforePath].to_owned())
+}
+
+/// Gives TLS its cryptography, unless the program has chosen one.
+fn install_cryptography() {
+    // An error says that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn a_store_is_the_outermost_folder_named_zarr() {
+        for (address, root, path) in [
+            ("s3://bucket/x.zarr/a/b", "s3://bucket/x.zarr", "a/b"),
+            ("s3://bucket/x.zarr/a.zarr/b/", "s3://bucket/x.zarr", "a.zarr/b"),
+            ("s3://bucket/x.zarr", "s3://bucket/x.zarr", ""),
+            ("s3://bucket/x.zarr/", "s3://bucket/x.zarr", ""),
+            ("https://host.zarr/x/y", "https://host.zarr/x/y", ""),
+            ("gs://bucket", "gs://bucket", ""),
+            ("gs://bucket/folder/array/", "gs://bucket/folder/array", ""),
+        ] {
+            assert_eq!(split(address), (root, path), "{address}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_options_that_make_no_sense_are_told_at_once() {
+        let open = |address: &str, settings: &[(&str, &str)]| {
+            let settings = settings.iter().map(|&(name, value)| (name.into(), value.into()));
+            let options = RemoteOptions { settings: settings.collect(), ..Default::default() };
+            parse(address, &options).map(|location| location.prefix)
+        };
+        assert_eq!(
+            open("s3://bucket/a%20b/c", &[("anonymous", "true")]).unwrap().as_ref(),
+            "a b/c"
+        );
+        assert_eq!(open("https://host:81/a/b/", &[]).unwrap().as_ref(), "a/b");
+        let azure = [("account_name", "me"), ("anon", "true")];
+        assert_eq!(open("az://container/x", &azure).unwrap().as_ref(), "x");
+        for (address, settings) in [
+            ("ftp://host/x", &[][..]),
+            ("s3:///x", &[]),
+            ("s3://bucket/x?y", &[]),
+            ("https://host/x#y", &[]),
+            ("s3://bucket/x", &[("regoin", "eu-west-1")]),
+            ("s3://bucket/x", &[("anonymous", "perhaps")]),
+            ("no address", &[]),
+        ] {
+            let error = open(address, settings).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{address}: {error}");
+        }
+    }
+}

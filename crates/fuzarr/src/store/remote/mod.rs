@@ -1,0 +1,329 @@
+//! Stores behind a network: S3 and what is compatible with it, Google Cloud Storage, Azure, HTTP.
+//!
+//! The services' protocols are the `object_store` crate's; what is tried again, what an answer means
+//! for a Zarr array, and which version of an object is read, is decided here.
+
+mod attempt;
+mod client;
+mod location;
+mod object;
+mod process;
+mod runtime;
+mod tag;
+mod upload;
+
+pub use attempt::{Retries, Traffic};
+pub use location::RemoteOptions;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
+
+use self::attempt::{Failure, Trouble};
+use self::client::{Client, Make, Manners, Service};
+use self::object::RemoteObject;
+use self::upload::RemoteUpload;
+use super::{
+    Answer, Capabilities, Content, Listing, Object, Part, Precondition, Span, Store, Upload,
+    Version,
+};
+use crate::buffer::{addressable, reserve};
+use crate::error::{Error, Result};
+
+/// Bytes that a network moves in about the time of one more request.
+const GAP: u64 = 1 << 20;
+
+/// A store behind a network. Opened by its address ([`RemoteStore::open`]), or made of any client of
+/// the `object_store` crate ([`RemoteStore::of`]).
+///
+/// Only the service's own word that an object does not exist counts as missing. What it is too busy
+/// for, and what gets lost on the way, is tried again ([`Retries`]); anything else is an error.
+///
+/// Safe after a fork: a child makes connections and threads of its own.
+#[derive(Debug)]
+pub struct RemoteStore {
+    client: Arc<Client>,
+}
+
+impl RemoteStore {
+    /// The store at an address, as in `s3://bucket/folder`, `gs://…`, `az://…` or `https://…`. Nothing
+    /// is asked of it yet.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an address or an option that makes no sense.
+    pub fn open(url: &str, options: &RemoteOptions) -> Result<Self> {
+        let location::Location { make, manners, prefix } = location::parse(url, options)?;
+        let client = Client::new(make, manners, prefix, (options.retries, options.patience));
+        Ok(Self { client: Arc::new(client) })
+    }
+
+    /// Whether a text is the address of a remote store, or of something in one: it begins with `s3://`,
+    /// `gs://`, `az://`, `https://` or another name of these.
+    #[must_use]
+    pub fn is_address(text: &str) -> bool {
+        location::is_address(text)
+    }
+
+    /// The address of the store that a node is in, and the node's path: the store is the outermost
+    /// folder whose name ends in `.zarr`, or the node itself if there is none. Nothing is asked.
+    #[must_use]
+    pub fn split(address: &str) -> (&str, &str) {
+        location::split(address)
+    }
+
+    /// A store made of any client of the `object_store` crate.
+    ///
+    /// After a fork, the child uses the parent's client: for one with threads or connections of its
+    /// own that is not safe.
+    #[must_use]
+    pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
+        let make: Make =
+            Box::new(move |_| Ok(Service { objects: Arc::clone(&objects), parts: None }));
+        let manners = Manners { suffixes: true, conditions: true, may_ignore_ranges: false };
+        let options = RemoteOptions::default();
+        let client = Client::new(make, manners, Path::ROOT, (options.retries, options.patience));
+        Self { client: Arc::new(client) }
+    }
+
+    /// What was asked of the service so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.client.traffic()
+    }
+
+    fn object(&self, key: &str, version: Option<Version>) -> Result<Box<dyn Object>> {
+        let path = self.client.path(key)?;
+        Ok(Box::new(RemoteObject::new(Arc::clone(&self.client), path, version)))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listing> {
+        let folder = self.client.folder(prefix)?;
+        let list = || async {
+            let service = self.client.service().map_err(Trouble::Refused)?;
+            Ok(service.objects.list_with_delimiter(Some(&folder)).await?)
+        };
+        let found = attempt(&self.client, list).await.map_err(|failure| {
+            let is_plain = self.client.manners.may_ignore_ranges
+                && matches!(failure.status, 400 | 404 | 405 | 501);
+            match is_plain {
+                true => Error::unsupported("this server does not list what it has"),
+                false => failure.into_error(),
+            }
+        });
+        let found = found.map_err(|error| error.with("prefix", format!("{prefix:?}")))?;
+        let mut listing = Listing::default();
+        // What is named like the folder is no object in it.
+        for object in found.objects.iter().filter(|object| object.location != folder) {
+            if let Some(name) = object.location.filename() {
+                listing.objects.push((name.to_owned(), object.size));
+            }
+        }
+        let folders = found.common_prefixes.iter().filter(|path| **path != folder);
+        listing.prefixes.extend(folders.filter_map(|path| path.filename().map(str::to_owned)));
+        listing.objects.sort_unstable();
+        listing.prefixes.sort_unstable();
+        listing.prefixes.dedup();
+        Ok(listing)
+    }
+
+    async fn delete_all(&self, prefix: &str) -> Result<()> {
+        let folder = self.client.folder(prefix)?;
+        let delete = || async {
+            let objects = &self.client.service().map_err(Trouble::Refused)?.objects;
+            let found = objects.list(Some(&folder)).map_ok(|object| object.location);
+            let mut deleted = objects.delete_stream(found.boxed());
+            while let Some(outcome) = deleted.next().await {
+                match outcome {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(())
+        };
+        let deleted = attempt(&self.client, delete).await;
+        deleted.map_err(|failure| failure.into_error().with("prefix", format!("{prefix:?}")))
+    }
+
+    async fn delete(&self, key: &str, precondition: Precondition) -> Result<()> {
+        let path = self.client.path(key)?;
+        if let Precondition::Absent | Precondition::Unchanged(_) = &precondition {
+            // Services have no deleting on condition: somebody who writes between this look and the
+            // deletion loses. Plans do not ask for it, see `Capabilities::conditional_delete`.
+            let object = RemoteObject::new(Arc::clone(&self.client), path.clone(), None);
+            let found = object.read(Span::Prefix(0), Vec::new()).await?;
+            let version = found.and_then(|_| object.version());
+            let holds = match precondition {
+                Precondition::Unchanged(expected) => version == Some(expected),
+                _ => version.is_none(),
+            };
+            if !holds {
+                return Err(
+                    Error::conflict("the object changed since it was read").with("key", key)
+                );
+            }
+        }
+        let delete = || async {
+            let objects = &self.client.service().map_err(Trouble::Refused)?.objects;
+            let mut deleted =
+                objects.delete_stream(futures_util::stream::iter([Ok(path.clone())]).boxed());
+            while let Some(outcome) = deleted.next().await {
+                outcome?;
+            }
+            Ok(())
+        };
+        match attempt(&self.client, delete).await {
+            Err(failure) if !failure.is_missing() => Err(failure.into_error().with("key", key)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Does something, again if that is worth it.
+async fn attempt<T, F: Future<Output = Result<T, Trouble>>>(
+    client: &Client,
+    mut act: impl FnMut() -> F,
+) -> Result<T, Failure> {
+    let mut attempts = client.attempts();
+    loop {
+        match attempts.one(act()).await {
+            Ok(value) => return Ok(value),
+            Err(trouble) => attempts.again(trouble).await?,
+        }
+    }
+}
+
+/// All bytes of a content, to be sent.
+async fn joined(content: Content<'_>) -> Result<Bytes> {
+    let mut joined = Vec::new();
+    reserve(&mut joined, addressable(content.length())?)?;
+    for part in content.parts {
+        match part {
+            Part::Bytes(bytes) => joined.extend_from_slice(bytes),
+            Part::Kept(range) => {
+                let base = content.base.ok_or_else(|| {
+                    Error::invalid_argument("a put keeps bytes of an object that it does not name")
+                })?;
+                let kept = base.read(Span::Range(range.clone()), Vec::new()).await?;
+                let kept = kept
+                    .ok_or_else(|| Error::conflict("the object that bytes are kept of is gone"))?;
+                joined.extend_from_slice(kept.bytes.as_slice());
+            }
+        }
+    }
+    Ok(joined.into())
+}
+
+/// On which condition an object is put.
+fn put_mode(client: &Client, precondition: &Precondition) -> Result<PutMode> {
+    Ok(match precondition {
+        _ if !client.manners.conditions => PutMode::Overwrite,
+        Precondition::None => PutMode::Overwrite,
+        Precondition::Absent => PutMode::Create,
+        Precondition::Unchanged(version) => {
+            PutMode::Update(tag::update(version).ok_or_else(|| {
+                Error::unsupported("the store has no name for the version that is to be replaced")
+            })?)
+        }
+    })
+}
+
+/// Puts an object. If an answer got lost and a later one says that the condition does not hold, the
+/// object is looked at: it may hold what was put.
+async fn put(client: &Client, path: &Path, bytes: &Bytes, mode: &PutMode) -> Result<()> {
+    let length = bytes.len() as u64;
+    let put = || async {
+        let objects = &client.service().map_err(Trouble::Refused)?.objects;
+        let payload = PutPayload::from_bytes(bytes.clone());
+        let options = PutOptions::from(mode.clone());
+        let sent = client.patiently(objects.put_opts(path, payload, options)).await?;
+        sent.map(drop).map_err(Trouble::from)
+    };
+    match attempt(client, put).await {
+        Ok(()) => {
+            client.sent(length);
+            Ok(())
+        }
+        Err(failure) if failure.is_conflict() && failure.is_uncertain => {
+            if is_stored(client, path, bytes).await? { Ok(()) } else { Err(failure.into_error()) }
+        }
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+/// Whether an object holds just these bytes.
+async fn is_stored(client: &Client, path: &Path, bytes: &Bytes) -> Result<bool> {
+    let look = || async {
+        let found = client.get(path, object_store::GetOptions::default()).await?;
+        if found.meta.size != bytes.len() as u64 {
+            return Ok(false);
+        }
+        Ok(client.patiently(found.bytes()).await?? == *bytes)
+    };
+    match attempt(client, look).await {
+        Ok(same) => Ok(same),
+        Err(failure) if failure.is_missing() => Ok(false),
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+impl Store for RemoteStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            blocking: false,
+            ranges: self.client.has_ranges(),
+            gap: GAP,
+            compare_and_swap: self.client.manners.conditions,
+            conditional_delete: false,
+            carry_over: false,
+            uploads: true,
+            patch: false,
+        }
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        Answer::ready(self.object(key, None).map(Some))
+    }
+
+    fn open_at<'a>(
+        &'a self,
+        key: &'a str,
+        version: &Version,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        Answer::ready(self.object(key, Some(version.clone())).map(Some))
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        content: Content<'a>,
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        self.client.answer(async move {
+            let path = self.client.path(key)?;
+            let mode = put_mode(&self.client, &precondition)?;
+            let bytes = joined(content).await?;
+            put(&self.client, &path, &bytes, &mode).await.map_err(|error| error.with("key", key))
+        })
+    }
+
+    fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+        let path = self.client.path(key);
+        let upload = path.map(|path| RemoteUpload::new(Arc::clone(&self.client), path));
+        Answer::ready(upload.map(|upload| Box::new(upload) as Box<dyn Upload>))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        self.client.answer(self.delete(key, precondition))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        self.client.answer(self.list(prefix))
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        self.client.answer(self.delete_all(prefix))
+    }
+}

@@ -1,0 +1,54 @@
+//! The runtime that moves bytes between sockets and requests. It starts with the first request to a
+//! remote store; its threads do no decoding.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread::available_parallelism;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::process::PerProcess;
+use crate::error::{Error, Result};
+
+/// The most threads of the runtime.
+const MOST_THREADS: usize = 4;
+
+static RUNTIME: PerProcess<Runtime> = PerProcess::new();
+
+/// This process's runtime.
+pub(super) fn handle() -> Result<&'static Handle> {
+    let start = || {
+        let threads = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let mut builder = Builder::new_multi_thread();
+        let builder = builder.worker_threads(threads).thread_name("fuzarr-io").enable_all();
+        builder.build().map_err(|error| {
+            Error::io("the threads for remote stores cannot be started").with_source(error)
+        })
+    };
+    RUNTIME.get(start).map(Runtime::handle)
+}
+
+/// A future that may be polled by any thread, as if by the runtime.
+pub(super) struct Inside<'a, T> {
+    handle: &'static Handle,
+    future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+}
+
+impl<'a, T> Inside<'a, T> {
+    pub(super) fn new(
+        handle: &'static Handle,
+        future: impl Future<Output = T> + Send + 'a,
+    ) -> Self {
+        Self { handle, future: Box::pin(future) }
+    }
+}
+
+impl<T> Future for Inside<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let _guard = self.handle.enter();
+        self.future.as_mut().poll(context)
+    }
+}

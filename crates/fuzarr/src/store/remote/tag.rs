@@ -1,0 +1,44 @@
+//! Versions of remote objects: what the store calls them, as text.
+
+use object_store::{ObjectMeta, UpdateVersion};
+
+use crate::store::Version;
+
+/// Between an ETag and the store's own number of the version. Neither can hold it.
+const BETWEEN: char = '\n';
+
+/// The version that an answer's headers tell: its ETag, with the store's own number if it has one;
+/// or time and size, if the store knows no better.
+pub(super) fn version_of(meta: &ObjectMeta) -> Version {
+    let text = match (&meta.e_tag, &meta.version) {
+        (Some(tag), None) => tag.clone(),
+        (tag, Some(version)) => format!("{}{BETWEEN}{version}", tag.as_deref().unwrap_or_default()),
+        (None, None) => {
+            format!(
+                "{BETWEEN}{BETWEEN}{}{BETWEEN}{}",
+                meta.last_modified.timestamp_micros(),
+                meta.size
+            )
+        }
+    };
+    Version::tagged(text)
+}
+
+/// The ETag of a version, if it identifies the bytes.
+fn strong(version: &Version) -> Option<&str> {
+    let tag = version.tag()?.split(BETWEEN).next()?;
+    (!tag.is_empty() && !tag.starts_with("W/")).then_some(tag)
+}
+
+/// What a read is to be made on condition of, so that it finds this version or nothing.
+pub(super) fn condition(version: &Version) -> Option<String> {
+    strong(version).map(str::to_owned)
+}
+
+/// What a write is to be made on condition of; `None` if the store has no name for the version.
+pub(super) fn update(version: &Version) -> Option<UpdateVersion> {
+    let e_tag = condition(version);
+    let number = version.tag()?.split(BETWEEN).nth(1).filter(|number| !number.is_empty());
+    let number = number.map(str::to_owned);
+    (e_tag.is_some() || number.is_some()).then_some(UpdateVersion { e_tag, version: number })
+}

@@ -1,0 +1,206 @@
+//! Objects that are written in parts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{MultipartId, PutPayload};
+
+use super::attempt::{Failure, Trouble};
+use super::client::{Client, Service};
+use super::{joined, put, put_mode};
+use crate::buffer::{reserve, usize_of};
+use crate::error::{Error, Result};
+use crate::store::{Answer, Content, Precondition, Upload};
+
+/// Bytes of a part: services want at least 5 MiB, all parts alike, and at most 10,000 of them.
+const PART: u64 = 16 << 20;
+
+/// The most parts of an object.
+const MOST_PARTS: u64 = 10_000;
+
+/// An object that is being written. Pieces are put together to parts; a part that is complete is
+/// sent.
+#[derive(Debug)]
+pub(super) struct RemoteUpload {
+    client: Arc<Client>,
+    path: Path,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Parts that have begun, by number.
+    open: BTreeMap<u64, Part>,
+    sent: BTreeMap<u64, PartId>,
+    id: Option<MultipartId>,
+    length: u64,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    bytes: Vec<u8>,
+    /// How many of its bytes are there.
+    filled: u64,
+}
+
+impl RemoteUpload {
+    pub(super) fn new(client: Arc<Client>, path: Path) -> Self {
+        Self { client, path, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a piece into the parts that it belongs to, and takes out those that it completes.
+    fn place(&self, offset: u64, piece: &[u8]) -> Result<Vec<(u64, Bytes)>> {
+        let mut state = self.state();
+        let end = offset.saturating_add(piece.len() as u64);
+        if end > PART * MOST_PARTS {
+            return Err(Error::limit(format!(
+                "an object of more than {} bytes cannot be sent",
+                PART * MOST_PARTS
+            )));
+        }
+        state.length = state.length.max(end);
+        let (mut complete, mut at) = (Vec::new(), offset);
+        while at < end {
+            let (number, start) = (at / PART, usize_of(at % PART));
+            let length = (end - at).min(PART - at % PART);
+            let from = usize_of(at - offset);
+            let bytes = &piece[from..from + usize_of(length)];
+            let part = state.open.entry(number).or_default();
+            part.place(start, bytes)?;
+            if part.filled == PART
+                && let Some(part) = state.open.remove(&number)
+            {
+                complete.push((number, part.bytes.into()));
+            }
+            at += length;
+        }
+        Ok(complete)
+    }
+
+    /// The way to send parts.
+    fn parts(&self) -> Result<&Arc<dyn MultipartStore>> {
+        let parts = self.client.service()?.parts.as_ref();
+        parts.ok_or_else(|| Error::unsupported("this store takes no objects in parts"))
+    }
+
+    /// The name of the upload, asked for when the first part is sent.
+    async fn id(&self) -> Result<MultipartId> {
+        if let Some(id) = self.state().id.clone() {
+            return Ok(id);
+        }
+        let parts = self.parts()?;
+        let begin = || async { Ok(parts.create_multipart(&self.path).await?) };
+        let id = super::attempt(&self.client, begin).await.map_err(Failure::into_error)?;
+        self.state().id = Some(id.clone());
+        Ok(id)
+    }
+
+    async fn send(&self, number: u64, bytes: Bytes) -> Result<()> {
+        let (id, parts) = (self.id().await?, self.parts()?);
+        let send = || async {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            let sent = parts.put_part(&self.path, &id, usize_of(number), payload);
+            self.client.patiently(sent).await?.map_err(Trouble::from)
+        };
+        let part = super::attempt(&self.client, send).await.map_err(Failure::into_error)?;
+        self.client.sent(bytes.len() as u64);
+        self.state().sent.insert(number, part);
+        Ok(())
+    }
+
+    async fn write_content(&self, offset: u64, content: Content<'_>) -> Result<()> {
+        let bytes = joined(content).await?;
+        let is_in_parts = self.client.service()?.parts.is_some();
+        if !is_in_parts {
+            // All of it is put at the end.
+            return self.state().open.entry(0).or_default().place(usize_of(offset), &bytes);
+        }
+        for (number, part) in self.place(offset, &bytes)? {
+            self.send(number, part).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, precondition: Precondition) -> Result<()> {
+        let (open, has_id) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.open), state.id.is_some())
+        };
+        if !has_id && open.len() <= 1 {
+            let bytes = open.into_values().next().map(|part| part.bytes).unwrap_or_default();
+            let mode = put_mode(&self.client, &precondition)?;
+            return put(&self.client, &self.path, &bytes.into(), &mode).await;
+        }
+        if precondition != Precondition::None && self.client.manners.conditions {
+            return Err(Error::unsupported("an object in parts cannot be written on condition"));
+        }
+        for (number, part) in open {
+            self.send(number, part.bytes.into()).await?;
+        }
+        let (id, parts) = (self.id().await?, self.parts()?);
+        let sent: Vec<PartId> = {
+            let mut state = self.state();
+            std::mem::take(&mut state.sent).into_values().collect()
+        };
+        let complete = || async {
+            parts.complete_multipart(&self.path, &id, sent.clone()).await?;
+            Ok(())
+        };
+        super::attempt(&self.client, complete).await.map_err(Failure::into_error)?;
+        // Nothing is left to be called off.
+        self.state().id = None;
+        Ok(())
+    }
+}
+
+impl Part {
+    fn place(&mut self, start: usize, piece: &[u8]) -> Result<()> {
+        let end = start.saturating_add(piece.len());
+        if end > self.bytes.len() {
+            let more = end - self.bytes.len();
+            reserve(&mut self.bytes, more)?;
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[start..end].copy_from_slice(piece);
+        self.filled += piece.len() as u64;
+        Ok(())
+    }
+}
+
+impl Upload for RemoteUpload {
+    fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()> {
+        self.client.answer(self.write_content(offset, content))
+    }
+
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+        let client = Arc::clone(&self.client);
+        client.answer(async move {
+            let outcome = Self::finish(&self, precondition).await;
+            outcome.map_err(|error| error.with("key", self.client.key(&self.path)))
+        })
+    }
+}
+
+impl Drop for RemoteUpload {
+    /// Parts that were sent cost money until they are called off.
+    fn drop(&mut self) {
+        let Some(id) = self.state().id.take() else { return };
+        let (client, path) = (Arc::clone(&self.client), self.path.clone());
+        if let Ok(handle) = super::runtime::handle() {
+            handle.spawn(async move {
+                if let Ok(Service { parts: Some(parts), .. }) = client.service()
+                    && let Err(error) = parts.abort_multipart(&path, &id).await
+                {
+                    tracing::warn!(%path, %error, "an upload in parts could not be called off");
+                }
+            });
+        }
+    }
+}

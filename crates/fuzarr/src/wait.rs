@@ -1,0 +1,47 @@
+//! Waiting for a future on the calling thread.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// How long a thread waits for a future before it polls it again unasked.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Wakes a thread that is parked.
+struct Unpark {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// The outcome of a future; the calling thread polls it, and sleeps until it is woken. A future that
+/// is ready at once costs nothing more. It is polled every 10 ms even if nothing woke it, so that it
+/// can look whether it should end.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return outcome;
+    }
+    let thread = std::thread::current();
+    let unpark = Arc::new(Unpark { thread, woken: AtomicBool::new(false) });
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(outcome) = future.as_mut().poll(&mut context) {
+            return outcome;
+        }
+        if !unpark.woken.swap(false, Ordering::Acquire) {
+            std::thread::park_timeout(PAUSE);
+        }
+    }
+}

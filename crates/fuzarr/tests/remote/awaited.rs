@@ -1,0 +1,67 @@
+//! Requests that are awaited, on whatever store.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use fuzarr::codec::Elements;
+use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr_test_server::Server;
+
+use super::{array, selection, store, values};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn what_is_awaited_is_what_is_waited_for() {
+    let server = Server::start(1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let stores: [Arc<dyn Store>; 3] = [
+        store(&server, "x"),
+        Arc::new(MemoryStore::new()),
+        Arc::new(LocalStore::open(folder.path()).unwrap()),
+    ];
+    for store in stores {
+        let array = array(store, "a", true);
+        let elements = Elements { slots: values(), heap: Vec::new() };
+        let options = WriteOptions::default();
+        block_on(array.write_elements_async(&selection("..."), elements, &options)).unwrap();
+        for part in ["...", "3:40, 60", "5, ::7"] {
+            let (part, options) = (selection(part), ReadOptions::default());
+            let awaited = block_on(array.read_bytes_async(&part, &options)).unwrap();
+            assert_eq!(awaited, array.read_bytes(&part, &options).unwrap());
+        }
+        let error = block_on(array.read_bytes_async(&selection("64"), &ReadOptions::default()));
+        assert_eq!(error.unwrap_err().kind(), fuzarr::Kind::InvalidArgument);
+    }
+}
+
+#[test]
+fn many_wait_at_the_same_time_and_who_is_dropped_asks_no_more() {
+    let server = Server::start(2).unwrap();
+    let array = array(store(&server, "x"), "", false);
+    array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    server.set_latency(Duration::from_millis(50));
+    let (all, options) = (selection("..."), ReadOptions::default());
+    let begun = Instant::now();
+    let reads = (0..20).map(|_| array.read_bytes_async(&all, &options));
+    for read in block_on(futures_util::future::join_all(reads)) {
+        assert_eq!(read.unwrap().bytes, values());
+    }
+    assert!(begun.elapsed() < Duration::from_millis(50 * 16 * 20 / 4));
+
+    drop(server.take_requests());
+    let limits = fuzarr::Limits { operations: 1, ..fuzarr::Limits::default() };
+    let options = ReadOptions { limits, ..ReadOptions::default() };
+    let mut read = Box::pin(array.read_bytes_async(&all, &options));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(read.as_mut().poll(&mut context), Poll::Pending));
+    std::thread::sleep(Duration::from_millis(10));
+    drop(read);
+    std::thread::sleep(Duration::from_millis(150));
+    assert!(server.take_requests().len() <= 1);
+}

@@ -1,0 +1,180 @@
+//! Every fault at every operation: right data or a typed error, nothing lost, nothing filled.
+
+use std::sync::Arc;
+
+use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr::store::{Precondition, Store, put_bytes};
+use fuzarr::{Array, Error, Kind, Result};
+use fuzarr_test_server::{Fault, Rule, Server};
+
+use super::{array, selection, store, values};
+
+/// Faults that pass.
+const PASSING: [Fault; 9] = [
+    Fault::Status(408),
+    Fault::Status(429),
+    Fault::Status(500),
+    Fault::Status(502),
+    Fault::Status(503),
+    Fault::Status(504),
+    Fault::Refused,
+    Fault::Lost,
+    Fault::Stalled(1000),
+];
+
+/// Answers that are final.
+const FINAL: [u16; 4] = [400, 401, 403, 405];
+
+fn all(array: &Array) -> Result<Vec<u8>> {
+    Ok(array.read_bytes(&selection("..."), &ReadOptions::default())?.bytes)
+}
+
+#[test]
+fn reads_outlast_what_passes_and_tell_what_does_not() {
+    let server = Server::start(2).unwrap();
+    for sharded in [false, true] {
+        server.set_rules(Vec::new());
+        server.clear();
+        let array = array(store(&server, "x"), "", sharded);
+        array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+        let objects = if sharded { 4 } else { 16 };
+        for fault in PASSING.into_iter().chain([Fault::Truncated(0), Fault::Truncated(10)]) {
+            server.set_rules(vec![Rule::once("GET", "/c/", fault)]);
+            drop(server.take_requests());
+            assert_eq!(all(&array).unwrap(), values(), "{fault:?}");
+            assert_eq!(server.take_requests().len(), objects + 1, "{fault:?}");
+        }
+        // What never passes is told, after a few times; what is final, at once.
+        for (fault, most) in
+            [(Fault::Status(503), 11), (Fault::Refused, 5), (Fault::Truncated(3), 5)]
+        {
+            server.set_rules(vec![Rule::always("GET", "/c/0/0", fault)]);
+            drop(server.take_requests());
+            let error = all(&array).unwrap_err();
+            assert_eq!(error.kind(), Kind::Io, "{fault:?}: {error}");
+            assert_eq!(error.context("key"), Some("c/0/0"), "{fault:?}: {error}");
+            let requests = server.take_requests();
+            let asked = requests.iter().filter(|request| request.path.ends_with("/c/0/0")).count();
+            assert_eq!(asked, most, "{fault:?}");
+        }
+        for status in FINAL {
+            server.set_rules(vec![Rule::always("GET", "/c/0/1", Fault::Status(status))]);
+            drop(server.take_requests());
+            let error = all(&array).unwrap_err();
+            assert_eq!(error.kind(), Kind::Io, "{status}: {error}");
+            assert_eq!(error.context("status"), Some(status.to_string().as_str()), "{error}");
+            let requests = server.take_requests();
+            let asked = requests.iter().filter(|request| request.path.ends_with("/c/0/1")).count();
+            assert_eq!(asked, 1, "{status}");
+        }
+        // A document that says "error" where a chunk should be is no chunk, and nothing is filled.
+        server.set_rules(vec![Rule::always("GET", "/c/0/0", Fault::ErrorDocument)]);
+        let error = all(&array).unwrap_err();
+        assert!(matches!(error.kind(), Kind::Io | Kind::Corrupt), "{error}");
+        // Only the store's own word is missing.
+        server.set_rules(vec![Rule::once("GET", "/c/0/0", Fault::Status(404))]);
+        let read = all(&array).unwrap();
+        assert_eq!(read[0], 255);
+        server.set_rules(Vec::new());
+        assert_eq!(all(&array).unwrap(), values());
+    }
+}
+
+/// What of the first shard is changed, and to what.
+const CHANGE: (&str, u8) = ("4:12, 4:12", 77);
+
+fn changed() -> Vec<u8> {
+    let mut values = values();
+    for row in 4..12 {
+        values[row * 64 + 4..row * 64 + 12].fill(CHANGE.1);
+    }
+    values
+}
+
+fn change(array: &Array) -> Result<()> {
+    array.write_bytes(&selection(CHANGE.0), &[CHANGE.1], &WriteOptions::default())
+}
+
+#[test]
+fn changes_are_made_once_whatever_gets_lost() {
+    let server = Server::start(2).unwrap();
+    for sharded in [false, true] {
+        for (method, faults) in [("PUT", &PASSING[..]), ("GET", &PASSING[..])] {
+            for &fault in faults {
+                server.set_rules(Vec::new());
+                server.clear();
+                let array = array(store(&server, "x"), "", sharded);
+                array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+                server.set_rules(vec![Rule::once(method, "/c/0/0", fault)]);
+                change(&array).unwrap();
+                assert_eq!(all(&array).unwrap(), changed(), "{method} {fault:?}");
+            }
+        }
+        for status in FINAL {
+            server.set_rules(Vec::new());
+            server.clear();
+            let array = array(store(&server, "x"), "", sharded);
+            array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+            let before = server.objects();
+            server.set_rules(vec![Rule::always("PUT", "/c/0/0", Fault::Status(status))]);
+            let error = change(&array).unwrap_err();
+            assert_eq!(error.kind(), Kind::Io, "{status}: {error}");
+            server.set_rules(Vec::new());
+            // An object that could not be written is as it was.
+            let after = server.objects();
+            let first = |objects: &[(String, bytes::Bytes)]| {
+                objects.iter().find(|(key, _)| key.ends_with("c/0/0")).cloned()
+            };
+            assert_eq!(first(&before), first(&after), "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_answer_to_a_conditional_put_is_no_conflict_and_a_conflict_is_one() {
+    let server = Server::start(1).unwrap();
+    let store = store(&server, "x");
+    let lost = || server.set_rules(vec![Rule::once("PUT", "", Fault::Lost)]);
+    lost();
+    put_bytes(&*store, "k", b"mine", Precondition::Absent).unwrap();
+    assert_eq!(store.traffic().retries, 1);
+    let conflict = put_bytes(&*store, "k", b"other", Precondition::Absent).unwrap_err();
+    assert_eq!(conflict.kind(), Kind::Conflict);
+    // Lost, and then there is something else.
+    server.set_rules(vec![Rule::once("PUT", "", Fault::Status(503))]);
+    let conflict = put_bytes(&*store, "k", b"other", Precondition::Absent).unwrap_err();
+    assert_eq!(conflict.kind(), Kind::Conflict);
+    let object = fuzarr::store::find(&*store, "k").wait().unwrap().unwrap();
+    let version = object.version().unwrap();
+    lost();
+    put_bytes(&*store, "k", b"next", Precondition::Unchanged(version.clone())).unwrap();
+    let stale = put_bytes(&*store, "k", b"late", Precondition::Unchanged(version)).unwrap_err();
+    assert_eq!(stale.kind(), Kind::Conflict);
+    let objects = server.objects();
+    assert_eq!(objects.len(), 1);
+    assert_eq!(&objects[0].1[..], b"next");
+}
+
+#[test]
+fn listings_and_deletions_outlast_what_passes() {
+    let server = Server::start(1).unwrap();
+    let store = store(&server, "x");
+    for fault in PASSING {
+        for key in ["a/1", "a/2", "b"] {
+            put_bytes(&*store, key, b"1", Precondition::None).unwrap();
+        }
+        let once = |method: &str| server.set_rules(vec![Rule::once(method, "", fault)]);
+        once("GET");
+        assert_eq!(store.list("").wait().unwrap().prefixes, ["a"], "{fault:?}");
+        once("DELETE");
+        store.delete("b", Precondition::None).wait().unwrap();
+        once("POST");
+        store.delete_all("a").wait().unwrap();
+        assert!(server.objects().is_empty(), "{fault:?}");
+    }
+    server.set_rules(vec![Rule::always("GET", "", Fault::Status(403))]);
+    let error: Error = store.list("").wait().unwrap_err();
+    assert_eq!(error.kind(), Kind::Io);
+    let missing = Array::open(Arc::clone(&store) as _, "").unwrap_err();
+    assert_eq!(missing.kind(), Kind::Io, "no array is not what was said");
+}

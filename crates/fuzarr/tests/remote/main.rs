@@ -1,0 +1,62 @@
+//! Remote stores, judged by a server that does what it is told: how many requests are made, what
+//! becomes of faults, and that nothing is lost.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::host_endian_bytes,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, and works on small numbers in native order"
+)]
+
+mod awaited;
+mod faults;
+mod races;
+mod requests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuzarr::dtype::DataType;
+use fuzarr::store::{RemoteOptions, RemoteStore, Retries, Store};
+use fuzarr::{Array, Selection};
+use fuzarr_test_server::Server;
+
+/// A store in a server's bucket, reached with little patience and quick retries.
+fn store(server: &Server, folder: &str) -> Arc<RemoteStore> {
+    let endpoint = server.endpoint();
+    let settings = [
+        ("endpoint", endpoint.as_str()),
+        ("access_key_id", "somebody"),
+        ("secret_access_key", "secret"),
+    ];
+    let options = RemoteOptions {
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        retries: Retries {
+            pause: Duration::from_millis(1),
+            longest_pause: Duration::from_millis(5),
+            ..Retries::default()
+        },
+        patience: Duration::from_millis(300),
+    };
+    Arc::new(RemoteStore::open(&format!("s3://bucket/{folder}"), &options).unwrap())
+}
+
+/// An array of 64 × 64 bytes in `shards` of 32 × 32 and chunks of 8 × 8, or chunks of 16 × 16.
+fn array(store: Arc<dyn Store>, path: &str, sharded: bool) -> Array {
+    let builder = Array::builder([64, 64], DataType::UInt8).fill(255_u8);
+    let builder = match sharded {
+        true => builder.shards([32, 32]).chunks([8, 8]).codecs("zstd:3"),
+        false => builder.chunks([16, 16]).codecs("none"),
+    };
+    builder.create(store, path).unwrap()
+}
+
+/// The values that tests write: each tells its place.
+fn values() -> Vec<u8> {
+    (0..64 * 64).map(|place: u32| (place % 251) as u8).collect()
+}
+
+fn selection(text: &str) -> Selection {
+    Selection::parse(text).unwrap()
+}

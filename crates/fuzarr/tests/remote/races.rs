@@ -1,0 +1,65 @@
+//! Several writers of one shard.
+
+use std::sync::Arc;
+use std::thread;
+
+use fuzarr::Array;
+use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr_test_server::{Fault, Rule, Server};
+
+use super::{array, selection, store, values};
+
+#[test]
+fn writers_of_one_shard_lose_nothing_though_answers_do() {
+    let server = Arc::new(Server::start(2).unwrap());
+    drop(array(store(&server, "x"), "", true));
+    server.set_rules(vec![Rule {
+        method: None,
+        path: "/c/".to_owned(),
+        times: None,
+        one_in: 6,
+        fault: Fault::Lost,
+    }]);
+    // Each has stores, caches and connections of its own, and an eighth of the rows.
+    thread::scope(|scope| {
+        for writer in 0..8 {
+            let server = Arc::clone(&server);
+            scope.spawn(move || {
+                let array = Array::open(store(&server, "x"), "").unwrap();
+                for round in 0..4 {
+                    let row = writer * 8 + round * 2;
+                    let rows = selection(&format!("{row}:{}", row + 2));
+                    let values = &values()[row * 64..(row + 2) * 64];
+                    array.write_bytes(&rows, values, &WriteOptions::default()).unwrap();
+                }
+            });
+        }
+    });
+    server.set_rules(Vec::new());
+    let array = Array::open(store(&server, "x"), "").unwrap();
+    let read = array.read_bytes(&selection("..."), &ReadOptions::default()).unwrap();
+    assert_eq!(read.bytes, values());
+}
+
+#[test]
+fn who_empties_a_shard_does_not_delete_what_another_writer_puts_there() {
+    let server = Arc::new(Server::start(2).unwrap());
+    let first = array(store(&server, "x"), "", true);
+    first.write_bytes(&selection("0:8, 0:8"), &[1], &WriteOptions::default()).unwrap();
+    thread::scope(|scope| {
+        for (part, value) in [("0:8, 0:8", 255), ("8:16, 8:16", 5)] {
+            let server = Arc::clone(&server);
+            scope.spawn(move || {
+                let array = Array::open(store(&server, "x"), "").unwrap();
+                for _ in 0..10 {
+                    let options = WriteOptions::default();
+                    array.write_bytes(&selection(part), &[value], &options).unwrap();
+                }
+            });
+        }
+    });
+    let read = first.read_bytes(&selection("0:16, 0:16"), &ReadOptions::default()).unwrap();
+    let expected: Vec<u8> =
+        (0..256).map(|place| if place / 16 >= 8 && place % 16 >= 8 { 5 } else { 255 }).collect();
+    assert_eq!(read.bytes, expected);
+}

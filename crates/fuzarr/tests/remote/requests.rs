@@ -1,0 +1,130 @@
+//! How many requests are made.
+
+use std::sync::Arc;
+
+use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
+use fuzarr::store::find;
+use fuzarr::{Array, Limits, Tuning};
+use fuzarr_test_server::{Request, Server};
+
+use super::{array, selection, store, values};
+
+/// Methods and ranges of the requests for chunks.
+fn of_chunks(requests: Vec<Request>) -> Vec<(String, Option<String>)> {
+    let chunks = requests.into_iter().filter(|request| request.path.contains("/c/"));
+    chunks.map(|request| (request.method, request.range)).collect()
+}
+
+/// Options under which a part of a shard is worth its own requests, however small the shard.
+fn in_parts() -> ReadOptions {
+    let tuning = Tuning { small_object: 0, beside_index: 0, ..Tuning::default() };
+    ReadOptions { limits: Limits { tuning, ..Limits::default() }, ..ReadOptions::default() }
+}
+
+#[test]
+fn a_part_of_a_shard_takes_two_requests_and_one_when_its_index_is_known() {
+    let server = Server::start(1).unwrap();
+    let written = array(store(&server, "x"), "", true);
+    written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    let opened = Array::open(store(&server, "x"), "").unwrap();
+    drop(server.take_requests());
+    let (part, options) = (selection("3:5, 40:45"), in_parts());
+    let read = || opened.read_bytes(&part, &options).unwrap().bytes;
+    let expected: Vec<u8> =
+        [3, 4].iter().flat_map(|row| values()[row * 64 + 40..row * 64 + 45].to_vec()).collect();
+    assert_eq!(read(), expected);
+    let cold = of_chunks(server.take_requests());
+    assert_eq!(cold.len(), 2, "{cold:?}");
+    assert!(cold[0].1.as_ref().unwrap().starts_with("bytes=-"), "{cold:?}");
+    assert_eq!(read(), expected);
+    let again = of_chunks(server.take_requests());
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(opened.counters().get(FastPath::CachedIndex), 1);
+
+    // What another writer has changed meanwhile is met as it is now, with its own index.
+    written.write_bytes(&selection("0:32, 32:64"), &[9], &WriteOptions::default()).unwrap();
+    drop(server.take_requests());
+    assert_eq!(read(), [9; 10]);
+    let changed = server.take_requests();
+    assert_eq!(changed[0].status, 412, "{changed:?}");
+    assert_eq!(of_chunks(changed).len(), 3);
+
+    // Nothing of the part is stored: the index alone tells, if it is still that of the object.
+    written.write_bytes(&selection("0:8, 40:48"), &[255], &WriteOptions::default()).unwrap();
+    assert_eq!(read(), [255; 10]);
+    drop(server.take_requests());
+    assert_eq!(read(), [255; 10]);
+    let known = server.take_requests();
+    assert_eq!(known.iter().map(|request| &request.method[..]).collect::<Vec<_>>(), ["HEAD"]);
+    written.write_bytes(&selection("0:8, 40:48"), &[7], &WriteOptions::default()).unwrap();
+    assert_eq!(read(), [7; 10]);
+}
+
+#[test]
+fn small_objects_take_one_request_and_missing_ones_too() {
+    let server = Server::start(1).unwrap();
+    let written = array(store(&server, "x"), "", true);
+    written
+        .write_bytes(&selection("0:32"), &values()[..32 * 64], &WriteOptions::default())
+        .unwrap();
+    drop(server.take_requests());
+    let read = written.read_bytes(&selection("..."), &ReadOptions::default()).unwrap().bytes;
+    assert_eq!(read[..32 * 64], values()[..32 * 64]);
+    assert!(read[32 * 64..].iter().all(|&byte| byte == 255));
+    let requests = of_chunks(server.take_requests());
+    assert_eq!(requests.len(), 4, "{requests:?}");
+}
+
+#[test]
+fn a_large_object_comes_in_parts_at_the_same_time() {
+    let server = Server::start(2).unwrap();
+    let written = array(store(&server, "x"), "", false);
+    written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    drop(server.take_requests());
+    let tuning = Tuning { part: 100, ..Tuning::default() };
+    let limits = Limits { tuning, ..Limits::default() };
+    let options = ReadOptions { limits, ..ReadOptions::default() };
+    assert_eq!(written.read_bytes(&selection("..."), &options).unwrap().bytes, values());
+    // Each chunk of 256 bytes: 100 that tell its size, then 100 and 56.
+    let requests = of_chunks(server.take_requests());
+    assert_eq!(requests.len(), 16 * 3);
+    let ranged =
+        |range: &str| requests.iter().filter(|(_, asked)| asked.as_deref() == Some(range)).count();
+    assert_eq!(
+        (ranged("bytes=0-99"), ranged("bytes=100-199"), ranged("bytes=200-255")),
+        (16, 16, 16)
+    );
+}
+
+#[test]
+fn no_more_is_asked_at_the_same_time_than_is_allowed() {
+    let server = Server::start(2).unwrap();
+    let written = array(store(&server, "x"), "", false);
+    written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    let latency = std::time::Duration::from_millis(30);
+    server.set_latency(latency);
+    for (operations, in_flight, rounds) in [(4, 1 << 20, 4), (100, 512 * 8, 16), (100, 1 << 20, 1)]
+    {
+        let limits = Limits { operations, in_flight, ..Limits::default() };
+        let options = ReadOptions { limits, ..ReadOptions::default() };
+        let begun = std::time::Instant::now();
+        assert_eq!(written.read_bytes(&selection("..."), &options).unwrap().bytes, values());
+        assert!(begun.elapsed() >= latency * rounds, "{operations} {in_flight}");
+    }
+}
+
+#[test]
+fn shards_are_uploaded_in_parts_or_at_once_and_leave_nothing_behind() {
+    let server = Server::start(1).unwrap();
+    let store = store(&server, "x");
+    let written = array(Arc::clone(&store) as _, "", true);
+    let tuning = Tuning { streamed: 0, group: 256, ..Tuning::default() };
+    let limits = Limits { tuning, ..Limits::default() };
+    let options = WriteOptions { limits, ..WriteOptions::default() };
+    written.write_bytes(&selection("..."), &values(), &options).unwrap();
+    assert!(written.counters().get(FastPath::Streaming) > 0);
+    let read = written.read_bytes(&selection("..."), &ReadOptions::default()).unwrap().bytes;
+    assert_eq!(read, values());
+    assert_eq!(server.open_uploads(), 0);
+    assert!(find(&*store, "zarr.json").wait().unwrap().is_some());
+}

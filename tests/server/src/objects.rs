@@ -1,0 +1,136 @@
+//! The objects, and what may be done with them. Each change is made under one lock, conditions
+//! included.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// Objects by bucket and key.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    by_key: BTreeMap<String, Object>,
+    uploads: BTreeMap<u64, BTreeMap<u32, Bytes>>,
+    changes: u64,
+}
+
+/// An object.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    pub(super) bytes: Bytes,
+    pub(super) tag: String,
+}
+
+/// On which condition an object is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Condition {
+    None,
+    Absent,
+    Tag(String),
+}
+
+/// Names below a prefix.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) objects: Vec<(String, u64, String)>,
+    pub(super) prefixes: Vec<String>,
+    /// Where the next page starts.
+    pub(super) next: Option<String>,
+}
+
+impl Objects {
+    pub(super) fn all(&self) -> Vec<(String, Bytes)> {
+        let all = self.by_key.iter();
+        all.map(|(key, object)| (key.clone(), object.bytes.clone())).collect()
+    }
+
+    pub(super) fn open_uploads(&self) -> usize {
+        self.uploads.len()
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Object> {
+        self.by_key.get(key)
+    }
+
+    /// Puts an object; its tag, or `None` if the condition does not hold.
+    pub(super) fn put(&mut self, key: &str, bytes: Bytes, condition: &Condition) -> Option<String> {
+        let present = self.by_key.get(key).map(|object| &object.tag);
+        let holds = match condition {
+            Condition::None => true,
+            Condition::Absent => present.is_none(),
+            Condition::Tag(tag) => present == Some(tag),
+        };
+        if !holds {
+            return None;
+        }
+        self.changes += 1;
+        let tag = format!("\"{:x}\"", self.changes);
+        self.by_key.insert(key.to_owned(), Object { bytes, tag: tag.clone() });
+        Some(tag)
+    }
+
+    pub(super) fn delete(&mut self, key: &str) {
+        self.by_key.remove(key);
+    }
+
+    /// What is below a prefix of keys, from `after` on, at most so much. With a delimiter, what
+    /// follows it is summed up.
+    pub(super) fn list(&self, prefix: &str, delimiter: &str, after: &str, most: usize) -> Page {
+        let mut page = Page::default();
+        let start = if after > prefix { after } else { prefix };
+        for (key, object) in self.by_key.range(start.to_owned()..) {
+            let Some(rest) = key.strip_prefix(prefix) else { break };
+            if key.as_str() <= after {
+                continue;
+            }
+            let end = if delimiter.is_empty() { None } else { rest.find(delimiter) };
+            let folder = end.map(|end| &key[..prefix.len() + end + delimiter.len()]);
+            if folder.is_some_and(|folder| page.prefixes.last().is_some_and(|last| last == folder))
+            {
+                continue;
+            }
+            if page.objects.len() + page.prefixes.len() == most {
+                page.next = Some(match (page.objects.last(), page.prefixes.last()) {
+                    (Some((object, ..)), Some(folder)) if object > folder => object.clone(),
+                    (Some((object, ..)), None) => object.clone(),
+                    // After all that begins with it.
+                    (_, Some(folder)) => format!("{folder}\u{10ffff}"),
+                    (None, None) => String::new(),
+                });
+                return page;
+            }
+            match folder {
+                Some(folder) => page.prefixes.push(folder.to_owned()),
+                None => {
+                    page.objects.push((key.clone(), object.bytes.len() as u64, object.tag.clone()));
+                }
+            }
+        }
+        page
+    }
+
+    pub(super) fn begin(&mut self) -> u64 {
+        self.changes += 1;
+        self.uploads.insert(self.changes, BTreeMap::new());
+        self.changes
+    }
+
+    /// Adds a part; whether there is such an upload.
+    pub(super) fn add(&mut self, upload: u64, number: u32, bytes: Bytes) -> bool {
+        let parts = self.uploads.get_mut(&upload);
+        parts.is_some_and(|parts| {
+            parts.insert(number, bytes);
+            true
+        })
+    }
+
+    /// Makes an object of the parts; its tag, or `None` if there is no such upload.
+    pub(super) fn complete(&mut self, upload: u64, key: &str) -> Option<String> {
+        let parts = self.uploads.remove(&upload)?;
+        let bytes: Vec<u8> = parts.into_values().flatten().collect();
+        self.put(key, bytes.into(), &Condition::None)
+    }
+
+    pub(super) fn call_off(&mut self, upload: u64) -> bool {
+        self.uploads.remove(&upload).is_some()
+    }
+}

@@ -1,0 +1,380 @@
+//! Requests and answers.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode, http};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use super::fault::{Fault, Rule};
+use super::objects::{Condition, Objects};
+use super::{State, lock};
+
+/// A request that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Bucket and key.
+    pub path: String,
+    /// What follows the `?`.
+    pub query: String,
+    /// The range asked for, as it was sent.
+    pub range: Option<String>,
+    /// The status it was answered with; 0 for no answer.
+    pub status: u16,
+}
+
+type Body = BoxBody<Bytes, io::Error>;
+type Answer = Response<Body>;
+
+/// The most objects of one page of a listing.
+const PAGE: usize = 1000;
+
+/// When all objects were changed, as far as anybody asks.
+const CHANGED: &str = "Sat, 01 Jan 2000 00:00:00 GMT";
+
+/// Serves connections for ever.
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let _ = stream.set_nodelay(true);
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(Arc::clone(&state), request));
+            let io = TokioIo::new(stream);
+            // What a client does to its connection is its own business.
+            let _ =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service).await;
+        });
+    }
+}
+
+/// A whole body.
+fn full(bytes: impl Into<Bytes>) -> Body {
+    let never = |impossible: Infallible| match impossible {};
+    Full::new(bytes.into()).map_err(never).boxed()
+}
+
+fn with(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(full(body));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn failure(status: StatusCode, code: &str) -> Answer {
+    with(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>"))
+}
+
+/// What the orders make of a request: how long it takes, and what befalls it.
+fn orders(state: &State, method: &Method, path: &str) -> (Duration, Option<Fault>) {
+    let mut orders = lock(&state.orders);
+    orders.chance = orders.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    let drawn = orders.chance >> 33;
+    let latency = orders.latency;
+    let fits = |rule: &&mut Rule| {
+        rule.times != Some(0)
+            && rule.method.as_ref().is_none_or(|wanted| wanted == method.as_str())
+            && path.contains(&rule.path)
+    };
+    let rule = orders.rules.iter_mut().find(fits);
+    let Some(rule) = rule.filter(|rule| drawn.is_multiple_of(rule.one_in)) else {
+        return (latency, None);
+    };
+    if let Some(times) = &mut rule.times {
+        *times -= 1;
+    }
+    (latency, Some(rule.fault))
+}
+
+/// Answers a request; an error closes the connection.
+async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<Answer, io::Error> {
+    let (parts, body) = request.into_parts();
+    let path = percent_decode_str(parts.uri.path().trim_start_matches('/')).decode_utf8_lossy();
+    let path = path.into_owned();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    if let Some(order) = path.strip_prefix("__control/") {
+        return Ok(control(&state, order, &body));
+    }
+    let (latency, fault) = orders(&state, &parts.method, &path);
+    tokio::time::sleep(latency).await;
+    let note = |status: u16| {
+        let range = parts.headers.get("range").and_then(|range| range.to_str().ok());
+        let (method, range) = (parts.method.to_string(), range.map(str::to_owned));
+        let (path, query) = (path.clone(), query.clone());
+        lock(&state.requests).push(Request { method, path, query, range, status });
+    };
+    let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered");
+    let done = || act(&state, &parts.method, (&path, &query), &parts.headers, body.clone());
+    let answer = match fault {
+        None => done(),
+        Some(Fault::Status(status)) => {
+            let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
+            failure(status, "Ordered")
+        }
+        Some(Fault::Refused) => {
+            note(0);
+            return Err(closed());
+        }
+        Some(Fault::Lost) => {
+            drop(done());
+            note(0);
+            return Err(closed());
+        }
+        Some(Fault::Truncated(length)) => cut(done(), length).await?,
+        Some(Fault::ErrorDocument) => failure(StatusCode::OK, "InternalError"),
+        Some(Fault::Stalled(milliseconds)) => {
+            let answer = done();
+            // Whoever asked may not wait for it.
+            note(answer.status().as_u16());
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            return Ok(answer);
+        }
+    };
+    note(answer.status().as_u16());
+    Ok(answer)
+}
+
+/// The answer with a body that ends early.
+async fn cut(answer: Answer, length: usize) -> Result<Answer, io::Error> {
+    let (mut parts, body) = answer.into_parts();
+    let bytes = body.collect().await?.to_bytes();
+    if bytes.len() <= length {
+        return Ok(Response::from_parts(parts, full(bytes)));
+    }
+    parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
+    let frames = [
+        Ok(Frame::data(bytes.slice(..length))),
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered")),
+    ];
+    Ok(Response::from_parts(parts, StreamBody::new(stream::iter(frames)).boxed()))
+}
+
+/// Orders that come over the network, from tests in other languages.
+fn control(state: &State, order: &str, body: &Bytes) -> Answer {
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    match order {
+        "orders" => {
+            let mut orders = lock(&state.orders);
+            orders.latency = Duration::from_millis(asked["latency"].as_u64().unwrap_or(0));
+            let rules = asked["rules"].as_array().into_iter().flatten();
+            orders.rules = rules.filter_map(Rule::from_json).collect();
+            with(StatusCode::OK, "")
+        }
+        "requests" => {
+            let requests = std::mem::take(&mut *lock(&state.requests));
+            let json = |request: &Request| {
+                serde_json::json!([
+                    request.method,
+                    request.path,
+                    request.query,
+                    request.range,
+                    request.status
+                ])
+            };
+            with(StatusCode::OK, Value::from_iter(requests.iter().map(json)).to_string())
+        }
+        "uploads" => with(StatusCode::OK, lock(&state.objects).open_uploads().to_string()),
+        "clear" => {
+            *lock(&state.objects) = Objects::default();
+            with(StatusCode::OK, "")
+        }
+        _ => with(StatusCode::NOT_FOUND, ""),
+    }
+}
+
+/// The value of a parameter.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// Does what a request asks for.
+fn act(
+    state: &State,
+    method: &Method,
+    (path, query): (&str, &str),
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Answer {
+    if path.split_once('/').is_none_or(|(_, key)| key.is_empty()) {
+        return bucket(state, method, (path.trim_end_matches('/'), query), &body);
+    }
+    let mut objects = lock(&state.objects);
+    if let Some(upload) = parameter(query, "uploadId").and_then(|id| id.parse().ok()) {
+        return in_parts(&mut objects, method, (path, query), upload, body);
+    }
+    match *method {
+        Method::GET | Method::HEAD => match objects.get(path) {
+            Some(object) => get(object.clone(), method, headers),
+            None => failure(StatusCode::NOT_FOUND, "NoSuchKey"),
+        },
+        Method::PUT => {
+            let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            let condition = match (header("if-match"), header("if-none-match")) {
+                (Some(tag), _) => Condition::Tag(tag.to_owned()),
+                (None, Some(_)) => Condition::Absent,
+                (None, None) => Condition::None,
+            };
+            match objects.put(path, body, &condition) {
+                Some(tag) => tagged(&tag, ""),
+                None => failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            }
+        }
+        Method::POST => {
+            let id = objects.begin();
+            let document = format!(
+                "<InitiateMultipartUploadResult><UploadId>{id}</UploadId>\
+                 </InitiateMultipartUploadResult>"
+            );
+            with(StatusCode::OK, document)
+        }
+        Method::DELETE => {
+            objects.delete(path);
+            with(StatusCode::NO_CONTENT, "")
+        }
+        _ => failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+    }
+}
+
+/// Does what is asked of an upload in parts.
+fn in_parts(
+    objects: &mut Objects,
+    method: &Method,
+    (path, query): (&str, &str),
+    upload: u64,
+    body: Bytes,
+) -> Answer {
+    let answer = match *method {
+        Method::PUT => {
+            let number = parameter(query, "partNumber").and_then(|number| number.parse().ok());
+            let number = number.filter(|&number| objects.add(upload, number, body));
+            number.map(|number| tagged(&format!("\"{upload}-{number}\""), ""))
+        }
+        Method::POST => objects.complete(upload, path).map(|tag| {
+            let bare = tag.trim_matches('"');
+            let document = format!(
+                "<CompleteMultipartUploadResult><ETag>&quot;{bare}&quot;</ETag>\
+                 </CompleteMultipartUploadResult>"
+            );
+            tagged(&tag, &document)
+        }),
+        _ => objects.call_off(upload).then(|| with(StatusCode::NO_CONTENT, "")),
+    };
+    answer.unwrap_or_else(|| failure(StatusCode::NOT_FOUND, "NoSuchUpload"))
+}
+
+fn tagged(tag: &str, body: &str) -> Answer {
+    let mut answer = with(StatusCode::OK, body.to_owned());
+    if let Ok(tag) = tag.parse() {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    answer
+}
+
+/// The bytes that a `Range` header asks for: `None` for all of them, `Err` for none that are there.
+fn range_of(header: Option<&str>, size: usize) -> Result<Option<std::ops::Range<usize>>, ()> {
+    let Some(range) = header.and_then(|header| header.strip_prefix("bytes=")) else {
+        return Ok(None);
+    };
+    let (start, end) = range.split_once('-').ok_or(())?;
+    let range = match (start.parse::<usize>(), end.parse::<usize>()) {
+        (Ok(start), Ok(end)) => start..size.min(end + 1),
+        (Ok(start), Err(_)) => start..size,
+        (Err(_), Ok(length)) => size.saturating_sub(length)..size,
+        (Err(_), Err(_)) => return Err(()),
+    };
+    if range.start < range.end { Ok(Some(range)) } else { Err(()) }
+}
+
+/// Gives an object, or a range of it.
+fn get(object: super::objects::Object, method: &Method, headers: &HeaderMap) -> Answer {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if header("if-match").is_some_and(|tag| tag != object.tag) {
+        return failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
+    }
+    let size = object.bytes.len();
+    let Ok(range) = range_of(header("range"), size) else {
+        return failure(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
+    };
+    let wanted = range.clone().unwrap_or(0..size);
+    let length = wanted.len();
+    let bytes =
+        if method == Method::HEAD { Bytes::new() } else { object.bytes.slice(wanted.clone()) };
+    let mut answer = tagged(&object.tag, "");
+    *answer.body_mut() = full(bytes);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_LENGTH, length.into());
+    headers.insert(LAST_MODIFIED, http::HeaderValue::from_static(CHANGED));
+    if range.is_some() {
+        let content = format!("bytes {}-{}/{size}", wanted.start, wanted.end - 1);
+        if let Ok(content) = content.parse() {
+            headers.insert(CONTENT_RANGE, content);
+        }
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    answer
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Lists a bucket, or deletes several of its objects.
+fn bucket(state: &State, method: &Method, (bucket, query): (&str, &str), body: &Bytes) -> Answer {
+    let mut objects = lock(&state.objects);
+    let text = |name: &str| parameter(query, name).unwrap_or_default();
+    if method == Method::POST {
+        let document = String::from_utf8_lossy(body);
+        let mut answer = "<DeleteResult>".to_owned();
+        for rest in document.split("<Key>").skip(1) {
+            let key = rest.split("</Key>").next().unwrap_or_default();
+            let plain = key.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
+            objects.delete(&format!("{bucket}/{}", plain.replace("&amp;", "&")));
+            let _ = write!(answer, "<Deleted><Key>{key}</Key></Deleted>");
+        }
+        answer.push_str("</DeleteResult>");
+        return with(StatusCode::OK, answer);
+    }
+    if method != Method::GET {
+        return failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed");
+    }
+    let most = text("max-keys").parse().unwrap_or(PAGE).min(PAGE);
+    let prefix = format!("{bucket}/{}", text("prefix"));
+    let page = objects.list(&prefix, &text("delimiter"), &text("continuation-token"), most);
+    let bare = |key: &str| escaped(&key[bucket.len() + 1..]);
+    let mut answer = "<?xml version=\"1.0\"?><ListBucketResult>".to_owned();
+    for (key, size, tag) in &page.objects {
+        let (key, tag) = (bare(key), escaped(tag));
+        let _ = write!(
+            answer,
+            "<Contents><Key>{key}</Key><LastModified>2000-01-01T00:00:00.000Z</LastModified>\
+             <ETag>{tag}</ETag><Size>{size}</Size></Contents>"
+        );
+    }
+    for prefix in &page.prefixes {
+        let prefix = bare(prefix);
+        let _ = write!(answer, "<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>");
+    }
+    if let Some(next) = &page.next {
+        let next = escaped(next);
+        let _ = write!(answer, "<NextContinuationToken>{next}</NextContinuationToken>");
+    }
+    answer.push_str("</ListBucketResult>");
+    with(StatusCode::OK, answer)
+}
