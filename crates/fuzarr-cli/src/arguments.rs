@@ -68,8 +68,8 @@ pub struct Settings {
     /// Set an option of this run, whatever its variable (FUZARR_…) in the environment says; may be
     /// given more than once.
     ///
-    /// Numbers: workers, max_decode_buffers. Sizes as in 512MiB: memory, coalesce_gap,
-    /// coalesce_span. Switches, on or off: partial_reads, one_round_trip, bulk_decode,
+    /// Numbers: workers, max_decode_buffers, operations. Sizes as in 512MiB: memory, in_flight,
+    /// coalesce_gap, coalesce_span. Switches, on or off: partial_reads, one_round_trip, bulk_decode,
     /// direct_decode, direct_reads, index_cache, scalar_memo, partial_writes, streaming.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub set: Vec<Override>,

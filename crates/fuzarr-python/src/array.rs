@@ -378,7 +378,7 @@ impl PyArray {
     fn __dask_tokenize__(&self) -> (&'static str, String, String) {
         let array = self.current();
         let document = array.metadata().to_json().to_string();
-        ("fuzarr.Array", self.store.url(array.path()), document)
+        ("fuzarr.Array", self.store.identity(array.path()), document)
     }
 }
 

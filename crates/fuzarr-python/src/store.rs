@@ -81,6 +81,17 @@ impl Opened {
         if path.is_empty() { root } else { format!("{}/{path}", root.trim_end_matches('/')) }
     }
 
+    /// What tells the node at `path` from those of other stores: the URL, and a digest of the options
+    /// that a remote store was opened with.
+    pub(crate) fn identity(&self, path: &str) -> String {
+        match &self.location {
+            Location::Remote(_, settings) if !settings.is_empty() => {
+                format!("{}#{:x}", self.url(path), hash(settings))
+            }
+            _ => self.url(path),
+        }
+    }
+
     /// The folder, if it is one.
     fn path(&self) -> Option<&Path> {
         match &self.location {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     by_key: BTreeMap<String, Object>,
-    uploads: BTreeMap<u64, BTreeMap<u32, Bytes>>,
+    uploads: BTreeMap<u64, (Meta, BTreeMap<u32, Bytes>)>,
     changes: u64,
 }
 
@@ -18,7 +18,12 @@ pub(super) struct Objects {
 pub(super) struct Object {
     pub(super) bytes: Bytes,
     pub(super) tag: String,
+    /// What the client keeps beside the bytes.
+    pub(super) meta: Meta,
 }
+
+/// Names and values that a client keeps with an object.
+pub(super) type Meta = Vec<(String, String)>;
 
 /// On which condition an object is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +57,12 @@ impl Objects {
     }
 
     /// Puts an object; its tag, or `None` if the condition does not hold.
-    pub(super) fn put(&mut self, key: &str, bytes: Bytes, condition: &Condition) -> Option<String> {
+    pub(super) fn put(
+        &mut self,
+        key: &str,
+        (bytes, meta): (Bytes, Meta),
+        condition: &Condition,
+    ) -> Option<String> {
         let present = self.by_key.get(key).map(|object| &object.tag);
         let holds = match condition {
             Condition::None => true,
@@ -64,7 +74,7 @@ impl Objects {
         }
         self.changes += 1;
         let tag = format!("\"{:x}\"", self.changes);
-        self.by_key.insert(key.to_owned(), Object { bytes, tag: tag.clone() });
+        self.by_key.insert(key.to_owned(), Object { bytes, tag: tag.clone(), meta });
         Some(tag)
     }
 
@@ -108,16 +118,16 @@ impl Objects {
         page
     }
 
-    pub(super) fn begin(&mut self) -> u64 {
+    pub(super) fn begin(&mut self, meta: Meta) -> u64 {
         self.changes += 1;
-        self.uploads.insert(self.changes, BTreeMap::new());
+        self.uploads.insert(self.changes, (meta, BTreeMap::new()));
         self.changes
     }
 
     /// Adds a part; whether there is such an upload.
     pub(super) fn add(&mut self, upload: u64, number: u32, bytes: Bytes) -> bool {
         let parts = self.uploads.get_mut(&upload);
-        parts.is_some_and(|parts| {
+        parts.is_some_and(|(_, parts)| {
             parts.insert(number, bytes);
             true
         })
@@ -125,9 +135,9 @@ impl Objects {
 
     /// Makes an object of the parts; its tag, or `None` if there is no such upload.
     pub(super) fn complete(&mut self, upload: u64, key: &str) -> Option<String> {
-        let parts = self.uploads.remove(&upload)?;
+        let (meta, parts) = self.uploads.remove(&upload)?;
         let bytes: Vec<u8> = parts.into_values().flatten().collect();
-        self.put(key, bytes.into(), &Condition::None)
+        self.put(key, (bytes.into(), meta), &Condition::None)
     }
 
     pub(super) fn call_off(&mut self, upload: u64) -> bool {

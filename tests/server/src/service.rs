@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::fault::{Fault, Rule};
-use super::objects::{Condition, Objects};
+use super::objects::{Condition, Meta, Objects};
 use super::{State, lock};
 
 /// A request that came.
@@ -231,13 +231,13 @@ fn act(
                 (None, Some(_)) => Condition::Absent,
                 (None, None) => Condition::None,
             };
-            match objects.put(path, body, &condition) {
+            match objects.put(path, (body, meta_of(headers)), &condition) {
                 Some(tag) => tagged(&tag, ""),
                 None => failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             }
         }
         Method::POST => {
-            let id = objects.begin();
+            let id = objects.begin(meta_of(headers));
             let document = format!(
                 "<InitiateMultipartUploadResult><UploadId>{id}</UploadId>\
                  </InitiateMultipartUploadResult>"
@@ -277,6 +277,15 @@ fn in_parts(
         _ => objects.call_off(upload).then(|| with(StatusCode::NO_CONTENT, "")),
     };
     answer.unwrap_or_else(|| failure(StatusCode::NOT_FOUND, "NoSuchUpload"))
+}
+
+/// What a client keeps beside the bytes of an object.
+const META: &str = "x-amz-meta-";
+
+fn meta_of(headers: &HeaderMap) -> Meta {
+    let meta = headers.iter().filter(|(name, _)| name.as_str().starts_with(META));
+    let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    meta.map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 fn tagged(tag: &str, body: &str) -> Answer {
@@ -319,6 +328,11 @@ fn get(object: super::objects::Object, method: &Method, headers: &HeaderMap) -> 
     let mut answer = tagged(&object.tag, "");
     *answer.body_mut() = full(bytes);
     let headers = answer.headers_mut();
+    for (name, value) in &object.meta {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), value.parse()) {
+            headers.insert(name, value);
+        }
+    }
     headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(LAST_MODIFIED, http::HeaderValue::from_static(CHANGED));
     if range.is_some() {

@@ -8,7 +8,7 @@ use crate::error::{Result, ResultExt};
 use crate::plan::{
     Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Scratch, Step,
 };
-use crate::store::{Object, Precondition, Span, Store};
+use crate::store::{Object, Precondition, Span, Store, find};
 
 /// What reading `plan` takes. With `exact`, indexes are read and objects opened; without, nothing is
 /// asked of the store.
@@ -91,7 +91,7 @@ fn ask(
 }
 
 fn open(machine: &ReadMachine<'_>, store: &dyn Store) -> Result<Option<Box<dyn Object>>> {
-    store.open(machine.key()).wait()
+    find(store, machine.key()).wait()
 }
 
 /// What an object that does not exist takes: that it is asked for.

@@ -60,7 +60,8 @@ const UNIT: u64 = 4096;
 
 impl Flight {
     fn new(limits: &Limits) -> Self {
-        let bytes = limits.in_flight.min(limits.memory.unwrap_or(u64::MAX));
+        // The rest of a budget is for the result and for what is decoded.
+        let bytes = limits.in_flight.min(limits.memory.map_or(u64::MAX, |memory| memory / 2));
         let most = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
         Self {
             operations: Semaphore::new(limits.operations.clamp(1, Semaphore::MAX_PERMITS)),

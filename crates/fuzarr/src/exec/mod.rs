@@ -14,5 +14,6 @@ mod watch;
 
 pub use explain::explain;
 pub use job::threads;
-pub use request::{check, read, read_async, read_present, survey, work, write, write_async};
+pub use request::{check, read, read_present, survey, work, write};
+pub(crate) use request::{read_async, write_async};
 pub use watch::watched;

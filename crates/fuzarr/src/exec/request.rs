@@ -26,9 +26,12 @@ pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>) -> Res
 /// As [`read`], for callers that await: it keeps no thread, and dropped before its end it ends its
 /// requests.
 ///
+/// The future must own what plan, store and output borrow, or never be leaked: threads of the pool
+/// may be at work for it until it is dropped.
+///
 /// # Errors
 /// As [`read`].
-pub async fn read_async(
+pub(crate) async fn read_async(
     plan: &ReadPlan,
     store: &dyn Store,
     output: &Arc<Output<'_>>,
@@ -132,7 +135,7 @@ impl<'v> Task for Writing<'_, 'v> {
     }
 
     fn weight(&self) -> u64 {
-        self.plan.weight()
+        self.plan.weight(self.capabilities)
     }
 }
 
@@ -153,11 +156,15 @@ pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<
 }
 
 /// As [`write()`], for callers that await: it keeps no thread. Dropped before its end, it leaves some
-/// objects written and some not, and nothing settled.
+/// objects written and some not, and nothing settled. What is said of [`read_async`] holds here.
 ///
 /// # Errors
 /// As [`write()`].
-pub async fn write_async(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
+pub(crate) async fn write_async(
+    plan: &WritePlan,
+    store: &dyn Store,
+    values: Values<'_>,
+) -> Result<()> {
     let failures = Failures::first();
     let since = store.moment();
     {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Precondition, Store, put_bytes};
+use fuzarr::store::{Precondition, RemoteOptions, RemoteStore, Store, put_bytes};
 use fuzarr::{Array, Error, Kind, Result};
 use fuzarr_test_server::{Fault, Rule, Server};
 
@@ -144,6 +144,10 @@ fn a_lost_answer_to_a_conditional_put_is_no_conflict_and_a_conflict_is_one() {
     server.set_rules(vec![Rule::once("PUT", "", Fault::Status(503))]);
     let conflict = put_bytes(&*store, "k", b"other", Precondition::Absent).unwrap_err();
     assert_eq!(conflict.kind(), Kind::Conflict);
+    // The same bytes are another's all the same: whoever puts a claim twice has it once.
+    server.set_rules(vec![Rule::once("PUT", "", Fault::Status(500))]);
+    let conflict = put_bytes(&*store, "k", b"mine", Precondition::Absent).unwrap_err();
+    assert_eq!(conflict.kind(), Kind::Conflict);
     let object = fuzarr::store::find(&*store, "k").wait().unwrap().unwrap();
     let version = object.version().unwrap();
     lost();
@@ -153,6 +157,28 @@ fn a_lost_answer_to_a_conditional_put_is_no_conflict_and_a_conflict_is_one() {
     let objects = server.objects();
     assert_eq!(objects.len(), 1);
     assert_eq!(&objects[0].1[..], b"next");
+}
+
+#[test]
+fn a_web_server_that_refuses_has_not_said_that_there_is_nothing() {
+    let server = Server::start(1).unwrap();
+    let array = array(store(&server, "x"), "", false);
+    array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    let address = format!("{}/bucket/x", server.endpoint());
+    let plain = Arc::new(RemoteStore::open(&address, &RemoteOptions::default()).unwrap());
+    let opened = Array::open(Arc::clone(&plain) as _, "").unwrap();
+    assert_eq!(all(&opened).unwrap(), values());
+    for status in [401, 403, 405, 410] {
+        server.set_rules(vec![Rule::always("GET", "/c/0/1", Fault::Status(status))]);
+        let error = all(&opened).unwrap_err();
+        assert_eq!(error.kind(), Kind::Io, "{status}: {error}");
+    }
+    // There is no such method, so there are no lists.
+    for status in [404, 405, 501] {
+        server.set_rules(vec![Rule::always("PROPFIND", "", Fault::Status(status))]);
+        let error = plain.list("").wait().unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported, "{status}: {error}");
+    }
 }
 
 #[test]

@@ -76,6 +76,23 @@ fn small_objects_take_one_request_and_missing_ones_too() {
 }
 
 #[test]
+fn an_explanation_knows_what_is_missing_and_fetches_no_data() {
+    let server = Server::start(1).unwrap();
+    for sharded in [false, true] {
+        server.clear();
+        let written = array(store(&server, "x"), "", sharded);
+        let half = selection("0:32");
+        written.write_bytes(&half, &values()[..32 * 64], &WriteOptions::default()).unwrap();
+        drop(server.take_requests());
+        let explained = written.explain_exactly(&selection("..."), &in_parts()).unwrap();
+        assert_eq!(explained.missing, if sharded { 2 } else { 8 });
+        let requests = server.take_requests();
+        let is_small = |request: &Request| request.method == "HEAD" || request.range.is_some();
+        assert!(requests.iter().all(is_small), "{requests:?}");
+    }
+}
+
+#[test]
 fn a_large_object_comes_in_parts_at_the_same_time() {
     let server = Server::start(2).unwrap();
     let written = array(store(&server, "x"), "", false);

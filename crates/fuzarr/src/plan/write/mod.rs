@@ -213,9 +213,15 @@ impl WritePlan {
         self.layout.estimate_whole(&self.objects, &self.resolved, None)
     }
 
-    /// Bytes that the writing of one object holds, about.
-    pub(crate) fn weight(&self) -> u64 {
-        (self.layout.chain.length as u64).min(self.options.limits.tuning.streamed)
+    /// Bytes that the writing of one object holds, about, for a store that can do so much.
+    pub(crate) fn weight(&self, capabilities: Capabilities) -> u64 {
+        let (length, limit) =
+            (self.layout.chain.length as u64, self.options.limits.tuning.streamed);
+        let streams = self.options.streaming
+            && capabilities.uploads
+            && self.layout.chain.open_shard().is_some()
+            && self.objects.is_complete(&self.layout);
+        if streams { length.min(limit.max(1)) } else { length }
     }
 
     /// The options of the request.

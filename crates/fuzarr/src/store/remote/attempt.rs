@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use http::Method;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -93,14 +94,23 @@ impl Meter {
     }
 }
 
-/// Connections whose requests are counted and whose answers are taken note of.
+/// Connections whose requests are counted, whose answers are taken note of, and on which nothing is
+/// waited for without end.
 #[derive(Debug)]
-pub(super) struct Connections(pub(super) Arc<Meter>);
+pub(super) struct Connections {
+    pub(super) meter: Arc<Meter>,
+    /// How long nothing may come, beside the time that a body takes to be sent.
+    pub(super) patience: Duration,
+}
+
+/// Bytes a second below which sending a body counts as standing still.
+const SLOWEST: u64 = 64 << 10;
 
 impl HttpConnector for Connections {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Counted { client, meter: Arc::clone(&self.0) }))
+        let (meter, patience) = (Arc::clone(&self.meter), self.patience);
+        Ok(HttpClient::new(Counted { client, meter, patience }))
     }
 }
 
@@ -108,6 +118,16 @@ impl HttpConnector for Connections {
 struct Counted {
     client: HttpClient,
     meter: Arc<Meter>,
+    patience: Duration,
+}
+
+/// What `work` gives, if it does not take longer than so.
+async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, HttpError>>,
+) -> Result<T, HttpError> {
+    let late = |late| HttpError::new(HttpErrorKind::Timeout, late);
+    tokio::time::timeout(patience, work).await.map_err(late)?
 }
 
 #[async_trait]
@@ -122,11 +142,20 @@ impl HttpService for Counted {
             });
         };
         set(0, 0);
-        let response = self.client.execute(request).await?;
+        let length = request.body().content_length() as u64;
+        let patience = self.patience + Duration::from_secs(length / SLOWEST);
+        // Objects are received with patience of their own; all else is small.
+        let is_object = request.method() == Method::GET && request.uri().query().is_none();
+        let response = within(patience, self.client.execute(request)).await?;
         let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|seconds| seconds.trim().parse().ok());
         set(response.status().as_u16(), wait.unwrap_or(0));
-        Ok(response)
+        if is_object {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = within(patience, body.bytes()).await?;
+        Ok(HttpResponse::from_parts(parts, body.into()))
     }
 }
 
@@ -193,7 +222,8 @@ fn judge(trouble: &Trouble, status: u16) -> Verdict {
         }
         cause = error.source();
     }
-    Verdict::Final
+    // A success whose body says otherwise.
+    if (200..300).contains(&status) { Verdict::Unanswered } else { Verdict::Final }
 }
 
 /// A number from 0 to 1, another each time.
@@ -261,7 +291,8 @@ impl<'a> Attempts<'a> {
             let Self { tries, is_uncertain, .. } = *self;
             return Err(Failure { trouble, status, tries, is_uncertain });
         };
-        self.is_uncertain = true;
+        // Who asks for patience has done nothing.
+        self.is_uncertain |= !matches!(status, 408 | 429 | 503);
         tracing::debug!(status, tries = self.tries, ?pause, "a remote store is asked again");
         self.meter.retries.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(pause).await;
@@ -277,7 +308,10 @@ impl<'a> Attempts<'a> {
 impl Failure {
     /// Whether the store says, and has the authority to say, that there is no such object.
     pub(super) fn is_missing(&self) -> bool {
-        matches!(self.trouble, Trouble::Client(object_store::Error::NotFound { .. }))
+        // The client takes "not allowed" for "not found", too.
+        let has_authority = matches!(self.status, 0 | 404);
+        has_authority
+            && matches!(self.trouble, Trouble::Client(object_store::Error::NotFound { .. }))
     }
 
     /// Whether a condition did not hold.
@@ -289,7 +323,7 @@ impl Failure {
 
     /// The error for the caller.
     pub(super) fn into_error(self) -> Error {
-        let is_conflict = self.is_conflict();
+        let (is_conflict, is_missing) = (self.is_conflict(), self.is_missing());
         let error = match self.trouble {
             Trouble::Refused(error) => return error,
             Trouble::Short(came, wanted) => {
@@ -305,14 +339,17 @@ impl Failure {
             Trouble::Client(error) => {
                 use object_store::Error as Client;
                 let told = match &error {
-                    Client::NotFound { .. } => Error::not_found("there is no such object"),
+                    Client::NotFound { .. } if is_missing => {
+                        Error::not_found("there is no such object")
+                    }
                     Client::NotSupported { .. } | Client::NotImplemented { .. } => {
                         Error::unsupported("the store cannot do this")
                     }
                     Client::InvalidPath { .. } | Client::UnknownConfigurationKey { .. } => {
                         Error::invalid_argument("the store has no such name")
                     }
-                    Client::PermissionDenied { .. } | Client::Unauthenticated { .. } => Error::io(
+                    // Also of a service that was asked for credentials.
+                    _ if matches!(self.status, 401 | 403) => Error::io(
                         "the store denies access; credentials come from the environment or from \
                          options, and what is public is read with `anonymous`",
                     ),

@@ -25,6 +25,12 @@ pub(super) struct Manners {
     pub(super) conditions: bool,
     /// An answer to a request for a range may be the whole object.
     pub(super) may_ignore_ranges: bool,
+    /// Objects can be written in parts.
+    pub(super) parts: bool,
+    /// An object in parts can bear a mark.
+    pub(super) marks_parts: bool,
+    /// Objects are deleted by lists: "not found" is not said of one of them.
+    pub(super) deletes_lists: bool,
 }
 
 /// The clients of one process.
@@ -107,7 +113,7 @@ impl Client {
 
     pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult, Trouble> {
         let service = self.service().map_err(Trouble::Refused)?;
-        Ok(self.patiently(service.objects.get_opts(path, options)).await??)
+        Ok(service.objects.get_opts(path, options).await?)
     }
 
     /// The tries of one operation.

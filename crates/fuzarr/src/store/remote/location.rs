@@ -1,5 +1,6 @@
 //! Addresses of remote stores, and the options that go with them.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 /// Credentials, endpoints and regions come from the environment, under the names that each
 /// service's own tools use (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
 /// `AZURE_STORAGE_ACCOUNT_NAME`, …), unless settings say otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RemoteOptions {
     /// Settings of the service by the names of the `object_store` crate, with or without the
     /// service's prefix: `region`, `endpoint`, `access_key_id`, `account_name`, `proxy_url`, …
@@ -31,6 +32,16 @@ pub struct RemoteOptions {
     pub retries: Retries,
     /// After how long without a byte a request counts as lost.
     pub patience: Duration,
+}
+
+impl fmt::Debug for RemoteOptions {
+    /// Names of settings without their values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.settings.iter().map(|(name, _)| name).collect();
+        let mut fields = f.debug_struct("RemoteOptions");
+        fields.field("settings", &names).field("retries", &self.retries);
+        fields.field("patience", &self.patience).finish()
+    }
 }
 
 impl Default for RemoteOptions {
@@ -72,16 +83,20 @@ fn name_of(name: &str) -> String {
 
 /// What makes clients from a builder of the client's, with settings applied to it.
 macro_rules! clients {
-    ($builder:expr, $settings:expr, $into_service:expr) => {{
+    ($builder:expr, $options:expr, $into_service:expr) => {{
+        let RemoteOptions { settings, patience, .. } = $options;
+        let patience = *patience;
         let mut builder = $builder.with_client_options(client_options()).with_retry(no_retries());
-        for (name, value) in $settings {
+        for (name, value) in settings {
             let key = name_of(name).parse().map_err(|_| {
                 Error::invalid_argument("the store has no such option").with("option", name)
             })?;
             builder = builder.with_config(key, value);
         }
         let make = move |meter: &Arc<Meter>| {
-            let connected = builder.clone().with_http_connector(Connections(Arc::clone(meter)));
+            let connected = builder
+                .clone()
+                .with_http_connector(Connections { meter: Arc::clone(meter), patience });
             connected
                 .build()
                 .map($into_service)
@@ -124,6 +139,21 @@ pub(super) fn split(address: &str) -> (&str, &str) {
     (address.trim_end_matches('/'), "")
 }
 
+/// What most services can do, and the settings leave on.
+fn manners(options: &RemoteOptions) -> Manners {
+    let is_unconditional = options.settings.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().ends_with("conditional_put") && value == "disabled"
+    });
+    Manners {
+        suffixes: true,
+        conditions: !is_unconditional,
+        may_ignore_ranges: false,
+        parts: true,
+        marks_parts: true,
+        deletes_lists: false,
+    }
+}
+
 /// Reads an address.
 pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> {
     let wrong = |reason: String| Error::invalid_argument(reason).with("url", address);
@@ -133,31 +163,33 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
     }
     let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
     install_cryptography();
-    let settings = &options.settings;
-    let is_unconditional = settings.iter().any(|(name, value)| {
-        name.to_ascii_lowercase().ends_with("conditional_put") && value == "disabled"
-    });
-    let conditions = !is_unconditional;
-    let manners = Manners { suffixes: true, conditions, may_ignore_ranges: false };
+    let manners = manners(options);
     let (make, manners) = match url.scheme() {
         "s3" | "s3a" => {
             let builder = AmazonS3Builder::from_env().with_url(bucket(&url)?);
             let has_region = builder.get_config_value(&AmazonS3ConfigKey::Region).is_some();
             let builder = if has_region { builder } else { builder.with_region("us-east-1") };
-            (clients!(builder, settings, in_parts), manners)
+            let put = builder.get_config_value(&AmazonS3ConfigKey::ConditionalPut);
+            let conditions = manners.conditions && put.as_deref() != Some("disabled");
+            let manners = Manners { conditions, deletes_lists: true, ..manners };
+            (clients!(builder, options, in_parts), manners)
         }
         "gs" | "gcs" => {
             let builder = GoogleCloudStorageBuilder::from_env().with_url(bucket(&url)?);
-            (clients!(builder, settings, in_parts), manners)
+            (clients!(builder, options, in_parts), manners)
         }
         "az" | "azure" | "abfs" | "abfss" | "adl" => {
             let builder = MicrosoftAzureBuilder::from_env().with_url(bucket(&url)?);
-            (clients!(builder, settings, in_parts), Manners { suffixes: false, ..manners })
+            (
+                clients!(builder, options, in_parts),
+                Manners { suffixes: false, marks_parts: false, ..manners },
+            )
         }
         "http" | "https" => {
             let builder = HttpBuilder::new().with_url(&url[..url::Position::BeforePath]);
-            let manners = Manners { conditions: false, may_ignore_ranges: true, suffixes: true };
-            (clients!(builder, settings, plain), manners)
+            let manners =
+                Manners { conditions: false, may_ignore_ranges: true, parts: false, ..manners };
+            (clients!(builder, options, plain), manners)
         }
         scheme => {
             let known = SCHEMES.join(", ");

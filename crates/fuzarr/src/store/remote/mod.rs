@@ -15,12 +15,16 @@ mod upload;
 pub use attempt::{Retries, Traffic};
 pub use location::RemoteOptions;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload,
+};
 
 use self::attempt::{Failure, Trouble};
 use self::client::{Client, Make, Manners, Service};
@@ -82,7 +86,14 @@ impl RemoteStore {
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
         let make: Make =
             Box::new(move |_| Ok(Service { objects: Arc::clone(&objects), parts: None }));
-        let manners = Manners { suffixes: true, conditions: true, may_ignore_ranges: false };
+        let manners = Manners {
+            suffixes: true,
+            conditions: true,
+            may_ignore_ranges: false,
+            parts: false,
+            marks_parts: false,
+            deletes_lists: false,
+        };
         let options = RemoteOptions::default();
         let client = Client::new(make, manners, Path::ROOT, (options.retries, options.patience));
         Self { client: Arc::new(client) }
@@ -101,18 +112,27 @@ impl RemoteStore {
 
     async fn list(&self, prefix: &str) -> Result<Listing> {
         let folder = self.client.folder(prefix)?;
-        let list = || async {
-            let service = self.client.service().map_err(Trouble::Refused)?;
-            Ok(service.objects.list_with_delimiter(Some(&folder)).await?)
-        };
-        let found = attempt(&self.client, list).await.map_err(|failure| {
-            let is_plain = self.client.manners.may_ignore_ranges
-                && matches!(failure.status, 400 | 404 | 405 | 501);
-            match is_plain {
-                true => Error::unsupported("this server does not list what it has"),
-                false => failure.into_error(),
+        let no_list = || Error::unsupported("this server does not list what it has");
+        let mut attempts = self.client.attempts();
+        let found = loop {
+            let list = async {
+                let service = self.client.service().map_err(Trouble::Refused)?;
+                Ok(service.objects.list_with_delimiter(Some(&folder)).await?)
+            };
+            let trouble = match attempts.one(list).await {
+                // The client takes "not found" for an empty list, where a server has no lists at all.
+                Ok(_) if self.client.manners.may_ignore_ranges && attempts.status() == 404 => {
+                    break Err(no_list());
+                }
+                Ok(found) => break Ok(found),
+                Err(trouble) => trouble,
+            };
+            if let Err(failure) = attempts.again(trouble).await {
+                let is_plain = self.client.manners.may_ignore_ranges
+                    && matches!(failure.status, 400 | 404 | 405 | 501);
+                break Err(if is_plain { no_list() } else { failure.into_error() });
             }
-        });
+        };
         let found = found.map_err(|error| error.with("prefix", format!("{prefix:?}")))?;
         let mut listing = Listing::default();
         // What is named like the folder is no object in it.
@@ -131,14 +151,20 @@ impl RemoteStore {
 
     async fn delete_all(&self, prefix: &str) -> Result<()> {
         let folder = self.client.folder(prefix)?;
+        let in_lists = self.client.manners.deletes_lists;
         let delete = || async {
             let objects = &self.client.service().map_err(Trouble::Refused)?.objects;
-            let found = objects.list(Some(&folder)).map_ok(|object| object.location);
+            // A failed list is not an object that is gone already.
+            let failed =
+                |error| object_store::Error::Generic { store: "list", source: Box::new(error) };
+            let found = objects.list(Some(&folder));
+            let found = found.map_ok(|object| object.location).map_err(failed);
             let mut deleted = objects.delete_stream(found.boxed());
             while let Some(outcome) = deleted.next().await {
                 match outcome {
-                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(object_store::Error::NotFound { .. }) if !in_lists => {}
                     Err(error) => return Err(error.into()),
+                    Ok(_) => {}
                 }
             }
             Ok(())
@@ -175,8 +201,9 @@ impl RemoteStore {
             Ok(())
         };
         match attempt(&self.client, delete).await {
-            Err(failure) if !failure.is_missing() => Err(failure.into_error().with("key", key)),
-            _ => Ok(()),
+            Err(failure) if failure.is_missing() && !self.client.manners.deletes_lists => Ok(()),
+            Err(failure) => Err(failure.into_error().with("key", key)),
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -230,16 +257,33 @@ fn put_mode(client: &Client, precondition: &Precondition) -> Result<PutMode> {
     })
 }
 
+/// The name under which a write leaves a mark on the object, by which it knows its own.
+const MARK: &str = "fuzarrwrite";
+
+/// A mark that no other write has.
+fn mark() -> String {
+    let draw = |part: u8| RandomState::new().hash_one((std::process::id(), part));
+    format!("{:016x}{:016x}", draw(0), draw(1))
+}
+
+fn marked(mark: &str) -> Attributes {
+    let name = Attribute::Metadata(MARK.into());
+    Attributes::from_iter([(name, mark.to_owned())])
+}
+
 /// Puts an object. If an answer got lost and a later one says that the condition does not hold, the
-/// object is looked at: it may hold what was put.
+/// object is looked at: it may be the one that was put.
 async fn put(client: &Client, path: &Path, bytes: &Bytes, mode: &PutMode) -> Result<()> {
     let length = bytes.len() as u64;
+    let mark = mark();
     let put = || async {
         let objects = &client.service().map_err(Trouble::Refused)?.objects;
         let payload = PutPayload::from_bytes(bytes.clone());
-        let options = PutOptions::from(mode.clone());
-        let sent = client.patiently(objects.put_opts(path, payload, options)).await?;
-        sent.map(drop).map_err(Trouble::from)
+        let mut options = PutOptions::from(mode.clone());
+        if *mode != PutMode::Overwrite {
+            options.attributes = marked(&mark);
+        }
+        objects.put_opts(path, payload, options).await.map(drop).map_err(Trouble::from)
     };
     match attempt(client, put).await {
         Ok(()) => {
@@ -247,23 +291,22 @@ async fn put(client: &Client, path: &Path, bytes: &Bytes, mode: &PutMode) -> Res
             Ok(())
         }
         Err(failure) if failure.is_conflict() && failure.is_uncertain => {
-            if is_stored(client, path, bytes).await? { Ok(()) } else { Err(failure.into_error()) }
+            if is_ours(client, path, &mark).await? { Ok(()) } else { Err(failure.into_error()) }
         }
         Err(failure) => Err(failure.into_error()),
     }
 }
 
-/// Whether an object holds just these bytes.
-async fn is_stored(client: &Client, path: &Path, bytes: &Bytes) -> Result<bool> {
+/// Whether the object that is there bears this mark.
+async fn is_ours(client: &Client, path: &Path, mark: &str) -> Result<bool> {
     let look = || async {
-        let found = client.get(path, object_store::GetOptions::default()).await?;
-        if found.meta.size != bytes.len() as u64 {
-            return Ok(false);
-        }
-        Ok(client.patiently(found.bytes()).await?? == *bytes)
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        let found = client.get(path, options).await?;
+        let name = Attribute::Metadata(MARK.into());
+        Ok(found.attributes.get(&name).is_some_and(|found| found.as_ref() == mark))
     };
     match attempt(client, look).await {
-        Ok(same) => Ok(same),
+        Ok(ours) => Ok(ours),
         Err(failure) if failure.is_missing() => Ok(false),
         Err(failure) => Err(failure.into_error()),
     }
@@ -278,7 +321,7 @@ impl Store for RemoteStore {
             compare_and_swap: self.client.manners.conditions,
             conditional_delete: false,
             carry_over: false,
-            uploads: true,
+            uploads: self.client.manners.parts,
             patch: false,
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct RemoteObject {
 struct Known {
     version: Option<Version>,
     size: Option<u64>,
+    /// When it was changed last, as far as the store tells.
+    changed: Option<i64>,
     /// Whether the store has said so since the object was opened.
     is_confirmed: bool,
 }
@@ -67,21 +69,25 @@ impl RemoteObject {
 
     /// Takes note of what an answer says of the object.
     fn learn(&self, meta: &ObjectMeta) -> Result<(), Trouble> {
-        let version = tag::version_of(meta);
+        let (version, size) = (tag::version_of(meta), Some(meta.size));
+        let moment = Some(meta.last_modified.timestamp_micros());
         let mut known = self.known();
-        if known.version.as_ref().is_some_and(|known| *known != version)
-            || known.size.is_some_and(|size| size != meta.size)
-        {
+        let differs = known.version.is_some() && known.version != version
+            || known.size.is_some() && known.size != size
+            || known.version.is_none() && known.changed.is_some() && known.changed != moment;
+        if differs {
             return Err(Trouble::Refused(changed()));
         }
-        *known = Known { version: Some(version), size: Some(meta.size), is_confirmed: true };
+        *known = Known { version, size, changed: moment, is_confirmed: true };
         Ok(())
     }
 
     /// What a failure means: `None` if there is no such object, and never was one.
     fn explain<T>(&self, failure: Failure) -> Result<Option<T>> {
         if failure.is_missing() {
-            return if self.known().version.is_some() { Err(changed()) } else { Ok(None) };
+            let Known { version, is_confirmed, .. } = self.known().clone();
+            let was_there = version.is_some() || is_confirmed;
+            return if was_there { Err(changed()) } else { Ok(None) };
         }
         Err(failure.into_error().with("key", self.client.key(&self.path)))
     }
@@ -182,17 +188,18 @@ impl RemoteObject {
     }
 
     /// All of an object of a store that gives no less, fetched once.
-    async fn fetch_whole(&self) -> Result<Option<Bytes>> {
+    async fn fetch_whole(&self, most: Option<u64>) -> Result<Option<Bytes>> {
         if let Some(whole) = self.whole.get() {
             return Ok(Some(whole.clone()));
         }
-        let got = self.fetch(None, Sink::Buffer(Vec::new(), None)).await?;
+        let got = self.fetch(None, Sink::Buffer(Vec::new(), most)).await?;
         Ok(got.map(|got| self.whole.get_or_init(|| got.bytes.into()).clone()))
     }
 
     /// The piece that `span` is of the whole object.
     async fn cut(&self, span: &Span) -> Result<Option<Piece>> {
-        let Some(whole) = self.fetch_whole().await? else { return Ok(None) };
+        let most = if let Span::Whole(most) = span { Some(*most) } else { None };
+        let Some(whole) = self.fetch_whole(most).await? else { return Ok(None) };
         let object_size = whole.len() as u64;
         let range = span.of(object_size)?;
         let bytes = whole.slice(usize_of(range.start)..usize_of(range.end));

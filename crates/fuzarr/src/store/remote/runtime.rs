@@ -14,7 +14,19 @@ use crate::error::{Error, Result};
 /// The most threads of the runtime.
 const MOST_THREADS: usize = 4;
 
-static RUNTIME: PerProcess<Runtime> = PerProcess::new();
+static RUNTIME: PerProcess<Started> = PerProcess::new();
+
+/// A runtime that may be dropped anywhere: where two threads start one at the same time, one of the
+/// two goes again, perhaps inside another runtime.
+struct Started(Option<Runtime>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// This process's runtime.
 pub(super) fn handle() -> Result<&'static Handle> {
@@ -22,11 +34,14 @@ pub(super) fn handle() -> Result<&'static Handle> {
         let threads = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let mut builder = Builder::new_multi_thread();
         let builder = builder.worker_threads(threads).thread_name("fuzarr-io").enable_all();
-        builder.build().map_err(|error| {
-            Error::io("the threads for remote stores cannot be started").with_source(error)
-        })
+        let unable = || Error::io("the threads for remote stores cannot be started");
+        match builder.build() {
+            Ok(runtime) => Ok(Started(Some(runtime))),
+            Err(error) => Err(unable().with_source(error)),
+        }
     };
-    RUNTIME.get(start).map(Runtime::handle)
+    let runtime = RUNTIME.get(start)?.0.as_ref();
+    runtime.map(Runtime::handle).ok_or_else(|| Error::io("the threads for remote stores ended"))
 }
 
 /// A future that may be polled by any thread, as if by the runtime.

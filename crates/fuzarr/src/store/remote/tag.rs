@@ -7,21 +7,15 @@ use crate::store::Version;
 /// Between an ETag and the store's own number of the version. Neither can hold it.
 const BETWEEN: char = '\n';
 
-/// The version that an answer's headers tell: its ETag, with the store's own number if it has one;
-/// or time and size, if the store knows no better.
-pub(super) fn version_of(meta: &ObjectMeta) -> Version {
+/// The version that an answer's headers tell: its ETag, with the store's own number if it has one.
+/// `None` if there is neither: time and size alone do not tell one version from another.
+pub(super) fn version_of(meta: &ObjectMeta) -> Option<Version> {
     let text = match (&meta.e_tag, &meta.version) {
         (Some(tag), None) => tag.clone(),
         (tag, Some(version)) => format!("{}{BETWEEN}{version}", tag.as_deref().unwrap_or_default()),
-        (None, None) => {
-            format!(
-                "{BETWEEN}{BETWEEN}{}{BETWEEN}{}",
-                meta.last_modified.timestamp_micros(),
-                meta.size
-            )
-        }
+        (None, None) => return None,
     };
-    Version::tagged(text)
+    Some(Version::tagged(text))
 }
 
 /// The ETag of a version, if it identifies the bytes.

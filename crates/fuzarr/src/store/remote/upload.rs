@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{MultipartId, PutPayload};
+use object_store::{MultipartId, PutMultipartOptions, PutPayload};
 
 use super::attempt::{Failure, Trouble};
 use super::client::{Client, Service};
-use super::{joined, put, put_mode};
+use super::object::RemoteObject;
+use super::{is_ours, joined, mark, marked, put, put_mode};
 use crate::buffer::{reserve, usize_of};
 use crate::error::{Error, Result};
-use crate::store::{Answer, Content, Precondition, Upload};
+use crate::store::{Answer, Content, Object as _, Precondition, Span, Upload};
 
 /// Bytes of a part: services want at least 5 MiB, all parts alike, and at most 10,000 of them.
 const PART: u64 = 16 << 20;
@@ -27,6 +28,7 @@ const MOST_PARTS: u64 = 10_000;
 pub(super) struct RemoteUpload {
     client: Arc<Client>,
     path: Path,
+    mark: String,
     state: Mutex<State>,
 }
 
@@ -48,7 +50,7 @@ struct Part {
 
 impl RemoteUpload {
     pub(super) fn new(client: Arc<Client>, path: Path) -> Self {
-        Self { client, path, state: Mutex::default() }
+        Self { client, path, mark: mark(), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,16 +92,33 @@ impl RemoteUpload {
         parts.ok_or_else(|| Error::unsupported("this store takes no objects in parts"))
     }
 
+    fn options(&self) -> PutMultipartOptions {
+        let none = PutMultipartOptions::default();
+        if !self.client.manners.marks_parts {
+            return none;
+        }
+        PutMultipartOptions { attributes: marked(&self.mark), ..none }
+    }
+
     /// The name of the upload, asked for when the first part is sent.
     async fn id(&self) -> Result<MultipartId> {
         if let Some(id) = self.state().id.clone() {
             return Ok(id);
         }
         let parts = self.parts()?;
-        let begin = || async { Ok(parts.create_multipart(&self.path).await?) };
+        let begin = || async { Ok(parts.create_multipart_opts(&self.path, self.options()).await?) };
         let id = super::attempt(&self.client, begin).await.map_err(Failure::into_error)?;
         self.state().id = Some(id.clone());
         Ok(id)
+    }
+
+    /// Whether the object that is there is the one that was sent.
+    async fn is_complete(&self, length: u64, mark: &str) -> Result<bool> {
+        let object = RemoteObject::new(Arc::clone(&self.client), self.path.clone(), None);
+        let found = object.read(Span::Prefix(0), Vec::new()).await?;
+        let has_length = found.is_some_and(|found| found.object_size == length);
+        let marks = self.client.manners.marks_parts;
+        Ok(has_length && (!marks || is_ours(&self.client, &self.path, mark).await?))
     }
 
     async fn send(&self, number: u64, bytes: Bytes) -> Result<()> {
@@ -107,7 +126,7 @@ impl RemoteUpload {
         let send = || async {
             let payload = PutPayload::from_bytes(bytes.clone());
             let sent = parts.put_part(&self.path, &id, usize_of(number), payload);
-            self.client.patiently(sent).await?.map_err(Trouble::from)
+            sent.await.map_err(Trouble::from)
         };
         let part = super::attempt(&self.client, send).await.map_err(Failure::into_error)?;
         self.client.sent(bytes.len() as u64);
@@ -145,6 +164,7 @@ impl RemoteUpload {
             self.send(number, part.bytes.into()).await?;
         }
         let (id, parts) = (self.id().await?, self.parts()?);
+        let mark = self.mark.clone();
         let sent: Vec<PartId> = {
             let mut state = self.state();
             std::mem::take(&mut state.sent).into_values().collect()
@@ -153,10 +173,24 @@ impl RemoteUpload {
             parts.complete_multipart(&self.path, &id, sent.clone()).await?;
             Ok(())
         };
-        super::attempt(&self.client, complete).await.map_err(Failure::into_error)?;
+        let completed = super::attempt(&self.client, complete).await;
         // Nothing is left to be called off.
-        self.state().id = None;
-        Ok(())
+        let length = {
+            let mut state = self.state();
+            state.id = None;
+            state.length
+        };
+        match completed {
+            Ok(()) => Ok(()),
+            // The answer to an earlier try got lost: there is no such upload any more.
+            Err(failure) if failure.is_uncertain && self.is_complete(length, &mark).await? => {
+                Ok(())
+            }
+            Err(failure) => {
+                self.state().id = Some(id);
+                Err(failure.into_error())
+            }
+        }
     }
 }
 
