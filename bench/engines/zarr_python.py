@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from clock import Clock
 from engine import (
     Cell,
     Engine,
@@ -30,7 +31,19 @@ _ZARRS = "zarrs.ZarrsCodecPipeline"
 
 
 class _AwaitedStore(LatencyStore):
-    """A store that can only be awaited."""
+    """A store that can only be awaited, for exactly as long as is asked."""
+
+    def __init__(self, store: Any, *, get_latency: float, set_latency: float) -> None:
+        super().__init__(store, get_latency=get_latency, set_latency=set_latency)
+        self._clock = Clock()
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        await self._clock.sleep(self.get_latency)
+        return await self._store.get(key, prototype=prototype, byte_range=byte_range)
+
+    async def set(self, key: str, value: Any) -> None:
+        await self._clock.sleep(self.set_latency)
+        await self._store.set(key, value)
 
     @property
     def _supports_sync_io(self) -> bool:
