@@ -39,7 +39,8 @@ use crate::error::{Error, Result};
 /// What a store can do. Plans ask for no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Every answer is ready at once: the blocking executor may be used.
+    /// Every answer is ready at once: whole lives of objects run on the threads that drive them. Without
+    /// it, answers are awaited, many at the same time.
     pub blocking: bool,
     /// Parts of objects can be read; without it, plans ask for whole objects only.
     pub ranges: bool,
