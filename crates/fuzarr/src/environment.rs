@@ -1,4 +1,5 @@
-//! Options from the environment, and the only place that reads it.
+//! Options from the environment, and the only place that reads it, but for the credentials of remote
+//! stores, which their clients look up by the names of each service.
 //!
 //! | Variable | Sets | Unless set |
 //! |---|---|---|

@@ -1,7 +1,8 @@
 //! Executors: what drives the machines of a plan.
 //!
 //! One thread drives each object's life where the store answers at once; where it is awaited, one
-//! thread keeps many under way (`task.rs`). Threads live here and nowhere else.
+//! thread keeps many under way (`task.rs`). The threads
+//! that compute live here and nowhere else.
 
 mod explain;
 mod failures;

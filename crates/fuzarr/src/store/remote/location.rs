@@ -30,7 +30,8 @@ pub struct RemoteOptions {
     pub settings: Vec<(String, String)>,
     /// What is tried again.
     pub retries: Retries,
-    /// After how long without a byte a request counts as lost.
+    /// After how long without a byte an answer counts as lost; what is sent may take longer, at 64 KiB
+    /// a second.
     pub patience: Duration,
 }
 
