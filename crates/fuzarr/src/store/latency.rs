@@ -47,6 +47,18 @@ impl<S> Latency<S> {
         Self { store, wait: Delay(Arc::new(wait)), blocking: false }
     }
 
+    /// The object that `open` gives, later and slow.
+    fn slow<'a>(
+        &'a self,
+        open: impl FnOnce() -> Answer<'a, Option<Box<dyn Object>>> + Send + 'a,
+    ) -> Answer<'a, Option<Box<dyn Object>>> {
+        let (wait, open) = (self.wait.clone(), self.wait.then(open));
+        Answer::later(async move {
+            let object = open.await?;
+            Ok(object.map(|object| Box::new(SlowObject { object, wait }) as Box<dyn Object>))
+        })
+    }
+
     /// The store inside.
     #[must_use]
     pub fn inner(&self) -> &S {
@@ -135,12 +147,7 @@ impl<S: Store> Store for Latency<S> {
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
-        let wait = self.wait.clone();
-        let open = self.wait.then(move || self.store.open(key));
-        Answer::later(async move {
-            let object = open.await?;
-            Ok(object.map(|object| Box::new(SlowObject { object, wait }) as Box<dyn Object>))
-        })
+        self.slow(move || self.store.open(key))
     }
 
     fn open_at<'a>(
@@ -148,15 +155,8 @@ impl<S: Store> Store for Latency<S> {
         key: &'a str,
         version: &Version,
     ) -> Answer<'a, Option<Box<dyn Object>>> {
-        let (wait, version) = (self.wait.clone(), version.clone());
-        let open = self.wait.then(move || {
-            let version = version;
-            self.store.open_at(key, &version)
-        });
-        Answer::later(async move {
-            let object = open.await?;
-            Ok(object.map(|object| Box::new(SlowObject { object, wait }) as Box<dyn Object>))
-        })
+        let version = version.clone();
+        self.slow(move || self.store.open_at(key, &version))
     }
 
     fn put<'a>(

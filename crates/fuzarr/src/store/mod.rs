@@ -35,6 +35,7 @@ use bytes::Bytes;
 
 use crate::buffer::{Buffer, addressable, reserve};
 use crate::error::{Error, Result};
+use crate::wait::wait;
 
 /// What a store can do. Plans ask for no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,17 +156,25 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// All bytes, joined; kept ones are read.
+    /// All bytes, joined; kept ones are read, and waited for.
     ///
     /// # Errors
     /// Those of reading the base; `InvalidArgument` if it is missing; `Limit` if there is no memory.
     pub fn join(&self) -> Result<Vec<u8>> {
+        wait(self.joined())
+    }
+
+    /// As [`join`](Self::join), for stores that are awaited.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn joined(&self) -> Result<Vec<u8>> {
         let mut joined = Vec::new();
         reserve(&mut joined, addressable(self.length())?)?;
         for part in self.parts {
             match part {
                 Part::Bytes(bytes) => joined.extend_from_slice(bytes),
-                Part::Kept(range) => joined.extend_from_slice(&self.kept(range)?),
+                Part::Kept(range) => joined.extend_from_slice(&self.read(range).await?),
             }
         }
         Ok(joined)
@@ -181,15 +190,19 @@ impl Content<'_> {
         self.parts.iter().map(length).fold(0, u64::saturating_add)
     }
 
-    /// The bytes of a kept part.
+    /// The bytes of a kept part, which are waited for.
     ///
     /// # Errors
     /// As [`join`](Self::join).
     pub fn kept(&self, range: &Range<u64>) -> Result<Bytes> {
+        wait(self.read(range))
+    }
+
+    async fn read(&self, range: &Range<u64>) -> Result<Bytes> {
         let base = self.base.ok_or_else(|| {
             Error::invalid_argument("a put keeps bytes of an object that it does not name")
         })?;
-        match base.read(Span::Range(range.clone()), Vec::new()).wait()? {
+        match base.read(Span::Range(range.clone()), Vec::new()).await? {
             Some(piece) => Ok(piece.bytes.into_bytes()),
             None => Err(Error::conflict("the object that bytes are kept of is gone")),
         }

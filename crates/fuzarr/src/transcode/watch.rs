@@ -64,12 +64,13 @@ impl Store for Watched {
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        if self.side == Side::Destination {
+            return self.store.open(key);
+        }
         let opened = find(&*self.store, key);
         Answer::later(async move {
             let object = opened.await?;
-            if self.side == Side::Source {
-                self.ledger.opened(key, object.as_deref());
-            }
+            self.ledger.opened(key, object.as_deref());
             Ok(object)
         })
     }
@@ -79,9 +80,11 @@ impl Store for Watched {
         key: &'a str,
         version: &Version,
     ) -> Answer<'a, Option<Box<dyn Object>>> {
-        // The ledger wants to know what is there now.
-        let _ = version;
-        self.open(key)
+        match self.side {
+            // The ledger wants to know what is there now.
+            Side::Source => self.open(key),
+            Side::Destination => self.store.open_at(key, version),
+        }
     }
 
     fn put<'a>(

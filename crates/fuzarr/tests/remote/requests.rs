@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
-use fuzarr::store::find;
+use fuzarr::store::{Content, Part, Precondition, Store as _, find};
 use fuzarr::{Array, Limits, Tuning};
 use fuzarr_test_server::{Request, Server};
 
@@ -144,4 +144,45 @@ fn shards_are_uploaded_in_parts_or_at_once_and_leave_nothing_behind() {
     assert_eq!(read, values());
     assert_eq!(server.open_uploads(), 0);
     assert!(find(&*store, "zarr.json").wait().unwrap().is_some());
+}
+
+#[test]
+fn parts_from_several_threads_are_of_one_upload() {
+    const PART: usize = 16 << 20;
+    let server = Server::start(2).unwrap();
+    server.set_latency(std::time::Duration::from_millis(5));
+    let store = store(&server, "x");
+    let upload = store.begin("k").wait().unwrap();
+    std::thread::scope(|scope| {
+        for number in (0..3_u8).rev() {
+            let upload = &upload;
+            scope.spawn(move || {
+                let bytes = vec![number; PART + usize::from(number == 2)];
+                let part = [Part::Bytes(&bytes)];
+                let offset = u64::from(number) * PART as u64;
+                upload.write(offset, Content { parts: &part, base: None }).wait().unwrap();
+            });
+        }
+    });
+    upload.finish(Precondition::None).wait().unwrap();
+    let begun = |request: &&Request| request.method == "POST" && request.query.contains("uploads");
+    assert_eq!(server.take_requests().iter().filter(begun).count(), 1);
+    assert_eq!(server.open_uploads(), 0);
+    let objects = server.objects();
+    let (key, bytes) = &objects[0];
+    assert_eq!((key.as_str(), bytes.len()), ("bucket/x/k", 3 * PART + 1));
+    assert!((0..bytes.len()).step_by(4099).all(|place| usize::from(bytes[place]) == place / PART));
+
+    // Dropped before its end, it is called off.
+    let upload = store.begin("k").wait().unwrap();
+    let bytes = vec![7; PART];
+    upload.write(0, Content { parts: &[Part::Bytes(&bytes)], base: None }).wait().unwrap();
+    assert_eq!(server.open_uploads(), 1);
+    drop(upload);
+    let begun = std::time::Instant::now();
+    while server.open_uploads() > 0 && begun.elapsed() < std::time::Duration::from_secs(10) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(server.open_uploads(), 0);
+    assert_eq!(server.objects()[0].1.len(), 3 * PART + 1);
 }

@@ -31,10 +31,8 @@ use self::client::{Client, Make, Manners, Service};
 use self::object::RemoteObject;
 use self::upload::RemoteUpload;
 use super::{
-    Answer, Capabilities, Content, Listing, Object, Part, Precondition, Span, Store, Upload,
-    Version,
+    Answer, Capabilities, Content, Listing, Object, Precondition, Span, Store, Upload, Version,
 };
-use crate::buffer::{addressable, reserve};
 use crate::error::{Error, Result};
 
 /// Bytes that a network moves in about the time of one more request.
@@ -222,27 +220,6 @@ async fn attempt<T, F: Future<Output = Result<T, Trouble>>>(
     }
 }
 
-/// All bytes of a content, to be sent.
-async fn joined(content: Content<'_>) -> Result<Bytes> {
-    let mut joined = Vec::new();
-    reserve(&mut joined, addressable(content.length())?)?;
-    for part in content.parts {
-        match part {
-            Part::Bytes(bytes) => joined.extend_from_slice(bytes),
-            Part::Kept(range) => {
-                let base = content.base.ok_or_else(|| {
-                    Error::invalid_argument("a put keeps bytes of an object that it does not name")
-                })?;
-                let kept = base.read(Span::Range(range.clone()), Vec::new()).await?;
-                let kept = kept
-                    .ok_or_else(|| Error::conflict("the object that bytes are kept of is gone"))?;
-                joined.extend_from_slice(kept.bytes.as_slice());
-            }
-        }
-    }
-    Ok(joined.into())
-}
-
 /// On which condition an object is put.
 fn put_mode(client: &Client, precondition: &Precondition) -> Result<PutMode> {
     Ok(match precondition {
@@ -347,12 +324,15 @@ impl Store for RemoteStore {
         self.client.answer(async move {
             let path = self.client.path(key)?;
             let mode = put_mode(&self.client, &precondition)?;
-            let bytes = joined(content).await?;
+            let bytes = content.joined().await?.into();
             put(&self.client, &path, &bytes, &mode).await.map_err(|error| error.with("key", key))
         })
     }
 
     fn begin<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+        if !self.client.manners.parts {
+            return Answer::ready(Err(Error::unsupported("this store takes no objects in parts")));
+        }
         let path = self.client.path(key);
         let upload = path.map(|path| RemoteUpload::new(Arc::clone(&self.client), path));
         Answer::ready(upload.map(|upload| Box::new(upload) as Box<dyn Upload>))

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{MultipartId, PutMultipartOptions, PutPayload};
+use tokio::sync::OnceCell;
 
 use super::attempt::{Failure, Trouble};
 use super::client::{Client, Service};
 use super::object::RemoteObject;
-use super::{is_ours, joined, mark, marked, put, put_mode};
+use super::{attempt, is_ours, mark, marked, put, put_mode};
 use crate::buffer::{reserve, usize_of};
 use crate::error::{Error, Result};
 use crate::store::{Answer, Content, Object as _, Precondition, Span, Upload};
@@ -29,6 +30,8 @@ pub(super) struct RemoteUpload {
     client: Arc<Client>,
     path: Path,
     mark: String,
+    /// The name of the upload, once a part is sent.
+    id: OnceCell<MultipartId>,
     state: Mutex<State>,
 }
 
@@ -37,8 +40,8 @@ struct State {
     /// Parts that have begun, by number.
     open: BTreeMap<u64, Part>,
     sent: BTreeMap<u64, PartId>,
-    id: Option<MultipartId>,
     length: u64,
+    is_finished: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ struct Part {
 
 impl RemoteUpload {
     pub(super) fn new(client: Arc<Client>, path: Path) -> Self {
-        Self { client, path, mark: mark(), state: Mutex::default() }
+        Self { client, path, mark: mark(), id: OnceCell::new(), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,59 +103,47 @@ impl RemoteUpload {
         PutMultipartOptions { attributes: marked(&self.mark), ..none }
     }
 
-    /// The name of the upload, asked for when the first part is sent.
-    async fn id(&self) -> Result<MultipartId> {
-        if let Some(id) = self.state().id.clone() {
-            return Ok(id);
-        }
+    /// The name of the upload, asked for once, when the first part is sent.
+    async fn id(&self) -> Result<&MultipartId> {
         let parts = self.parts()?;
         let begin = || async { Ok(parts.create_multipart_opts(&self.path, self.options()).await?) };
-        let id = super::attempt(&self.client, begin).await.map_err(Failure::into_error)?;
-        self.state().id = Some(id.clone());
-        Ok(id)
+        let begun = async { attempt(&self.client, begin).await.map_err(Failure::into_error) };
+        self.id.get_or_try_init(|| begun).await
     }
 
     /// Whether the object that is there is the one that was sent.
-    async fn is_complete(&self, length: u64, mark: &str) -> Result<bool> {
+    async fn is_complete(&self) -> Result<bool> {
         let object = RemoteObject::new(Arc::clone(&self.client), self.path.clone(), None);
         let found = object.read(Span::Prefix(0), Vec::new()).await?;
+        let length = self.state().length;
         let has_length = found.is_some_and(|found| found.object_size == length);
         let marks = self.client.manners.marks_parts;
-        Ok(has_length && (!marks || is_ours(&self.client, &self.path, mark).await?))
+        Ok(has_length && (!marks || is_ours(&self.client, &self.path, &self.mark).await?))
     }
 
     async fn send(&self, number: u64, bytes: Bytes) -> Result<()> {
         let (id, parts) = (self.id().await?, self.parts()?);
         let send = || async {
             let payload = PutPayload::from_bytes(bytes.clone());
-            let sent = parts.put_part(&self.path, &id, usize_of(number), payload);
+            let sent = parts.put_part(&self.path, id, usize_of(number), payload);
             sent.await.map_err(Trouble::from)
         };
-        let part = super::attempt(&self.client, send).await.map_err(Failure::into_error)?;
+        let part = attempt(&self.client, send).await.map_err(Failure::into_error)?;
         self.client.sent(bytes.len() as u64);
         self.state().sent.insert(number, part);
         Ok(())
     }
 
     async fn write_content(&self, offset: u64, content: Content<'_>) -> Result<()> {
-        let bytes = joined(content).await?;
-        let is_in_parts = self.client.service()?.parts.is_some();
-        if !is_in_parts {
-            // All of it is put at the end.
-            return self.state().open.entry(0).or_default().place(usize_of(offset), &bytes);
-        }
-        for (number, part) in self.place(offset, &bytes)? {
+        for (number, part) in self.place(offset, &content.joined().await?)? {
             self.send(number, part).await?;
         }
         Ok(())
     }
 
     async fn finish(&self, precondition: Precondition) -> Result<()> {
-        let (open, has_id) = {
-            let mut state = self.state();
-            (std::mem::take(&mut state.open), state.id.is_some())
-        };
-        if !has_id && open.len() <= 1 {
+        let open = std::mem::take(&mut self.state().open);
+        if !self.id.initialized() && open.len() <= 1 {
             let bytes = open.into_values().next().map(|part| part.bytes).unwrap_or_default();
             let mode = put_mode(&self.client, &precondition)?;
             return put(&self.client, &self.path, &bytes.into(), &mode).await;
@@ -164,33 +155,20 @@ impl RemoteUpload {
             self.send(number, part.bytes.into()).await?;
         }
         let (id, parts) = (self.id().await?, self.parts()?);
-        let mark = self.mark.clone();
-        let sent: Vec<PartId> = {
-            let mut state = self.state();
-            std::mem::take(&mut state.sent).into_values().collect()
-        };
+        let sent = std::mem::take(&mut self.state().sent);
+        let sent: Vec<PartId> = sent.into_values().collect();
         let complete = || async {
-            parts.complete_multipart(&self.path, &id, sent.clone()).await?;
+            parts.complete_multipart(&self.path, id, sent.clone()).await?;
             Ok(())
         };
-        let completed = super::attempt(&self.client, complete).await;
-        // Nothing is left to be called off.
-        let length = {
-            let mut state = self.state();
-            state.id = None;
-            state.length
-        };
-        match completed {
-            Ok(()) => Ok(()),
-            // The answer to an earlier try got lost: there is no such upload any more.
-            Err(failure) if failure.is_uncertain && self.is_complete(length, &mark).await? => {
-                Ok(())
-            }
-            Err(failure) => {
-                self.state().id = Some(id);
-                Err(failure.into_error())
+        if let Err(failure) = attempt(&self.client, complete).await {
+            // The answer to an earlier try may have got lost: there is no such upload any more then.
+            if !failure.is_uncertain || !self.is_complete().await? {
+                return Err(failure.into_error());
             }
         }
+        self.state().is_finished = true;
+        Ok(())
     }
 }
 
@@ -225,7 +203,7 @@ impl Upload for RemoteUpload {
 impl Drop for RemoteUpload {
     /// Parts that were sent cost money until they are called off.
     fn drop(&mut self) {
-        let Some(id) = self.state().id.take() else { return };
+        let Some(id) = self.id.take().filter(|_| !self.state().is_finished) else { return };
         let (client, path) = (Arc::clone(&self.client), self.path.clone());
         if let Ok(handle) = super::runtime::handle() {
             handle.spawn(async move {
