@@ -35,6 +35,8 @@ pub struct Tuning {
     pub helper: u64,
     /// Uncompressed chunks from this many bytes on are read in part, or straight into the output.
     pub large_chunk: u64,
+    /// A chunk of which bytes are only moved, as many as two of this, is cut into units of this many.
+    pub slab: u64,
     /// Bytes beside a shard's index that are fetched with it.
     pub beside_index: u64,
     /// Bytes of a shard that are fetched at once; more are fetched one batch after the other.
@@ -56,6 +58,7 @@ impl Default for Tuning {
         Self {
             helper: 40_000,
             large_chunk: 64 << 10,
+            slab: 4 << 20,
             beside_index: 4 << 10,
             fetched: 256 << 20,
             small_object: 128 << 10,

@@ -16,6 +16,11 @@ use crate::metadata::Extension;
 pub(super) const HIGHEST_LEVEL: u8 = 9;
 /// Deflate makes at most this many bytes of one.
 const EXPANSION: usize = 1032;
+/// The library decodes the last bytes of its input with care, one at a time. Members of no more than
+/// [`SHORT`] bytes, which a run of one value may be as a whole, are given it with so many zeros after
+/// them: ten times as fast for a chunk of one value.
+const PADDING: usize = 64;
+const SHORT: usize = 4096;
 /// Where decoding bytes of unknown number starts.
 const FIRST_GUESS: usize = 1 << 16;
 
@@ -125,7 +130,11 @@ impl Drop for Encoder {
     }
 }
 
-struct Decoder(NonNull<deflate::libdeflate_decompressor>);
+/// A decompressor, and room for a short member and its padding.
+struct Decoder {
+    decompressor: NonNull<deflate::libdeflate_decompressor>,
+    padded: Vec<u8>,
+}
 
 /// How decoding one member ended.
 enum Member {
@@ -139,7 +148,8 @@ impl Decoder {
     fn new() -> Result<Self> {
         // SAFETY: a plain allocation; null on failure.
         let decompressor = unsafe { deflate::libdeflate_alloc_decompressor() };
-        NonNull::new(decompressor).map(Self).ok_or_else(no_context)
+        let decompressor = NonNull::new(decompressor).ok_or_else(no_context)?;
+        Ok(Self { decompressor, padded: Vec::new() })
     }
 
     /// Decodes the member at the start of `encoded` to the start of `destination`.
@@ -150,6 +160,13 @@ impl Decoder {
         destination: &mut [MaybeUninit<u8>],
     ) -> Result<Member> {
         let (mut read, mut written) = (0, 0);
+        let mut input = encoded;
+        if encoded.len() <= SHORT {
+            self.padded.clear();
+            self.padded.extend_from_slice(encoded);
+            self.padded.resize(encoded.len() + PADDING, 0);
+            input = &self.padded;
+        }
         let decompress = match container {
             Container::Gzip => {
                 deflate::libdeflate_gzip_decompress_ex
@@ -161,9 +178,9 @@ impl Decoder {
         // the decompressor.
         let result = unsafe {
             decompress(
-                self.0.as_ptr(),
-                encoded.as_ptr().cast(),
-                encoded.len(),
+                self.decompressor.as_ptr(),
+                input.as_ptr().cast(),
+                input.len(),
                 destination.as_mut_ptr().cast(),
                 destination.len(),
                 &raw mut read,
@@ -171,7 +188,10 @@ impl Decoder {
             )
         };
         match result {
-            deflate::libdeflate_result_LIBDEFLATE_SUCCESS => Ok(Member::Complete(read, written)),
+            // Not what goes on in the padding.
+            deflate::libdeflate_result_LIBDEFLATE_SUCCESS if read <= encoded.len() => {
+                Ok(Member::Complete(read, written))
+            }
             deflate::libdeflate_result_LIBDEFLATE_INSUFFICIENT_SPACE => Ok(Member::Cramped),
             _ => Err(container.damaged()),
         }
@@ -216,7 +236,7 @@ impl Decoder {
 impl Drop for Decoder {
     fn drop(&mut self) {
         // SAFETY: allocated by the library, freed once.
-        unsafe { deflate::libdeflate_free_decompressor(self.0.as_ptr()) };
+        unsafe { deflate::libdeflate_free_decompressor(self.decompressor.as_ptr()) };
     }
 }
 

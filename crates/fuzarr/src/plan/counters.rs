@@ -29,6 +29,8 @@ pub enum FastPath {
     Patch,
     /// Shards written piece by piece, as they were encoded (`streaming`).
     Streaming,
+    /// Units that large chunks were cut into of which bytes are only moved (`Tuning::slab`).
+    Slabs,
     /// Work that the pool's threads were invited to (`workers`).
     Shared,
 }

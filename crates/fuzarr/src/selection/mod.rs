@@ -7,9 +7,11 @@
 mod parse;
 mod region;
 mod resolve;
+mod tiling;
 
 pub use region::Resolved;
-pub(crate) use region::{Axis, List, Region, Tile, Tiling};
+pub(crate) use region::{Axis, List, Region};
+pub(crate) use tiling::{Tile, Tiling};
 
 use crate::error::Result;
 

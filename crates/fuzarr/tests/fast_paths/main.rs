@@ -87,6 +87,7 @@ fn keen() -> Limits {
     let tuning = Tuning {
         helper: 1,
         large_chunk: 1,
+        slab: u64::MAX,
         beside_index: 0,
         small_object: 0,
         streamed: 0,

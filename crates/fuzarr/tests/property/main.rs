@@ -52,6 +52,7 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
     let tuning = Tuning {
         helper: [40_000, 1][choices.below(2)],
         large_chunk: [64 << 10, 0, 8][choices.below(3)],
+        slab: [4 << 20, 1, 16][choices.below(3)],
         beside_index: [4 << 10, 0, 20][choices.below(3)],
         fetched: [256 << 20, 30][choices.below(2)],
         small_object: [128 << 10, 0][choices.below(2)],

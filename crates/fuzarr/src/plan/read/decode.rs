@@ -159,9 +159,9 @@ impl ReadMachine<'_> {
         transfer::scatter(chain, resolved, region, (chunk, 0), output, offsets)
     }
 
-    /// The wanted part of a chunk that is stored as it is.
-    pub(super) fn decode_part(&self, scratch: &mut Scratch) -> Result<()> {
-        let Self { chain, resolved, region, output, .. } = self;
+    /// `region`, of the wanted part of a chunk that is stored as it is.
+    pub(super) fn decode_part(&self, region: &Region, scratch: &mut Scratch) -> Result<()> {
+        let Self { chain, resolved, output, .. } = self;
         let part = self.part().unwrap_or_default();
         let size = self.pieces.object_size();
         if size != chain.length as u64 {

@@ -1,5 +1,6 @@
 //! Reading one stored object: fetch, decode, scatter.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -181,7 +182,9 @@ impl<'a> ReadMachine<'a> {
 
     pub(super) fn work(&mut self, job: Job) -> Step {
         let units = match &job {
-            Job::Fill | Job::Chunk => 1,
+            Job::Fill => self.slabs(),
+            Job::Chunk if self.chain.is_raw() => self.slabs(),
+            Job::Chunk => 1,
             Job::Indexes(nodes) => nodes.len(),
             Job::Leaves(batch) => self.batch(*batch).len().div_ceil(self.run_length()),
             Job::Tiles => {
@@ -192,6 +195,26 @@ impl<'a> ReadMachine<'a> {
         self.begun.resize_with(units, AtomicBool::default);
         self.state = State::Work(job);
         Step::Work(units)
+    }
+
+    /// Into how many units the moving of the region's bytes is cut.
+    fn slabs(&self) -> usize {
+        let slab = usize_of(self.shared.options.limits.tuning.slab.max(1));
+        let bytes = self.region.count().saturating_mul(self.chain.element);
+        if self.survey || self.is_explained() || bytes / slab < 2 {
+            return 1;
+        }
+        let slabs = self.region.slabs(bytes / slab);
+        self.shared.layout.counters.add(FastPath::Slabs, slabs as u64);
+        slabs
+    }
+
+    /// What a unit moves of the region, where all of them only move bytes.
+    fn slab(&self, unit: usize) -> Cow<'_, Region> {
+        match self.begun.len() {
+            0 | 1 => Cow::Borrowed(&self.region),
+            slabs => Cow::Owned(self.region.slab(unit, slabs)),
+        }
     }
 
     /// Ranges at most so far apart are fetched together.
@@ -377,11 +400,11 @@ impl Machine for ReadMachine<'_> {
                 self.explain_object();
                 Ok(())
             }
-            Job::Fill => self.fill(&self.chain, &self.region, scratch),
-            Job::Chunk if !self.is_whole() => self.decode_part(scratch),
+            Job::Fill => self.fill(&self.chain, &self.slab(unit), scratch),
+            Job::Chunk if !self.is_whole() => self.decode_part(&self.slab(unit), scratch),
             Job::Chunk => {
                 let whole = 0..self.pieces.object_size();
-                self.decode(&self.chain, self.pieces.get(&whole)?, &self.region, scratch)
+                self.decode(&self.chain, self.pieces.get(&whole)?, &self.slab(unit), scratch)
             }
             Job::Indexes(nodes) => {
                 let node = &self.nodes[nodes.start + unit];
