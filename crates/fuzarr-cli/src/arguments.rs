@@ -9,6 +9,9 @@ use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+mod network;
+pub use network::NetworkArguments;
+
 /// Look at, read, write, create and verify Zarr arrays.
 ///
 /// Zarr keeps large arrays of numbers as many small files, called chunks, in a folder. STORE is
@@ -150,7 +153,8 @@ FUZARR_PARTIAL_READS=0, and --set count here as they do for `fuzarr get`.
 
 Examples:
   fuzarr explain ocean.zarr/temperature '3:31:2, 5:'
-  fuzarr explain ocean.zarr/temperature '0' --exact --set partial_reads=off")]
+  fuzarr explain ocean.zarr/temperature '0' --exact --set partial_reads=off
+  fuzarr explain s3://bucket/ocean.zarr/temperature '0' --latency 50 --bandwidth 100MB --price 0.0004")]
 pub struct Explain {
     /// Folder of the store, and the path in it.
     #[arg(value_name = "STORE[/path]")]
@@ -164,6 +168,9 @@ pub struct Explain {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+    /// What the store is taken to be like.
+    #[command(flatten)]
+    pub network: NetworkArguments,
     /// Options of the engine.
     #[command(flatten)]
     pub settings: Settings,

@@ -558,6 +558,9 @@ fn reads_are_explained_and_bad_variables_named() {
         (&json!(2), &json!(2), &json!(0))
     );
     assert!(folder.fine(&["explain", "a.zarr/x/y"]).contains("Round trips"));
+    let far = ["explain", "a.zarr/x/y", "0, :4", "--exact", "--latency", "50", "--price", "2"];
+    let far = folder.json(&far, 0);
+    assert_eq!((&far["seconds"], &far["price"]), (&json!(0.05), &json!(0.002)));
 
     let output =
         folder.command(&["get", "a.zarr/x/y"]).env("FUZARR_WORKERS", "all").output().unwrap();

@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyEllipsis, PyTuple};
 use crate::config::ArrayConfig;
 use crate::element::ElementType;
 use crate::error::{raise, raise_selection, read_only};
-use crate::explain::PyExplanation;
+use crate::explain::{PyExplanation, network};
 use crate::index::PyIndex;
 use crate::memory::{Input, Output};
 use crate::request::{self, PyCancel};
@@ -213,14 +213,25 @@ impl PyArray {
 
     /// What reading ``selection`` takes: objects, requests, bytes. Nothing is read but, if it is to be
     /// ``exact``, indexes of shards.
-    #[pyo3(signature = (selection = None, *, exact = false, mode = "auto"))]
+    ///
+    /// Told of the store's ``latency`` in seconds, its ``bandwidth`` in bytes a second, or the
+    /// ``price`` of a request, it also forecasts time and price.
+    #[pyo3(signature = (
+        selection = None, *, exact = false, mode = "auto", latency = None, bandwidth = None,
+        price = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn explain(
         &self,
         py: Python<'_>,
         selection: Option<&Bound<'_, PyAny>>,
         exact: bool,
         mode: &str,
+        latency: Option<f64>,
+        bandwidth: Option<f64>,
+        price: Option<f64>,
     ) -> PyResult<PyExplanation> {
+        let network = network(latency, bandwidth, price)?;
         let selection = match selection {
             Some(index) => self.parse(index, mode_named(mode)?)?,
             None => Selection::all(),
@@ -236,7 +247,8 @@ impl PyArray {
                 array.explain(&selection, &options)
             }
         })?;
-        Ok(PyExplanation { explanation, exact })
+        let forecast = network.map(|network| explanation.over(&network, &options.limits));
+        Ok(PyExplanation { explanation, exact, forecast })
     }
 
     /// Gives the array another shape. Chunks that lie outside of it are deleted; new elements are the

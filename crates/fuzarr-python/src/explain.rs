@@ -1,7 +1,11 @@
 //! What a read takes, for Python.
 
+use std::time::Duration;
+
+use fuzarr::plan::{Forecast, Network};
 use fuzarr::{Bounds, Explanation};
 use fuzarr_cli::render;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// A quantity: a number, or the least and the most that it may be.
@@ -18,6 +22,33 @@ fn quantity(bounds: Bounds) -> Quantity {
 pub(crate) struct PyExplanation {
     pub(crate) explanation: Explanation,
     pub(crate) exact: bool,
+    pub(crate) forecast: Option<Forecast>,
+}
+
+/// The network that the arguments of ``explain`` speak of; `None` if they say nothing.
+///
+/// # Errors
+/// `ValueError` for a number that makes no sense.
+pub(crate) fn network(
+    latency: Option<f64>,
+    bandwidth: Option<f64>,
+    price: Option<f64>,
+) -> PyResult<Option<Network>> {
+    if latency.is_none() && bandwidth.is_none() && price.is_none() {
+        return Ok(None);
+    }
+    let bad = |name: &str| PyValueError::new_err(format!("`{name}` is no number from 0 on"));
+    let sound = |number: &f64| number.is_finite() && *number >= 0.0;
+    let latency = Duration::try_from_secs_f64(latency.unwrap_or(0.0));
+    let price = Some(price.unwrap_or(0.0)).filter(sound);
+    let bandwidth =
+        bandwidth.map(|rate| if sound(&rate) { Ok(rate) } else { Err(bad("bandwidth")) });
+    Ok(Some(Network {
+        latency: latency.map_err(|_| bad("latency"))?,
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        bandwidth: bandwidth.transpose()?.map(|rate| rate as u64),
+        price: price.ok_or_else(|| bad("price"))?,
+    }))
 }
 
 #[pymethods]
@@ -82,8 +113,20 @@ impl PyExplanation {
         quantity(self.explanation.round_trips)
     }
 
+    /// Seconds that the store takes, the least and the most, if something was said of it.
+    #[getter]
+    fn seconds(&self) -> Option<(f64, f64)> {
+        self.forecast.map(|forecast| forecast.seconds)
+    }
+
+    /// The price of the requests, the least and the most, if something was said of it.
+    #[getter]
+    fn price(&self) -> Option<(f64, f64)> {
+        self.forecast.map(|forecast| forecast.price)
+    }
+
     fn __repr__(&self) -> String {
-        let text = render::explanation(&self.explanation, self.exact).text();
+        let text = render::explanation(&self.explanation, self.exact, self.forecast).text();
         anstream::adapter::strip_str(text.trim_end()).to_string()
     }
 }

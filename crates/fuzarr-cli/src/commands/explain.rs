@@ -15,7 +15,9 @@ pub(super) fn run(arguments: &Explain) -> Result<Outcome> {
     } else {
         array.explain(&selection, &options)?
     };
-    let shown = render::explanation(&explanation, arguments.exact);
+    let network = arguments.network.network();
+    let forecast = network.map(|network| explanation.over(&network, &options.limits));
+    let shown = render::explanation(&explanation, arguments.exact, forecast);
     if arguments.json {
         super::print_json(&shown.json())?;
     } else {

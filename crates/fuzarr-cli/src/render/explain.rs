@@ -2,6 +2,7 @@
 
 use super::quantity::{bytes, count};
 use super::table;
+use fuzarr::plan::Forecast;
 use fuzarr::{Bounds, Explanation};
 use serde_json::{Value, json};
 
@@ -11,12 +12,17 @@ pub struct Explained<'a> {
     explanation: &'a Explanation,
     /// Whether the store was looked at.
     exact: bool,
+    forecast: Option<Forecast>,
 }
 
 /// Shows what a read takes. `exact`: whether the store was looked at.
 #[must_use]
-pub fn explanation(explanation: &Explanation, exact: bool) -> Explained<'_> {
-    Explained { explanation, exact }
+pub fn explanation(
+    explanation: &Explanation,
+    exact: bool,
+    forecast: Option<Forecast>,
+) -> Explained<'_> {
+    Explained { explanation, exact, forecast }
 }
 
 impl Explained<'_> {
@@ -26,7 +32,7 @@ impl Explained<'_> {
         let Explanation { elements, bytes: size, objects, missing, chunks, .. } = *self.explanation;
         let missing =
             if self.exact { format!(", {} missing", count(missing.into())) } else { String::new() };
-        let rows = [
+        let mut rows = vec![
             ("Result", format!("{} elements, {}", count(elements.into()), bytes(size.into()))),
             ("Objects", format!("{}{missing}", count(objects.into()))),
             ("Chunks", count(chunks.into())),
@@ -36,6 +42,10 @@ impl Explained<'_> {
             ("Decoded", format!("{} chunks", within(self.explanation.decoded, count))),
             ("Round trips", within(self.explanation.round_trips, count)),
         ];
+        if let Some(Forecast { seconds, price }) = self.forecast {
+            rows.push(("Time", format!("{} s", span(seconds))));
+            rows.push(("Price", span(price)));
+        }
         table(&rows)
     }
 
@@ -47,7 +57,7 @@ impl Explained<'_> {
             Some(number) => json!(number),
             None => json!({"at_least": bounds.at_least, "at_most": bounds.at_most}),
         };
-        json!({
+        let mut shown = json!({
             "elements": elements,
             "bytes": bytes,
             "objects": objects,
@@ -58,8 +68,33 @@ impl Explained<'_> {
             "used": number(self.explanation.used),
             "decoded": number(self.explanation.decoded),
             "round_trips": number(self.explanation.round_trips),
-        })
+        });
+        if let Some(Forecast { seconds, price }) = self.forecast {
+            let real = |(least, most): (f64, f64)| {
+                if least < most { json!({"at_least": least, "at_most": most}) } else { json!(most) }
+            };
+            shown["seconds"] = real(seconds);
+            shown["price"] = real(price);
+        }
+        shown
     }
+}
+
+/// A number of three digits, or what it lies between.
+fn span((least, most): (f64, f64)) -> String {
+    let (low, high) = (digits(least), digits(most));
+    if low == high { high } else { format!("{low} to {high}") }
+}
+
+/// Three digits of a number that is not negative.
+fn digits(number: f64) -> String {
+    if number == 0.0 {
+        return "0".into();
+    }
+    let places = (2.0 - number.log10().floor()).clamp(0.0, 12.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 12")]
+    let text = format!("{number:.*}", places as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 /// A quantity, or what it lies between.
@@ -102,11 +137,25 @@ Used         0 bytes
 Decoded      at most 40 chunks
 Round trips  0
 ";
-        assert_eq!(plain(explanation(&cost, false)), expected);
-        assert!(plain(explanation(&cost, true)).contains("3, 1 missing"));
-        let json = explanation(&cost, true).json();
+        assert_eq!(plain(explanation(&cost, false, None)), expected);
+        assert!(plain(explanation(&cost, true, None)).contains("3, 1 missing"));
+        let json = explanation(&cost, true, None).json();
         assert_eq!(json["requests"], json!({"at_least": 2, "at_most": 12}));
         assert_eq!((&json["fetched"], &json["missing"]), (&json!(2048), &json!(1)));
-        assert_eq!(explanation(&cost, false).json()["missing"], Value::Null);
+        assert_eq!(explanation(&cost, false, None).json()["missing"], Value::Null);
+    }
+
+    #[test]
+    fn a_forecast_has_three_digits() {
+        let forecast = Forecast { seconds: (0.05, 12.3456), price: (4e-7, 4e-7) };
+        let shown = Explanation::default();
+        let shown = explanation(&shown, true, Some(forecast));
+        let text = anstream::adapter::strip_str(&shown.text()).to_string();
+        assert!(text.contains("Time         0.05 to 12.3 s\nPrice        0.0000004\n"), "{text}");
+        assert_eq!(shown.json()["seconds"], json!({"at_least": 0.05, "at_most": 12.3456}));
+        assert_eq!(shown.json()["price"], json!(4e-7));
+        for (number, text) in [(0.0, "0"), (1000.0, "1000"), (0.1, "0.1"), (99.96, "100")] {
+            assert_eq!(digits(number), text);
+        }
     }
 }

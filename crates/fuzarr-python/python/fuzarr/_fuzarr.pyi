@@ -121,6 +121,10 @@ class Explanation:
     def decoded(self) -> _Quantity: ...
     @property
     def round_trips(self) -> _Quantity: ...
+    @property
+    def seconds(self) -> tuple[float, float] | None: ...
+    @property
+    def price(self) -> tuple[float, float] | None: ...
 
 @final
 class Index:
@@ -203,7 +207,14 @@ class Array:
     ) -> Coroutine[Any, Any, Any]: ...
     def _read_until(self, cancel: Cancel, selection: Any, out: Any, mode: str) -> Any: ...
     def explain(
-        self, selection: Any = None, *, exact: bool = False, mode: _Mode = "auto"
+        self,
+        selection: Any = None,
+        *,
+        exact: bool = False,
+        mode: _Mode = "auto",
+        latency: float | None = None,
+        bandwidth: float | None = None,
+        price: float | None = None,
     ) -> Explanation: ...
     def get_basic_selection(
         self, selection: Any = None, *, out: Any = None, fields: _Fields = None

@@ -18,7 +18,7 @@ pub use counters::{Counters, FastPath};
 pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
 pub use objects::{Along, Memory, ObjectList};
-pub use read::{Bounds, Explanation, ReadMachine, ReadOptions, ReadPlan};
+pub use read::{Bounds, Explanation, Forecast, Network, ReadMachine, ReadOptions, ReadPlan};
 pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 
 use std::sync::Arc;

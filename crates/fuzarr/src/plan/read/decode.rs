@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::machine::{Job, ReadMachine, State};
+use super::machine::{Aim, Job, ReadMachine, State};
 use super::node::{Leaf, Place};
 use crate::buffer::{Buffer, usize_of};
 use crate::codec::Prepared;
@@ -100,7 +100,7 @@ impl ReadMachine<'_> {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let raw = inner.is_raw() && encoded.len() == inner.length;
-        if raw && self.shared.options.bulk_decode && !self.survey {
+        if raw && self.shared.options.bulk_decode && self.aim == Aim::Values {
             bulk.count += 1;
             let Self { resolved, output, .. } = self;
             let offsets = &mut scratch.offsets;
@@ -115,7 +115,7 @@ impl ReadMachine<'_> {
         region: &Region,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        if self.survey {
+        if self.aim != Aim::Values {
             return Ok(());
         }
         let Self { resolved, output, .. } = self;
@@ -139,9 +139,13 @@ impl ReadMachine<'_> {
             let bytes = chain.unseal(encoded, &mut scratch.stages)?.to_vec();
             return self.decode_sealed(chain, bytes, region, scratch);
         }
-        if self.survey {
-            self.counted.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+        match self.aim {
+            Aim::Values => {}
+            Aim::Soundness => return chain.check(encoded, &mut scratch.stages),
+            Aim::Count => {
+                self.counted.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
         }
         if self.shared.options.direct_decode
             && let Some(target) = transfer::direct(chain, resolved, region, output)
@@ -190,7 +194,7 @@ impl ReadMachine<'_> {
         let whole = Piece { start: 0, object_size, bytes: Buffer::Owned(bytes) };
         machine.pieces.add(&mut vec![whole]);
         machine.spans.push(Span::Whole(object_size));
-        machine.survey = self.survey;
+        machine.aim = self.aim;
         machine.push_root()?;
         machine.state = State::Ready(Job::Indexes(0..1));
         loop {

@@ -23,8 +23,9 @@ impl ReadMachine<'_> {
         let options = Arc::clone(&self.shared.options);
         if let Some(shard) = chain.open_shard().filter(|_| self.capabilities.ranges) {
             self.push_root()?;
-            if self.survey || options.partial_reads && self.is_better_in_parts(shard) {
-                if options.index_cache && !self.survey {
+            let counting = self.aim == Aim::Count;
+            if counting || options.partial_reads && self.is_better_in_parts(shard) {
+                if options.index_cache && !counting {
                     self.state = State::Open;
                     return Ok(Step::Open);
                 }
@@ -32,7 +33,7 @@ impl ReadMachine<'_> {
             }
         }
         self.spans.push(self.part().map_or(Span::Whole(self.chain.stored_limit()), Span::Range));
-        if options.direct_reads && !self.survey && self.is_large(&chain) {
+        if options.direct_reads && self.aim == Aim::Values && self.is_large(&chain) {
             let place = transfer::place(&chain, &self.resolved, &self.region, self.room);
             let source = 0..chain.length as u64;
             self.targets.extend(place.map(|place| Target::new(source, place.start)));
@@ -98,8 +99,8 @@ impl ReadMachine<'_> {
 
     /// As [`part`](Self::part), of a chunk or inner chunk of which `region` is wanted.
     fn part_of(&self, chain: &Prepared, region: &Region) -> Option<Range<usize>> {
-        let usable = self.capabilities.ranges && self.shared.options.partial_reads && !self.survey;
-        if !usable || !self.is_large(chain) {
+        let usable = self.capabilities.ranges && self.shared.options.partial_reads;
+        if !usable || self.aim != Aim::Values || !self.is_large(chain) {
             return None;
         }
         let bounds = transfer::bounds(chain, &self.resolved, region)?;
@@ -124,7 +125,7 @@ impl ReadMachine<'_> {
         }
         let nested = nested..self.nodes.len();
         if nested.is_empty() {
-            if self.survey && self.count_leaves()? {
+            if self.aim == Aim::Count && self.count_leaves()? {
                 self.state = State::Finished { present: true };
                 return Ok(Step::Done { present: true });
             }
@@ -147,7 +148,7 @@ impl ReadMachine<'_> {
     fn needs_no_leaves(&self) -> bool {
         let plain =
             |root: &Node| root.chain.the_shard().is_ok_and(|it| it.inner.open_shard().is_none());
-        let here = self.is_whole() && !self.survey && !self.is_explained();
+        let here = self.is_whole() && self.aim != Aim::Count && !self.is_explained();
         // The unit that failed to decode the index has reported that.
         let known = |root: &Node| root.index.get().is_some();
         here && matches!(&self.nodes[..], [root] if plain(root) && known(root))
@@ -223,7 +224,8 @@ impl ReadMachine<'_> {
         let batch = self.batch(batch);
         self.targets.clear();
         let first = self.leaves[batch.clone()].first().and_then(|leaf| self.inner(leaf).ok());
-        if !self.shared.options.direct_reads || !first.is_some_and(|inner| self.is_large(inner)) {
+        let wanted = self.shared.options.direct_reads && self.aim == Aim::Values;
+        if !wanted || !first.is_some_and(|inner| self.is_large(inner)) {
             return;
         }
         for number in batch {
@@ -261,7 +263,7 @@ impl ReadMachine<'_> {
         }
     }
 
-    /// In a survey: counts the leaves, if none of them can hold inner chunks of its own.
+    /// Counts the leaves, if none of them can hold inner chunks of its own.
     fn count_leaves(&self) -> Result<bool> {
         let mut stored = 0;
         for leaf in self.leaves.iter().filter(|leaf| leaf.range().is_some()) {

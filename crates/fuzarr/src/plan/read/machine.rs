@@ -32,8 +32,7 @@ pub struct ReadMachine<'a> {
     pub(super) region: Region,
     /// The extents of the object that lie inside the array.
     pub(super) valid: SmallVec<[u64; 4]>,
-    /// Whether stored inner chunks are to be counted, not decoded.
-    pub(super) survey: bool,
+    pub(super) aim: Aim,
     pub(super) counted: AtomicU64,
     /// Bytes of the result.
     pub(super) room: usize,
@@ -55,6 +54,18 @@ pub struct ReadMachine<'a> {
     /// Which units of the present work were begun. A unit writes where no other does, but only
     /// once: what is begun twice is refused.
     pub(super) begun: SmallVec<[AtomicBool; 8]>,
+}
+
+/// What a machine is after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// The elements, in the output.
+    Values,
+    /// Whether everything can be decoded.
+    Soundness,
+    /// How many inner chunks are stored: it fetches indexes, and of the rest only what indexes are
+    /// hidden in.
+    Count,
 }
 
 /// What the machines of one plan share.
@@ -148,7 +159,7 @@ impl<'a> ReadMachine<'a> {
             key: String::new(),
             region,
             valid: SmallVec::new(),
-            survey: false,
+            aim: Aim::Values,
             counted: AtomicU64::new(0),
             state: State::Start,
             version: None,
@@ -169,10 +180,18 @@ impl<'a> ReadMachine<'a> {
         self.restart();
     }
 
-    /// Makes the machine count stored inner chunks instead of decoding them. It fetches indexes,
-    /// and of the rest only what indexes are hidden in.
-    pub(crate) fn survey(&mut self) {
-        self.survey = true;
+    /// A machine that examines whole objects, of which `plan` reads one, and has no output.
+    pub(crate) fn examiner(plan: &ReadPlan, capabilities: Capabilities, aim: Aim) -> Self {
+        let output = Arc::new(Output::owned(Vec::new()));
+        Self { aim, ..Self::new(plan, output, capabilities) }
+    }
+
+    /// Starts on the object at `chunk` of the grid, whatever object the plan is for.
+    pub(crate) fn begin_at(&mut self, plan: &ReadPlan, chunk: &[u64]) {
+        self.region.clone_from(&plan.resolved.region);
+        plan.layout.keys.write_key(&plan.layout.prefix, chunk, &mut self.key);
+        plan.layout.valid(chunk, &mut self.valid);
+        self.restart();
     }
 
     /// How many inner chunks of the present object are stored.
@@ -201,7 +220,7 @@ impl<'a> ReadMachine<'a> {
     fn slabs(&self) -> usize {
         let slab = usize_of(self.shared.options.limits.tuning.slab.max(1));
         let bytes = self.region.count().saturating_mul(self.chain.element);
-        if self.survey || self.is_explained() || bytes / slab < 2 {
+        if self.aim != Aim::Values || self.is_explained() || bytes / slab < 2 {
             return 1;
         }
         let slabs = self.region.slabs(bytes / slab);
@@ -368,7 +387,7 @@ impl Machine for ReadMachine<'_> {
         if let (State::Index(nodes), Precondition::Unchanged(version)) = (&self.state, precondition)
             && nodes.start == 0
             && self.shared.options.index_cache
-            && !self.survey
+            && self.aim == Aim::Values
             && !self.is_explained()
         {
             self.version = Some(version);

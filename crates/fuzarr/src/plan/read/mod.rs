@@ -3,12 +3,14 @@
 mod decode;
 mod explain;
 mod fetch;
+mod forecast;
 mod machine;
 mod node;
 
 use std::sync::Arc;
 
 pub use explain::{Bounds, Explanation};
+pub use forecast::{Forecast, Network};
 pub use machine::ReadMachine;
 
 use smallvec::SmallVec;
