@@ -292,11 +292,7 @@ impl Array {
 
     /// Checks what was read of an array of `bool`.
     fn check_bools(&self, read: &[u8]) -> Result<()> {
-        if self.data_type == DataType::Bool && read.iter().any(|&byte| byte > 1) {
-            return Err(Error::corrupt("a bool is neither 0 nor 1")
-                .with("array", format!("/{}", self.path)));
-        }
-        Ok(())
+        self.data_type.check(read).context("array", || format!("/{}", self.path))
     }
 
     /// Writes `values` to `selection`: native elements in C order of the selection's result, or a
@@ -402,7 +398,7 @@ impl Array {
 
     /// Checks what is to be written to an array of `bool`.
     fn check_values(&self, values: &[u8]) -> Result<()> {
-        if self.data_type == DataType::Bool && values.iter().any(|&byte| byte > 1) {
+        if !self.data_type.admits(values) {
             return Err(Error::invalid_argument("a bool is neither 0 nor 1"));
         }
         Ok(())

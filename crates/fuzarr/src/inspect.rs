@@ -1,10 +1,9 @@
 //! What is stored of an array, and whether it is sound.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::buffer::{Output, zeroed};
-use crate::dtype::DataType;
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::grid::ChunkKeyEncoding;
@@ -178,21 +177,20 @@ impl Array {
             let per_object = product(&per_object.collect::<Vec<_>>());
             storage.possible_inner_chunks =
                 Some(per_object.saturating_mul(storage.possible_objects));
-            if deep {
-                let mut stored = 0;
-                let options = ReadOptions::from_environment()?;
-                for object in &objects {
-                    let plan = self.object_plan(&object.chunk, &options)?;
-                    stored += exec::survey(&plan, &**self.store())?;
-                }
-                storage.inner_chunks = Some(stored);
+            if deep && objects.is_empty() {
+                storage.inner_chunks = Some(0);
+            } else if deep {
+                let plan = self.object_plan(&ReadOptions::from_environment()?)?;
+                let chunks: Vec<_> = objects.iter().map(|object| &object.chunk[..]).collect();
+                storage.inner_chunks = Some(exec::survey(&plan, &**self.store(), &chunks)?);
             }
         }
         Ok(storage)
     }
 
-    /// A plan that reads one object whole, what lies beyond the array's edge included.
-    fn object_plan(&self, chunk: &[u64], options: &ReadOptions) -> Result<ReadPlan> {
+    /// A plan that reads an object whole, what lies beyond the array's edge included: the first, as
+    /// an example of all.
+    fn object_plan(&self, options: &ReadOptions) -> Result<ReadPlan> {
         let extents = self.chunk_shape();
         let padded = self.layout().grid().into_iter().zip(extents).map(|(count, &extent)| {
             count
@@ -200,22 +198,22 @@ impl Array {
                 .ok_or_else(|| Error::limit("the array's last chunk ends beyond 2^64"))
         });
         let shape = padded.collect::<Result<Vec<_>>>()?;
-        let resolved = block(chunk)?.resolve(&shape, extents)?;
+        let first = Selection::Blocks(vec![Term::Index(0); shape.len()]);
+        let resolved = first.resolve(&shape, extents)?;
         let layout = Arc::new(Layout { shape, ..(**self.layout()).clone() });
         // Indexes are read anew: what a disk damages gets no new version.
         let options = ReadOptions { index_cache: false, ..options.clone() };
         ReadPlan::new(layout, resolved, options)
     }
 
-    /// Reads every stored object: every index entry, checksum and size is checked, every chunk
-    /// decoded. `progress` is told of each object before it is read. What is no object in the place
+    /// Reads every stored object, many at the same time: every index entry, checksum and size is
+    /// checked, every chunk decoded. `progress` is told of each object before it is read. What is no object in the place
     /// of one, which reading takes for a chunk that is not stored, counts as damage.
     ///
     /// # Errors
-    /// `Io` if the store cannot be listed, `Limit` if a chunk cannot be allocated or the grid ends
-    /// beyond 2^63; what is wrong with the data is in the result. `InvalidArgument` for an environment
+    /// `Io` if the store cannot be listed, `Limit` if the last chunk ends beyond 2^64; what is wrong with the data is in the result. `InvalidArgument` for an environment
     /// that makes no sense.
-    pub fn verify(&self, progress: impl FnMut(&StoredObject)) -> Result<Verification> {
+    pub fn verify(&self, progress: impl FnMut(&StoredObject) + Send) -> Result<Verification> {
         self.verify_with(&ReadOptions::from_environment()?, progress)
     }
 
@@ -227,44 +225,30 @@ impl Array {
     pub fn verify_with(
         &self,
         options: &ReadOptions,
-        mut progress: impl FnMut(&StoredObject),
+        mut progress: impl FnMut(&StoredObject) + Send,
     ) -> Result<Verification> {
         let mut found = Verification::default();
-        let mut memory = None;
         let layout = self.layout();
         let stored = search(&**self.store(), self.path(), layout.keys, &layout.grid())?;
         for (key, what) in stored.misplaced {
             found.damage.push(Error::corrupt(what).with("key", key));
         }
-        for object in stored.objects {
-            progress(&object);
-            found.objects += 1;
-            found.bytes = found.bytes.saturating_add(object.size);
-            let memory = match &mut memory {
-                Some(memory) => memory,
-                none => none.insert(zeroed(self.layout().chain.length as u64)?),
-            };
-            let plan = self.object_plan(&object.chunk, options)?;
-            let mut damage = exec::check(&plan, &**self.store(), Output::borrowed(memory));
-            // What only a typed read finds: a bool that is none.
-            if damage.is_empty()
-                && self.data_type() == DataType::Bool
-                && let Err(error) = self.read_bytes(&block(&object.chunk)?, plan.options())
-            {
-                damage.push(error.with("key", &object.key));
-            }
-            found.damage.append(&mut damage);
+        let objects = stored.objects;
+        found.objects = objects.len() as u64;
+        found.bytes = objects.iter().fold(0, |sum, object| object.size.saturating_add(sum));
+        if objects.is_empty() {
+            return Ok(found);
         }
+        let plan = self.object_plan(options)?;
+        let chunks: Vec<_> = objects.iter().map(|object| &object.chunk[..]).collect();
+        let mut begun = |number: usize| progress(&objects[number]);
+        let mut damage = exec::check(&plan, &**self.store(), &chunks, &mut begun);
+        // Objects were read in any order.
+        let places: HashMap<_, _> = objects.iter().map(|it| it.key.as_str()).zip(0..).collect();
+        damage.sort_by_key(|error| error.context("key").and_then(|key| places.get(key)).copied());
+        found.damage.append(&mut damage);
         Ok(found)
     }
-}
-
-/// The selection of one chunk of the grid.
-fn block(chunk: &[u64]) -> Result<Selection> {
-    let index = |&at: &u64| {
-        i64::try_from(at).map(Term::Index).map_err(|_| Error::limit("a chunk number beyond 2^63"))
-    };
-    chunk.iter().map(index).collect::<Result<_>>().map(Selection::Blocks)
 }
 
 /// Bytes of everything that is stored below `path`, documents and what is no part of an array included.

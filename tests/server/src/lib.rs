@@ -12,6 +12,7 @@ pub use fault::{Fault, Rule};
 pub use service::Request;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,34 @@ struct State {
     objects: Mutex<Objects>,
     orders: Mutex<Orders>,
     requests: Mutex<Vec<Request>>,
+    /// Requests that are being answered.
+    answering: Gauge,
+    /// Connections that are open.
+    connections: Gauge,
+}
+
+/// How many there are of something now, and how many there were at most.
+#[derive(Debug, Default)]
+struct Gauge {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One of them.
+struct Counted<'a>(&'a Gauge);
+
+impl Gauge {
+    fn one(&self) -> Counted<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Counted(self)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What the server is told to do to requests.
@@ -87,6 +116,24 @@ impl Server {
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut lock(&self.state.requests))
+    }
+
+    /// How many requests were being answered at the same time, at most, since this was last asked.
+    #[must_use]
+    pub fn take_most_at_once(&self) -> usize {
+        self.state.answering.most.swap(0, Ordering::SeqCst)
+    }
+
+    /// How many requests are being answered.
+    #[must_use]
+    pub fn answering(&self) -> usize {
+        self.state.answering.now.load(Ordering::SeqCst)
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.state.connections.now.load(Ordering::SeqCst)
     }
 
     /// Bucket and key of each object, with its bytes, sorted.

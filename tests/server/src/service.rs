@@ -55,6 +55,7 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         tokio::spawn(async move {
+            let _counted = state.connections.one();
             let service = service_fn(|request| answer(Arc::clone(&state), request));
             let io = TokioIo::new(stream);
             // What a client does to its connection is its own business.
@@ -111,6 +112,7 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
     if let Some(order) = path.strip_prefix("__control/") {
         return Ok(control(&state, order, &body));
     }
+    let _counted = state.answering.one();
     let (latency, fault) = orders(&state, &parts.method, &path);
     tokio::time::sleep(latency).await;
     let note = |status: u16| {

@@ -375,6 +375,14 @@ impl Prepared {
         Ok(&stages.elements.slots)
     }
 
+    /// Decodes a chunk to find out whether that can be done and gives elements of the type.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub(crate) fn check(&self, encoded: &[u8], stages: &mut Stages) -> Result<()> {
+        self.spec.data_type.check(self.decode(encoded, stages)?)
+    }
+
     /// Decodes a chunk of variable elements; their slots are in buffer form.
     ///
     /// # Errors

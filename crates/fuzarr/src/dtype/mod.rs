@@ -139,6 +139,22 @@ const NAMED: [(&str, DataType, usize, usize); 15] = [
 const CHARACTER_SIZE: u32 = 4;
 
 impl DataType {
+    /// Whether bytes are elements of the type, in native order: a bool is 0 or 1.
+    pub(crate) fn admits(self, elements: &[u8]) -> bool {
+        self != Self::Bool || elements.iter().all(|&byte| byte <= 1)
+    }
+
+    /// Checks that what was decoded are elements of the type.
+    ///
+    /// # Errors
+    /// `Corrupt` if they are not.
+    pub(crate) fn check(self, decoded: &[u8]) -> Result<()> {
+        if self.admits(decoded) {
+            return Ok(());
+        }
+        Err(Error::corrupt("a bool is neither 0 nor 1"))
+    }
+
     /// How elements of this type lie in memory.
     #[must_use]
     pub fn layout(self) -> ElementLayout {

@@ -1,14 +1,16 @@
 //! Explaining reads: their machines are driven as far as indexes go; data is counted, not fetched.
 
+use std::future::ready;
 use std::sync::{Mutex, PoisonError};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::failures::Failures;
 use super::job::{Job, with_scratch};
 use crate::error::{Result, ResultExt};
-use crate::plan::{
-    Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Scratch, Step,
-};
+use crate::plan::{Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Step};
 use crate::store::{Object, Precondition, Span, Store, find};
+use crate::wait::wait;
 
 /// What reading `plan` takes. With `exact`, indexes are read and objects opened; without, nothing is
 /// asked of the store.
@@ -23,20 +25,33 @@ pub fn explain(plan: &ReadPlan, store: &dyn Store, exact: bool) -> Result<Explan
     let job = Job::new(store, &plan.options().limits, &counters, &failures);
     let capabilities = store.capabilities();
     plan.explainer(capabilities)?;
-    job.objects(plan.objects(), plan.estimate(), |claims| {
-        let Ok(mut machine) = plan.explainer(capabilities) else { return };
-        let mut sum = Explanation::default();
-        with_scratch(|scratch| {
+    let add = |cost: &Explanation| {
+        total.lock().unwrap_or_else(PoisonError::into_inner).absorb(cost);
+    };
+    if exact && job.is_awaited() {
+        let most = plan.options().limits.operations.max(1);
+        let ask = |number| async move {
+            let mut machine = plan.explainer(capabilities)?;
+            machine.begin(plan, number);
+            plan.options().limits.check()?;
+            ask(&mut machine, store).await.context("key", || machine.key())
+        };
+        let asked = stream::iter(0..plan.objects()).map(ask).buffer_unordered(most);
+        wait(asked.try_for_each(|cost| {
+            add(&cost);
+            ready(Ok(()))
+        }))?;
+    } else {
+        job.objects(plan.objects(), plan.estimate(), |claims| {
+            let Ok(mut machine) = plan.explainer(capabilities) else { return };
             claims.each(&mut |number| {
                 machine.begin(plan, number);
-                let cost =
-                    if exact { ask(&mut machine, store, scratch) } else { machine.foresee() };
-                sum.absorb(&cost.context("key", || machine.key())?);
+                let cost = if exact { wait(ask(&mut machine, store)) } else { machine.foresee() };
+                add(&cost.context("key", || machine.key())?);
                 Ok(())
             });
         });
-        total.lock().unwrap_or_else(PoisonError::into_inner).absorb(&sum);
-    });
+    }
     failures.into_result()?;
     Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -50,16 +65,12 @@ struct Tally {
 }
 
 /// What reading the machine's object takes, from its indexes.
-fn ask(
-    machine: &mut ReadMachine<'_>,
-    store: &dyn Store,
-    scratch: &mut Scratch,
-) -> Result<Explanation> {
+async fn ask(machine: &mut ReadMachine<'_>, store: &dyn Store) -> Result<Explanation> {
     let mut object = None;
     let mut tally = Tally::default();
     loop {
         match machine.next()? {
-            Step::Open => match open(machine, store)? {
+            Step::Open => match open(machine, store).await? {
                 Some(opened) => {
                     machine.opened(opened.version(), opened.size());
                     object = Some(opened);
@@ -68,17 +79,18 @@ fn ask(
             },
             Step::Fetch(purpose) => {
                 if object.is_none() {
-                    object = open(machine, store)?;
+                    object = open(machine, store).await?;
                 }
                 let Some(object) = object.as_deref() else { return Ok(missing()) };
                 let is_index = purpose == crate::plan::Purpose::Index;
-                fetch(machine, object, is_index, &mut tally, scratch)?;
+                fetch(machine, object, is_index, &mut tally).await?;
             }
             Step::Work(units) => {
-                (0..units).try_for_each(|unit| machine.run(unit, scratch))?;
+                with_scratch(|scratch| (0..units).try_for_each(|unit| machine.run(unit, scratch)))?;
             }
             Step::Commit(_) | Step::Done { .. } => {
-                scratch.keep(machine.reclaim());
+                let memory = machine.reclaim();
+                with_scratch(|scratch| scratch.keep(memory));
                 return Ok(Explanation {
                     requests: Bounds::exactly(tally.requests),
                     fetched: Bounds::exactly(tally.bytes),
@@ -90,8 +102,8 @@ fn ask(
     }
 }
 
-fn open(machine: &ReadMachine<'_>, store: &dyn Store) -> Result<Option<Box<dyn Object>>> {
-    find(store, machine.key()).wait()
+async fn open(machine: &ReadMachine<'_>, store: &dyn Store) -> Result<Option<Box<dyn Object>>> {
+    find(store, machine.key()).await
 }
 
 /// What an object that does not exist takes: that it is asked for.
@@ -100,17 +112,16 @@ fn missing() -> Explanation {
 }
 
 /// Answers a request of the machine: reads an index, counts everything else.
-fn fetch(
+async fn fetch(
     machine: &mut ReadMachine<'_>,
     object: &dyn Object,
     is_index: bool,
     tally: &mut Tally,
-    scratch: &mut Scratch,
 ) -> Result<()> {
     let mut requests = 0;
     let mut bytes = 0;
     // Reading nothing tells whether the store reads into memory.
-    if machine.targets(object.size()) > 0 && object.read_into(0, &mut []).wait()? {
+    if machine.targets(object.size()) > 0 && object.read_into(0, &mut []).await? {
         for source in machine.target_sources() {
             requests += 1;
             bytes += source.end - source.start;
@@ -126,9 +137,7 @@ fn fetch(
         requests += 1;
         if let Some(size) = size {
             bytes += length(span, size);
-        } else if let Some(piece) =
-            object.read(span.clone(), std::mem::take(&mut scratch.fetch)).wait()?
-        {
+        } else if let Some(piece) = object.read(span.clone(), Vec::new()).await? {
             bytes += piece.bytes.as_slice().len() as u64;
             pieces.push(piece);
         }

@@ -1,7 +1,7 @@
 //! Requests: what is done with the objects of a plan.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failures::Failures;
 use super::job::{Job, with_scratch};
@@ -9,7 +9,7 @@ use super::task::{Task, run, run_async};
 use crate::buffer::Output;
 use crate::error::{Error, Result, ResultExt};
 use crate::limits::Limits;
-use crate::plan::{Counters, Machine, ReadMachine, ReadPlan, Values, WriteMachine, WritePlan};
+use crate::plan::{Aim, Counters, Machine, ReadMachine, ReadPlan, Values, WriteMachine, WritePlan};
 use crate::store::{Capabilities, MemoryStore, Store, settled};
 
 /// Reads all objects of `plan` into `output`.
@@ -59,14 +59,6 @@ pub fn read_present(
     read_all(plan, store, output, (&failures, &present));
     failures.into_result()?;
     Ok(present.into_iter().map(AtomicBool::into_inner).collect())
-}
-
-/// Reads all objects of `plan` and gives every error instead of the first one only.
-#[must_use]
-pub fn check(plan: &ReadPlan, store: &dyn Store, output: Output<'_>) -> Vec<Error> {
-    let failures = Failures::all();
-    read_all(plan, store, &Arc::new(output), (&failures, &[]));
-    failures.into_vec()
 }
 
 /// The reading of objects into an output.
@@ -194,23 +186,27 @@ pub fn work(
     failures.into_result()
 }
 
-/// The counting of inner chunks.
-struct Survey<'a> {
-    reading: Reading<'a, 'static>,
+/// The examining of whole objects, by their place in the grid.
+struct Examining<'a> {
+    plan: &'a ReadPlan,
+    capabilities: Capabilities,
+    aim: Aim,
+    chunks: &'a [&'a [u64]],
+    /// Told of each object as it begins.
+    begun: Mutex<&'a mut (dyn FnMut(usize) + Send)>,
     counted: AtomicU64,
 }
 
-impl Task for Survey<'_> {
+impl Task for Examining<'_> {
     type Machine = ReadMachine<'static>;
 
     fn machine(&self) -> ReadMachine<'static> {
-        let mut machine = self.reading.machine();
-        machine.survey();
-        machine
+        ReadMachine::examiner(self.plan, self.capabilities, self.aim)
     }
 
     fn begin(&self, machine: &mut ReadMachine<'static>, number: usize) {
-        self.reading.begin(machine, number);
+        (self.begun.lock().unwrap_or_else(PoisonError::into_inner))(number);
+        machine.begin_at(self.plan, self.chunks[number]);
     }
 
     fn end(&self, machine: &ReadMachine<'static>, _number: usize, _present: bool) -> Result<()> {
@@ -219,18 +215,45 @@ impl Task for Survey<'_> {
     }
 }
 
-/// How many inner chunks of the objects of `plan` are stored, from their indexes. An object that is
-/// no shard counts as one.
+/// Examines the objects at `chunks` of the grid, as `plan` would read the whole of one; how many
+/// inner chunks were counted.
+fn examine<'a>(
+    (plan, aim): (&'a ReadPlan, Aim),
+    store: &dyn Store,
+    chunks: &'a [&'a [u64]],
+    begun: &'a mut (dyn FnMut(usize) + Send),
+    failures: &Failures<'_>,
+) -> u64 {
+    let job = Job::new(store, &plan.options().limits, plan.counters(), failures);
+    let (capabilities, begun) = (store.capabilities(), Mutex::new(begun));
+    let examining =
+        Examining { plan, capabilities, aim, chunks, begun, counted: AtomicU64::new(0) };
+    let estimate = plan.estimate().saturating_mul(chunks.len() as u64);
+    run(&job, &examining, chunks.len(), estimate);
+    examining.counted.into_inner()
+}
+
+/// Decodes the objects at `chunks` of the grid and gives all that is wrong with them. `plan` reads the
+/// whole of one of them; `begun` is told the number of each before it is read.
+#[must_use]
+pub fn check(
+    plan: &ReadPlan,
+    store: &dyn Store,
+    chunks: &[&[u64]],
+    begun: &mut (dyn FnMut(usize) + Send),
+) -> Vec<Error> {
+    let failures = Failures::all();
+    examine((plan, Aim::Soundness), store, chunks, begun, &failures);
+    failures.into_vec()
+}
+
+/// How many inner chunks of the objects at `chunks` of the grid are stored, from their indexes. An
+/// object that is no shard counts as one. `plan` is as for [`check`].
 ///
 /// # Errors
 /// `Corrupt` for a damaged index, with the object's key.
-pub fn survey(plan: &ReadPlan, store: &dyn Store) -> Result<u64> {
+pub fn survey(plan: &ReadPlan, store: &dyn Store, chunks: &[&[u64]]) -> Result<u64> {
     let failures = Failures::first();
-    let output = Arc::new(Output::owned(Vec::new()));
-    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-    let capabilities = store.capabilities();
-    let reading = Reading { plan, capabilities, output: &output, found: &[] };
-    let survey = Survey { reading, counted: AtomicU64::new(0) };
-    run(&job, &survey, plan.objects(), plan.estimate());
-    failures.into_result().map(|()| survey.counted.into_inner())
+    let counted = examine((plan, Aim::Count), store, chunks, &mut |_| (), &failures);
+    failures.into_result().map(|()| counted)
 }

@@ -18,6 +18,7 @@ pub use counters::{Counters, FastPath};
 pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
 pub use objects::{Along, Memory, ObjectList};
+pub(crate) use read::Aim;
 pub use read::{Bounds, Explanation, Forecast, Network, ReadMachine, ReadOptions, ReadPlan};
 pub use write::{Values, WriteMachine, WriteOptions, WritePlan};
 

@@ -186,3 +186,27 @@ fn parts_from_several_threads_are_of_one_upload() {
     assert_eq!(server.open_uploads(), 0);
     assert_eq!(server.objects()[0].1.len(), 3 * PART + 1);
 }
+
+#[test]
+fn what_looks_at_every_object_looks_at_many_at_the_same_time() {
+    let server = Server::start(2).unwrap();
+    for sharded in [false, true] {
+        let written = array(store(&server, "x"), if sharded { "s" } else { "c" }, sharded);
+        written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+        let objects = written.stored_objects().unwrap().len();
+        assert!(objects >= 4);
+        server.set_latency(std::time::Duration::from_millis(100));
+        let _ = server.take_most_at_once();
+        let mut told = Vec::new();
+        let found = written.verify(|object| told.push(object.key.clone())).unwrap();
+        assert!(found.damage.is_empty() && told.len() == objects);
+        assert!(server.take_most_at_once() > objects / 2);
+        let cost = written.explain_exactly(&selection("..., :9"), &in_parts()).unwrap();
+        assert!(server.take_most_at_once() as u64 > cost.objects / 2);
+        if sharded {
+            written.storage(true).unwrap();
+            assert!(server.take_most_at_once() > objects / 2);
+        }
+        server.set_latency(std::time::Duration::ZERO);
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::machine::{Job, ReadMachine, State, Target};
+use super::machine::{Aim, Job, ReadMachine, State, Target};
 use super::node::{Leaf, Node, Place, check_indexes};
 use crate::buffer::usize_of;
 use crate::codec::{IndexLocation, Prepared, PreparedShard};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use explain::{Bounds, Explanation};
 pub use forecast::{Forecast, Network};
+pub(crate) use machine::Aim;
 pub use machine::ReadMachine;
 
 use smallvec::SmallVec;
