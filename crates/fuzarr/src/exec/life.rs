@@ -220,7 +220,8 @@ impl<'a, 'm> Life<'a, 'm> {
             return Ok(true);
         }
         if !self.is_held {
-            let length = spans.iter().map(length_of).fold(0, u64::saturating_add);
+            let length = |span| length_of(span).min(self.machine.usual());
+            let length = spans.iter().map(length).fold(0, u64::saturating_add);
             self.held.exchange(self.job, length).await;
         }
         let reads = spans.iter().map(|span| read_in_parts(self.job, object, span.clone()));

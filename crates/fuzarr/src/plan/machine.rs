@@ -84,6 +84,11 @@ pub trait Machine: Send + Sync {
         None
     }
 
+    /// Bytes that a whole object of this kind seldom exceeds, however many it may have.
+    fn usual(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Takes note of the version and the size of the opened object, as far as they are known.
     fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
         let _ = (version, size);

@@ -313,6 +313,10 @@ impl Machine for ReadMachine<'_> {
         }
     }
 
+    fn usual(&self) -> u64 {
+        self.chain.length as u64
+    }
+
     fn expected(&self) -> Option<Version> {
         self.shared.layout.indexes.version(&self.key)
     }
