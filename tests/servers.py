@@ -47,21 +47,25 @@ class S3:
     def url(self, path):
         return f"s3://{self.bucket}/{path}"
 
-    def zarr_store(self, path):
-        """The same place as a store of zarr-python."""
+    def obstore(self, path, **options):
+        """The same place as a store of obstore."""
         from obstore.store import S3Store
+
+        options = {"client_options": {"allow_http": True}, **self.options, **options}
+        return S3Store(self.bucket, prefix=path, **options)
+
+    def zarr_store(self, path, **options):
+        """The same place as a store of zarr-python."""
         from zarr.storage import ObjectStore
 
-        store = S3Store(
-            self.bucket,
-            prefix=path,
-            endpoint=self.endpoint,
-            region="us-east-1",
-            access_key_id="somebody",
-            secret_access_key="secret",
-            client_options={"allow_http": True},
-        )
-        return ObjectStore(store)
+        return ObjectStore(self.obstore(path, **options))
+
+    def s3fs_store(self, path):
+        """The same place as a store of zarr-python by way of s3fs."""
+        from zarr.storage import FsspecStore
+
+        options = {"key": "somebody", "secret": "secret", "endpoint_url": self.endpoint}
+        return FsspecStore.from_url(self.url(path), storage_options=options)
 
 
 class TestServer(S3):

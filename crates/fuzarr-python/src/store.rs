@@ -150,10 +150,15 @@ impl Named {
             let path: PathBuf = object.extract()?;
             return absolute(&path).map(Self::Folder);
         }
+        let carried = object.py().import("fuzarr._remote")?.call_method1("carried", (object,))?;
+        if let Ok(store) = carried.cast::<PyStore>() {
+            return Ok(Self::Opened(store.get().0.clone()));
+        }
         let name = object.get_type().name()?;
         Err(unsupported(format!(
-            "not supported: a store of type {name}; a store is a path, a URL or a \
-             fuzarr.Store (for zarr-python's stores there is fuzarr's pipeline in zarr-python)"
+            "not supported: a store of type {name}; a store is a path, a URL, a fuzarr.Store, or one of \
+             zarr-python's remote stores, if all of its settings carry over (for its other stores there \
+             is fuzarr's pipeline in zarr-python)"
         )))
     }
 
@@ -208,7 +213,7 @@ fn absolute(path: &Path) -> PyResult<PathBuf> {
 }
 
 /// A store: a folder, memory, or a place behind a network. Everything that takes a store takes one of these.
-#[pyclass(frozen, eq, module = "fuzarr", name = "Store")]
+#[pyclass(frozen, eq, weakref, module = "fuzarr", name = "Store")]
 #[derive(Debug, PartialEq)]
 pub(crate) struct PyStore(pub(crate) Opened);
 

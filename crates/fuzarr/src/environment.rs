@@ -19,6 +19,7 @@
 //! | `FUZARR_SCALAR_MEMO` | [`WriteOptions::scalar_memo`], a switch | on |
 //! | `FUZARR_PARTIAL_WRITES` | [`WriteOptions::partial_writes`], a switch | on |
 //! | `FUZARR_STREAMING` | [`WriteOptions::streaming`], a switch | on |
+//! | `FUZARR_REMOTE_STORES` | [`Settings::remote_stores`], a switch | on |
 //!
 //! A switch is `1`, `true` or `on`, or `0`, `false` or `off`; a size is a number of bytes, with a
 //! unit (`KiB`, `MB`, …) or without; an empty variable counts as not set. Variables are looked at
@@ -38,12 +39,22 @@ use crate::plan::{ReadOptions, WriteOptions};
 
 /// Options by name: those of the environment, in small letters and without `FUZARR_`, as in
 /// `max_decode_buffers`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Options of reads.
     pub read: ReadOptions,
     /// Options of writes; limits are the same for both.
     pub write: WriteOptions,
+    /// Whether remote stores of another library are reached from here, where they can be. Only bindings
+    /// to such a library look at it.
+    pub remote_stores: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (read, write) = (ReadOptions::default(), WriteOptions::default());
+        Self { read, write, remote_stores: true }
+    }
 }
 
 /// What an option may be, and where it is.
@@ -74,7 +85,7 @@ pub enum Value {
 /// What the names of variables start with.
 const PREFIX: &str = "FUZARR_";
 
-const VARIABLES: [(&str, Setting); 16] = [
+const VARIABLES: [(&str, Setting); 17] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
@@ -94,6 +105,7 @@ const VARIABLES: [(&str, Setting); 16] = [
     ("FUZARR_SCALAR_MEMO", Setting::Switch(|all| &mut all.write.scalar_memo)),
     ("FUZARR_PARTIAL_WRITES", Setting::Switch(|all| &mut all.write.partial_writes)),
     ("FUZARR_STREAMING", Setting::Switch(|all| &mut all.write.streaming)),
+    ("FUZARR_REMOTE_STORES", Setting::Switch(|all| &mut all.remote_stores)),
 ];
 
 impl Setting {
@@ -366,6 +378,7 @@ mod tests {
                 limits,
                 ..WriteOptions::default()
             },
+            remote_stores: false,
         };
         let variables = [
             ("FUZARR_WORKERS", "3"),
@@ -384,6 +397,7 @@ mod tests {
             ("FUZARR_SCALAR_MEMO", "0"),
             ("FUZARR_PARTIAL_WRITES", "0"),
             ("FUZARR_STREAMING", "0"),
+            ("FUZARR_REMOTE_STORES", "off"),
         ];
         assert_eq!(read(&variables).unwrap(), expected);
         assert_eq!(variables.len(), VARIABLES.len());

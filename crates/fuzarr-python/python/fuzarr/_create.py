@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from . import _fuzarr
 from ._fuzarr import Array, Group, Store
 
-StoreLike = str | os.PathLike[str] | Store | None
+
+class ZarrStore(Protocol):
+    """A store of zarr-python: one that is remote, and whose settings carry over."""
+
+    @property
+    def read_only(self) -> bool: ...
+    @property
+    def supports_listing(self) -> bool: ...
+
+
+StoreLike = str | os.PathLike[str] | Store | ZarrStore | None
 Codec = str | Mapping[str, Any] | Any
 Codecs = Codec | Iterable[Codec] | None
 
@@ -109,7 +119,8 @@ def create_array(
     Parameters
     ----------
     store
-        A path, a ``file://`` URL or a ``Store``; without one the array is in memory.
+        A path, a URL, a ``Store``, or a remote store of zarr-python; without one the array is in
+        memory.
     name
         The path in the store; its root without.
     shape, dtype

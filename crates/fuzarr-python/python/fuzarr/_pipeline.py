@@ -24,7 +24,7 @@ from zarr.registry import register_pipeline
 from zarr.storage import LocalStore, MemoryStore
 from zarr.storage._common import StorePath
 
-from . import _bind, _loop
+from . import _bind, _loop, _remote
 from ._bind import DeclinedError
 from ._drive import drive_all
 from ._fuzarr import pipeline as native
@@ -82,6 +82,8 @@ class _Call:
     """What the items of one call have in common, and how they are to be carried out."""
 
     trust_complete = True
+    #: Whether the call changes nothing.
+    reads = True
     #: Whether making and finishing the call takes no longer than the way to another thread.
     is_small = False
     #: Whether the call is to fail with `BlockingIOError` rather than wait for a disk.
@@ -102,6 +104,7 @@ class _Call:
         self.bound = _bind.bind(pipeline, spec)
         self.batch = batch
         self.store: Any = getter.store
+        self.remote = self.find_remote()
         self.drop_axes = drop_axes
         config = spec.config
         self.workers = _workers()
@@ -109,6 +112,7 @@ class _Call:
             "workers": self.workers,
             "gap": config.sharding_coalesce_max_gap_bytes,
             "span": config.sharding_coalesce_max_bytes,
+            "operations": zarr_config.get("async.concurrency"),
             "write_empty_chunks": config.write_empty_chunks,
             "order": self.bound.order or "morton",
             "generous": self.way != "foreign",
@@ -168,9 +172,21 @@ class _Call:
         for _, _, call in self.calls:
             call.cancel()
 
+    def find_remote(self) -> Any:
+        """fuzarr's store that does what a remote store of zarr-python would, if there is one."""
+        if not _remote.is_remote(self.store) or not _remote.is_on():
+            return None
+        found = _remote.look(self.store)
+        if isinstance(found, str) or not (found.place.writable or self.reads):
+            return None
+        plain = all(_remote.is_plain(item[0].path) for item in self.batch)
+        return found.store if plain else None
+
     @property
     def way(self) -> str:
         """Who does the input and output of the call."""
+        if self.remote is not None:
+            return "remote"
         kind = type(self.store)
         if kind is LocalStore:
             return "local"
@@ -283,6 +299,8 @@ class _Read(_Call):
         for numbers, items, call in self.calls:
             if self.way == "local":
                 found, elements = call.local(self.store.root, self.at_hand)
+            elif self.way == "remote":
+                found, elements = call.remote(self.remote)
             else:
                 pinned = {key: value.as_numpy_array() for key, value in self.pinned(items).items()}
                 found, elements = call.memory(pinned)
@@ -304,6 +322,8 @@ class _Read(_Call):
 
 class _Write(_Call):
     """A call of `write`."""
+
+    reads = False
 
     def __init__(
         self,
@@ -350,8 +370,17 @@ class _Write(_Call):
         for _, items, call in self.calls:
             if self.way == "local":
                 call.local(self.store.root)
+            elif self.way == "remote":
+                self.write_remote(items, call)
             else:
                 self.write_memory(items, call)
+
+    def write_remote(self, items: list[_Item], call: Any) -> None:
+        """Writes to a remote store."""
+        try:
+            call.remote(self.remote)
+        finally:
+            _remote.wrote(self.store, [item[0].path for item in items])
 
     def write_memory(self, items: list[_Item], call: Any) -> None:
         """Writes to a `MemoryStore`, anew where others were quicker."""
@@ -413,7 +442,9 @@ _prompt: dict[Any, bool] = {}
 def _is_near(kind: type[_Read | _Write], store: Any) -> bool:
     """Whether a store may answer without anybody waiting for a disk or another machine."""
     # Files that are written are waited for: nobody knows how long a disk takes.
-    return type(store) is MemoryStore or (kind is _Read and _prompt.get(store.root, False))
+    if type(store) is LocalStore:
+        return kind is _Read and _prompt.get(store.root, False)
+    return type(store) is MemoryStore
 
 
 def _is_small(batch: list[_Item], array: NDBuffer) -> bool:
@@ -448,6 +479,16 @@ def _at_hand(call: _Read | _Write) -> tuple[Any] | None:
         return None
 
 
+async def _is_ours(store: Any) -> bool:
+    """Whether fuzarr does the input and output of a store, by all that is known before a call."""
+    if type(store) in (LocalStore, MemoryStore):
+        return True
+    if not _remote.is_remote(store) or not _remote.is_on():
+        return False
+    found = _remote.seen(store) or await _loop.hop(_remote.look, store)
+    return not isinstance(found, str)
+
+
 async def _run(
     pipeline: FuzarrCodecPipeline,
     kind: type[_Read | _Write],
@@ -461,7 +502,7 @@ async def _run(
     try:
         if type(getter) is not StorePath:
             raise DeclinedError(f"byte getter {type(getter).__name__}")
-        if type(getter.store) in (LocalStore, MemoryStore):
+        if await _is_ours(getter.store):
             if not getter.store._is_open:
                 await getter.store._ensure_open()
 

@@ -10,7 +10,7 @@ from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore
 
-from . import _bind
+from . import _bind, _remote
 from ._bind import DeclinedError
 from ._pipeline import FuzarrCodecPipeline, _counts
 
@@ -65,11 +65,17 @@ def pipeline_report(array: Array[Any]) -> Report:
                 reasons.append("writes: nested shards ask for inner chunks in different orders")
         except DeclinedError as reason:
             codecs, reasons = "zarr-python (FusedCodecPipeline)", [str(reason)]
-    if type(store) in (LocalStore, MemoryStore):
+    remote = _remote.is_remote(store)
+    found = _remote.look(store) if remote and _remote.is_on() else None
+    if type(store) in (LocalStore, MemoryStore) or isinstance(found, _remote.Carried):
         way = "fuzarr, native"
+        if isinstance(found, _remote.Carried) and not found.place.writable:
+            reasons.append("writes: zarr-python's store does them in a way of its own")
     else:
         way = f"zarr-python ({type(store).__name__}), driven by fuzarr's plan"
-        reasons.append(f"the store is a {type(store).__name__}")
+        reasons.append(found or f"the store is a {type(store).__name__}")
+        if remote and found is None:
+            reasons.append("remote_stores is off in fuzarr.config")
     if codecs.startswith("zarr"):
         way = "zarr-python"
     return Report(codecs, way, tuple(reasons))

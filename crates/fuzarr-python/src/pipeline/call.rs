@@ -20,9 +20,11 @@ use super::items::{self, Frame};
 use super::layout::Layout;
 use super::memory::Snapshot;
 use super::pinned::{Made, Pinned};
+use super::remote::Emptied;
 use super::{decline, text};
 use crate::error::raise;
 use crate::request;
+use crate::store::PyStore;
 
 /// How a call is carried out.
 #[derive(FromPyObject)]
@@ -33,6 +35,9 @@ struct Options {
     gap: u64,
     #[pyo3(item("span"))]
     span: u64,
+    /// Questions to a store that is awaited, at the same time.
+    #[pyo3(item("operations"))]
+    operations: usize,
     #[pyo3(item("write_empty_chunks"))]
     write_empty_chunks: bool,
     #[pyo3(item("order"))]
@@ -51,6 +56,7 @@ impl Options {
         Limits {
             workers: self.workers,
             max_decode_buffers: self.workers,
+            operations: self.operations,
             cancel: Some(cancel.clone()),
             ..Limits::default()
         }
@@ -242,6 +248,18 @@ impl ReadCall {
         self.answer(py, outcome)
     }
 
+    /// Reads from a place behind a network.
+    fn remote<'py>(
+        &self,
+        py: Python<'py>,
+        store: &Bound<'py, PyStore>,
+    ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
+        let store = &store.get().0.store;
+        let outcome =
+            detached(py, (self.attended, u64::MAX), &self.cancel, || self.execute(&**store))?;
+        self.answer(py, outcome)
+    }
+
     /// Reads from a dict of buffers by key.
     fn memory<'py>(
         &self,
@@ -389,6 +407,12 @@ impl WriteCall {
             let store = open_folder(root, false)?;
             self.execute(&store)
         })
+    }
+
+    /// Writes to a place behind a network.
+    fn remote(&self, py: Python<'_>, store: &Bound<'_, PyStore>) -> PyResult<()> {
+        let store = Emptied(Arc::clone(&store.get().0.store));
+        detached(py, (self.attended, u64::MAX), &self.cancel, || self.execute(&store))
     }
 
     /// Writes over a dict of buffers by key; gives what to put (memory) and to delete (`None`).

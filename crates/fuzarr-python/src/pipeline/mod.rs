@@ -10,6 +10,7 @@ mod items;
 mod layout;
 mod memory;
 mod pinned;
+mod remote;
 mod text;
 
 use pyo3::exceptions::PyNotImplementedError;

@@ -353,6 +353,10 @@ impl Failure {
                         "the store denies access; credentials come from the environment or from \
                          options, and what is public is read with `anonymous`",
                     ),
+                    _ if self.status == 501 => Error::unsupported(
+                        "the service does not have this; if it has no conditional writes, \
+                         `conditional_put=disabled` does without",
+                    ),
                     _ if self.status == 0 => Error::io("the store cannot be reached"),
                     _ => Error::io("the store failed"),
                 };

@@ -31,6 +31,8 @@ pub(super) struct Manners {
     pub(super) marks_parts: bool,
     /// Objects are deleted by lists: "not found" is not said of one of them.
     pub(super) deletes_lists: bool,
+    /// Nothing may be changed.
+    pub(super) read_only: bool,
 }
 
 /// The clients of one process.
@@ -87,6 +89,21 @@ impl Client {
     pub(super) fn path(&self, key: &str) -> Result<Path> {
         check_key(key)?;
         self.place(key)
+    }
+
+    /// The path of a key that is to be changed.
+    pub(super) fn path_to_change(&self, key: &str) -> Result<Path> {
+        self.check_writable()?;
+        self.path(key)
+    }
+
+    /// # Errors
+    /// `InvalidArgument` if the store was opened to be read.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.manners.read_only {
+            return Err(Error::invalid_argument("the store was opened for reading only"));
+        }
+        Ok(())
     }
 
     /// The path of a prefix, which may be empty.

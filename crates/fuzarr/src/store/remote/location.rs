@@ -15,6 +15,7 @@ use url::Url;
 
 use super::attempt::{Connections, Meter, Retries};
 use super::client::{Make, Manners, Service};
+use super::settings::Settings;
 use crate::error::{Error, Result};
 
 /// How a remote store is reached.
@@ -26,7 +27,10 @@ use crate::error::{Error, Result};
 pub struct RemoteOptions {
     /// Settings of the service by the names of the `object_store` crate, with or without the
     /// service's prefix: `region`, `endpoint`, `access_key_id`, `account_name`, `proxy_url`, …
-    /// Also `anonymous`, for requests that nobody signs.
+    /// Also `anonymous`, for requests that nobody signs; `environment`, which switched off has nothing
+    /// come from the environment; `read_only`; `max_retries`, `retry_timeout`, `first_pause` and
+    /// `longest_pause` (in seconds), which take the place of `retries`; and `header:` with a
+    /// name, for a header of all requests.
     pub settings: Vec<(String, String)>,
     /// What is tried again.
     pub retries: Retries,
@@ -57,6 +61,7 @@ pub(super) struct Location {
     pub(super) make: Make,
     pub(super) manners: Manners,
     pub(super) prefix: Path,
+    pub(super) retries: Retries,
 }
 
 /// Requests are tried again here, not by the client: what became of one must be known.
@@ -66,30 +71,32 @@ fn no_retries() -> RetryConfig {
 }
 
 /// A large body takes its time; what stalls is noticed. Whoever names an endpoint without TLS wants it.
-fn client_options() -> ClientOptions {
-    ClientOptions::new()
+fn client_options(settings: &Settings) -> ClientOptions {
+    let options = ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(Duration::from_secs(10))
-        .with_allow_http(true)
+        .with_allow_http(true);
+    if settings.headers.is_empty() {
+        return options;
+    }
+    options.with_default_headers(settings.headers.clone())
 }
 
-/// The setting's name in the client's terms.
-fn name_of(name: &str) -> String {
-    match name.to_ascii_lowercase().as_str() {
-        "anonymous" | "anon" => "skip_signature".to_owned(),
-        "endpoint_url" => "endpoint".to_owned(),
-        name => name.to_owned(),
-    }
+/// A builder of the client's with what the environment says, if that counts.
+macro_rules! from_environment {
+    ($builder:ident, $settings:expr) => {
+        if $settings.environment { $builder::from_env() } else { $builder::new() }
+    };
 }
 
 /// What makes clients from a builder of the client's, with settings applied to it.
 macro_rules! clients {
-    ($builder:expr, $options:expr, $into_service:expr) => {{
-        let RemoteOptions { settings, patience, .. } = $options;
-        let patience = *patience;
-        let mut builder = $builder.with_client_options(client_options()).with_retry(no_retries());
-        for (name, value) in settings {
-            let key = name_of(name).parse().map_err(|_| {
+    ($builder:expr, $settings:expr, $patience:expr, $into_service:expr) => {{
+        let (settings, patience) = ($settings, $patience);
+        let options = client_options(settings);
+        let mut builder = $builder.with_client_options(options).with_retry(no_retries());
+        for (name, value) in &settings.client {
+            let key = name.parse().map_err(|_| {
                 Error::invalid_argument("the store has no such option").with("option", name)
             })?;
             builder = builder.with_config(key, value);
@@ -141,10 +148,11 @@ pub(super) fn split(address: &str) -> (&str, &str) {
 }
 
 /// What most services can do, and the settings leave on.
-fn manners(options: &RemoteOptions) -> Manners {
-    let is_unconditional = options.settings.iter().any(|(name, value)| {
-        name.to_ascii_lowercase().ends_with("conditional_put") && value == "disabled"
-    });
+fn manners(settings: &Settings) -> Manners {
+    let is_unconditional = settings
+        .client
+        .iter()
+        .any(|(name, value)| name.ends_with("conditional_put") && value == "disabled");
     Manners {
         suffixes: true,
         conditions: !is_unconditional,
@@ -152,6 +160,7 @@ fn manners(options: &RemoteOptions) -> Manners {
         parts: true,
         marks_parts: true,
         deletes_lists: false,
+        read_only: settings.read_only,
     }
 }
 
@@ -164,25 +173,26 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
     }
     let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
     install_cryptography();
-    let manners = manners(options);
+    let (settings, patience) = (&Settings::of(options)?, options.patience);
+    let manners = manners(settings);
     let (make, manners) = match url.scheme() {
         "s3" | "s3a" => {
-            let builder = AmazonS3Builder::from_env().with_url(bucket(&url)?);
-            let has_region = builder.get_config_value(&AmazonS3ConfigKey::Region).is_some();
-            let builder = if has_region { builder } else { builder.with_region("us-east-1") };
+            let builder = from_environment!(AmazonS3Builder, settings).with_url(bucket(&url)?);
             let put = builder.get_config_value(&AmazonS3ConfigKey::ConditionalPut);
             let conditions = manners.conditions && put.as_deref() != Some("disabled");
             let manners = Manners { conditions, deletes_lists: true, ..manners };
-            (clients!(builder, options, in_parts), manners)
+            (clients!(builder, settings, patience, in_parts), manners)
         }
         "gs" | "gcs" => {
-            let builder = GoogleCloudStorageBuilder::from_env().with_url(bucket(&url)?);
-            (clients!(builder, options, in_parts), manners)
+            let builder =
+                from_environment!(GoogleCloudStorageBuilder, settings).with_url(bucket(&url)?);
+            (clients!(builder, settings, patience, in_parts), manners)
         }
         "az" | "azure" | "abfs" | "abfss" | "adl" => {
-            let builder = MicrosoftAzureBuilder::from_env().with_url(bucket(&url)?);
+            let builder =
+                from_environment!(MicrosoftAzureBuilder, settings).with_url(bucket(&url)?);
             (
-                clients!(builder, options, in_parts),
+                clients!(builder, settings, patience, in_parts),
                 Manners { suffixes: false, marks_parts: false, ..manners },
             )
         }
@@ -190,7 +200,7 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
             let builder = HttpBuilder::new().with_url(&url[..url::Position::BeforePath]);
             let manners =
                 Manners { conditions: false, may_ignore_ranges: true, parts: false, ..manners };
-            (clients!(builder, options, plain), manners)
+            (clients!(builder, settings, patience, plain), manners)
         }
         scheme => {
             let known = SCHEMES.join(", ");
@@ -199,7 +209,7 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
     };
     // What the client makes of the address and the settings is found out now, not in a request.
     make(&Arc::default()).map_err(|error| error.with("url", address))?;
-    Ok(Location { make, manners, prefix })
+    Ok(Location { make, manners, prefix, retries: settings.retries })
 }
 
 /// The address of the bucket or container.

@@ -9,6 +9,7 @@ mod location;
 mod object;
 mod process;
 mod runtime;
+mod settings;
 mod tag;
 mod upload;
 
@@ -57,8 +58,8 @@ impl RemoteStore {
     /// # Errors
     /// `InvalidArgument` for an address or an option that makes no sense.
     pub fn open(url: &str, options: &RemoteOptions) -> Result<Self> {
-        let location::Location { make, manners, prefix } = location::parse(url, options)?;
-        let client = Client::new(make, manners, prefix, (options.retries, options.patience));
+        let location::Location { make, manners, prefix, retries } = location::parse(url, options)?;
+        let client = Client::new(make, manners, prefix, (retries, options.patience));
         Ok(Self { client: Arc::new(client) })
     }
 
@@ -91,6 +92,7 @@ impl RemoteStore {
             parts: false,
             marks_parts: false,
             deletes_lists: false,
+            read_only: false,
         };
         let options = RemoteOptions::default();
         let client = Client::new(make, manners, Path::ROOT, (options.retries, options.patience));
@@ -148,6 +150,7 @@ impl RemoteStore {
     }
 
     async fn delete_all(&self, prefix: &str) -> Result<()> {
+        self.client.check_writable()?;
         let folder = self.client.folder(prefix)?;
         let in_lists = self.client.manners.deletes_lists;
         let delete = || async {
@@ -172,7 +175,7 @@ impl RemoteStore {
     }
 
     async fn delete(&self, key: &str, precondition: Precondition) -> Result<()> {
-        let path = self.client.path(key)?;
+        let path = self.client.path_to_change(key)?;
         if let Precondition::Absent | Precondition::Unchanged(_) = &precondition {
             // Services have no deleting on condition: somebody who writes between this look and the
             // deletion loses. Plans do not ask for it, see `Capabilities::conditional_delete`.
@@ -322,7 +325,7 @@ impl Store for RemoteStore {
         precondition: Precondition,
     ) -> Answer<'a, ()> {
         self.client.answer(async move {
-            let path = self.client.path(key)?;
+            let path = self.client.path_to_change(key)?;
             let mode = put_mode(&self.client, &precondition)?;
             let bytes = content.joined().await?.into();
             put(&self.client, &path, &bytes, &mode).await.map_err(|error| error.with("key", key))
@@ -333,7 +336,7 @@ impl Store for RemoteStore {
         if !self.client.manners.parts {
             return Answer::ready(Err(Error::unsupported("this store takes no objects in parts")));
         }
-        let path = self.client.path(key);
+        let path = self.client.path_to_change(key);
         let upload = path.map(|path| RemoteUpload::new(Arc::clone(&self.client), path));
         Answer::ready(upload.map(|upload| Box::new(upload) as Box<dyn Upload>))
     }
