@@ -277,6 +277,7 @@ S3 = {
         {**SIGNED, "read_timeout": "5.0s"},
     ),
     "no region": ({"anon": True}, "region"),
+    "china": ({"anon": True, "client_kwargs": {"region_name": "cn-north-1"}}, "otherwise"),
     "no keys": ({"endpoint_url": "http://host:1"}, "credentials"),
     "half a key": ({"endpoint_url": "http://host:1", "key": "k"}, "credentials"),
     "the requester pays": ({**TOLD, "requester_pays": True}, "requester"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -32,6 +33,12 @@ _BOTOCORE = (
 
 #: Variables that name the certificates that it trusts.
 _TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+#: Regions of Amazon's that are reached by `amazonaws.com`.
+_COMMON = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us)-(gov-)?[a-z]+-[0-9]+")
+
+#: How names of buckets end that are access points, or directories.
+_SPECIAL = ("--x-s3", "-s3alias", "--ol-s3")
 
 #: What a profile may say that does not count where keys and endpoint are given.
 _PROFILE = {
@@ -143,6 +150,8 @@ def _s3(system: Any, path: str) -> Place:
     if endpoint is None:
         if region is None or not system.use_ssl:
             raise NotCarriedError("neither the region nor an endpoint is given")
+        if not _COMMON.fullmatch(region) or _bucket(path)[0].endswith(_SPECIAL):
+            raise NotCarriedError("the region or the bucket is of a kind that is reached otherwise")
     else:
         options["endpoint"] = endpoint
         # Its clients put no conditions, and not every such service knows them.

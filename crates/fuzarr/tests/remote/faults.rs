@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Precondition, RemoteOptions, RemoteStore, Store, put_bytes};
+use fuzarr::store::{Precondition, RemoteOptions, RemoteStore, Span, Store, put_bytes};
 use fuzarr::{Array, Error, Kind, Result};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{array, selection, store, values};
+use super::{array, selection, store, store_with, values};
 
 /// Faults that pass.
 const PASSING: [Fault; 9] = [
@@ -203,4 +203,43 @@ fn listings_and_deletions_outlast_what_passes() {
     assert_eq!(error.kind(), Kind::Io);
     let missing = Array::open(Arc::clone(&store) as _, "").unwrap_err();
     assert_eq!(missing.kind(), Kind::Io, "no array is not what was said");
+}
+
+#[test]
+fn settings_say_how_often_something_is_tried_again() {
+    let server = Server::start(1).unwrap();
+    let store = store_with(&server, "x", &[("max_retries", "2"), ("first_pause", "0.001")]);
+    server.set_rules(vec![Rule::always("GET", "", Fault::Status(500))]);
+    let object = store.open("a").wait().unwrap().unwrap();
+    assert_eq!(object.read(Span::Whole(9), Vec::new()).wait().unwrap_err().kind(), Kind::Io);
+    assert_eq!(store.traffic().requests, 3);
+}
+
+#[test]
+fn what_a_service_does_not_have_is_told_as_that() {
+    let server = Server::start(1).unwrap();
+    let store = store(&server, "x");
+    server.set_rules(vec![Rule::always("PUT", "", Fault::Status(501))]);
+    let error = put_bytes(&*store, "a", b"1", Precondition::Absent).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert!(error.message().contains("conditional_put"), "{error}");
+}
+
+#[test]
+fn a_store_that_is_read_only_asks_for_no_change() {
+    let server = Server::start(1).unwrap();
+    put_bytes(&*store(&server, "x"), "a/1", b"1", Precondition::None).unwrap();
+    let reader = store_with(&server, "x", &[("read_only", "true")]);
+    let refused = [
+        put_bytes(&*reader, "a/1", b"2", Precondition::None),
+        reader.delete("a/1", Precondition::None).wait(),
+        reader.delete_all("a").wait(),
+        reader.delete_all("").wait(),
+        reader.begin("a/2").wait().map(drop),
+    ];
+    for outcome in refused {
+        assert_eq!(outcome.unwrap_err().kind(), Kind::InvalidArgument);
+    }
+    assert_eq!(reader.traffic().requests, 0);
+    assert_eq!(reader.list("a").wait().unwrap().objects, [("1".to_owned(), 1)]);
 }

@@ -24,14 +24,20 @@ use fuzarr_test_server::Server;
 
 /// A store in a server's bucket, reached with little patience and quick retries.
 fn store(server: &Server, folder: &str) -> Arc<RemoteStore> {
+    store_with(server, folder, &[])
+}
+
+/// As [`store`], with more settings.
+fn store_with(server: &Server, folder: &str, more: &[(&str, &str)]) -> Arc<RemoteStore> {
     let endpoint = server.endpoint();
     let settings = [
         ("endpoint", endpoint.as_str()),
         ("access_key_id", "somebody"),
         ("secret_access_key", "secret"),
     ];
+    let settings = settings.iter().chain(more);
     let options = RemoteOptions {
-        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        settings: settings.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
         retries: Retries {
             pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(5),
