@@ -348,6 +348,27 @@ mod tests {
         assert_eq!(read(&[("FUZARR_WORKERS", "")]).unwrap(), Settings::default());
     }
 
+    /// Every variable, set to something else than it is unless set.
+    const OTHERS: [(&str, &str); 17] = [
+        ("FUZARR_WORKERS", "3"),
+        ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
+        ("FUZARR_MEMORY", "512MiB"),
+        ("FUZARR_OPERATIONS", "7"),
+        ("FUZARR_IN_FLIGHT", "1kB"),
+        ("FUZARR_COALESCE_GAP", "0"),
+        ("FUZARR_COALESCE_SPAN", "2kB"),
+        ("FUZARR_PARTIAL_READS", "0"),
+        ("FUZARR_ONE_ROUND_TRIP", "0"),
+        ("FUZARR_BULK_DECODE", "off"),
+        ("FUZARR_DIRECT_DECODE", "False"),
+        ("FUZARR_DIRECT_READS", "0"),
+        ("FUZARR_INDEX_CACHE", "0"),
+        ("FUZARR_SCALAR_MEMO", "0"),
+        ("FUZARR_PARTIAL_WRITES", "0"),
+        ("FUZARR_STREAMING", "0"),
+        ("FUZARR_REMOTE_STORES", "off"),
+    ];
+
     #[test]
     fn every_variable_sets_what_it_names() {
         let limits = Limits {
@@ -380,27 +401,8 @@ mod tests {
             },
             remote_stores: false,
         };
-        let variables = [
-            ("FUZARR_WORKERS", "3"),
-            ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
-            ("FUZARR_MEMORY", "512MiB"),
-            ("FUZARR_OPERATIONS", "7"),
-            ("FUZARR_IN_FLIGHT", "1kB"),
-            ("FUZARR_COALESCE_GAP", "0"),
-            ("FUZARR_COALESCE_SPAN", "2kB"),
-            ("FUZARR_PARTIAL_READS", "0"),
-            ("FUZARR_ONE_ROUND_TRIP", "0"),
-            ("FUZARR_BULK_DECODE", "off"),
-            ("FUZARR_DIRECT_DECODE", "False"),
-            ("FUZARR_DIRECT_READS", "0"),
-            ("FUZARR_INDEX_CACHE", "0"),
-            ("FUZARR_SCALAR_MEMO", "0"),
-            ("FUZARR_PARTIAL_WRITES", "0"),
-            ("FUZARR_STREAMING", "0"),
-            ("FUZARR_REMOTE_STORES", "off"),
-        ];
-        assert_eq!(read(&variables).unwrap(), expected);
-        assert_eq!(variables.len(), VARIABLES.len());
+        assert_eq!(read(&OTHERS).unwrap(), expected);
+        assert_eq!(OTHERS.len(), VARIABLES.len());
         assert!(read(&[("FUZARR_STREAMING", "on")]).unwrap().write.streaming);
     }
 
