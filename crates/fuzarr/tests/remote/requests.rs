@@ -188,6 +188,23 @@ fn parts_from_several_threads_are_of_one_upload() {
 }
 
 #[test]
+fn chunks_wanted_whole_and_in_part_come_together() {
+    // Seen to fail when whole ones were read to where they belong first, and then once more.
+    let server = Server::start(2).unwrap();
+    let builder = Array::builder([64, 64], fuzarr::dtype::DataType::UInt8);
+    let builder = builder.shards([64, 64]).chunks([16, 64]).codecs("none");
+    let written = builder.create(store(&server, "x"), "").unwrap();
+    written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    drop(server.take_requests());
+    let mut options = in_parts();
+    options.limits.tuning.large_chunk = 1;
+    let read = written.read_bytes(&selection("15:49"), &options).unwrap();
+    assert_eq!(read.bytes, values()[15 * 64..49 * 64]);
+    let asked = of_chunks(server.take_requests());
+    assert_eq!(asked.len(), 2, "the index and one range: {asked:?}");
+}
+
+#[test]
 fn shards_that_may_have_gaps_are_no_larger_in_flight_than_others() {
     // Seen to fail when each counted with all that a shard may have: three at the same time.
     let server = Server::start(2).unwrap();

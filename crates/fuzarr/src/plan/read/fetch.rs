@@ -228,7 +228,7 @@ impl ReadMachine<'_> {
         if !wanted || !first.is_some_and(|inner| self.is_large(inner)) {
             return;
         }
-        for number in batch {
+        for number in batch.clone() {
             let leaf = &self.leaves[number];
             let (Some(source), Ok(inner)) = (leaf.range(), self.inner(leaf)) else { continue };
             let region = self.nodes[leaf.node].tiling.tile(leaf.tile).region;
@@ -247,6 +247,21 @@ impl ReadMachine<'_> {
                     last.source.end = source.end;
                 }
                 _ => self.targets.push(Target::new(source, place.start)),
+            }
+        }
+        // What is not a target would be asked for after the targets, in ranges that may hold them.
+        let rest = |leaf: &Leaf| matches!(leaf.place, Place::At(_) | Place::Part { .. });
+        if !self.capabilities.blocking && self.leaves[batch.clone()].iter().any(rest) {
+            self.drop_targets(batch);
+        }
+    }
+
+    /// Has the leaves of a batch that were to be read straight into the output fetched as others are.
+    pub(super) fn drop_targets(&mut self, batch: Range<usize>) {
+        self.targets.clear();
+        for leaf in &mut self.leaves[batch] {
+            if let Place::Target(place) = &leaf.place {
+                leaf.place = Place::At(place.clone());
             }
         }
     }

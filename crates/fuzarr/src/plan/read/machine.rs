@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use smallvec::SmallVec;
 
 use super::explain::Explained;
-use super::node::{Leaf, Node, Place};
+use super::node::{Leaf, Node};
 use super::{ReadOptions, ReadPlan};
 use crate::buffer::{Output, usize_of};
 use crate::codec::Prepared;
@@ -367,14 +367,9 @@ impl Machine for ReadMachine<'_> {
         if self.targets.is_empty() {
             return;
         }
-        self.targets.clear();
-        let State::Data(batch) = self.state else { return };
+        let State::Data(batch) = self.state else { return self.targets.clear() };
         let batch = self.batch(batch);
-        for leaf in &mut self.leaves[batch.clone()] {
-            if let Place::Target(place) = &leaf.place {
-                leaf.place = Place::At(place.clone());
-            }
-        }
+        self.drop_targets(batch.clone());
         self.spans = self.missing(batch);
     }
 
