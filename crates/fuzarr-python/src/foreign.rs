@@ -142,6 +142,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     conditional_delete: true,
     carry_over: false,
     uploads: false,
+    conditional_uploads: false,
     patch: false,
 };
 

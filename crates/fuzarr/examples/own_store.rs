@@ -115,6 +115,7 @@ impl Store for History {
             conditional_delete: true,
             carry_over: false,
             uploads: false,
+            conditional_uploads: false,
             patch: false,
         }
     }

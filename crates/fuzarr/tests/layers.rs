@@ -25,7 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("selection", &["buffer", "error"]),
     ("codec", &["buffer", "copy", "dtype", "error", "metadata", "shard"]),
     ("shard", &["buffer", "codec", "copy", "dtype", "error"]),
-    ("store", &["buffer", "error", "wait"]),
+    // Zip archives are deflated, and have checksums.
+    ("store", &["buffer", "codec", "error", "wait"]),
     ("limits", &["error"]),
     (
         "plan",
@@ -156,7 +157,7 @@ const EFFECTS: &[(&str, &[&str])] = &[
     ("std::net", &[]),
     ("std::thread", &["exec/", "store/latency.rs", "store/remote/runtime.rs", "wait.rs"]),
     ("rayon::", &["exec/"]),
-    ("tokio::", &["exec/", "store/remote/"]),
+    ("tokio::", &["exec/", "store/remote/", "store/zip/"]),
     ("std::env", &["environment.rs"]),
 ];
 

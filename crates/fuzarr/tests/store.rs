@@ -16,7 +16,7 @@ use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
     Content, Faulty, Latency, LocalOptions, LocalStore, MemoryStore, Metered, Operation, Part,
-    Precondition, RemoteStore, Span, Store, WholeObjects, find, put_bytes,
+    Precondition, RemoteStore, Span, Store, WholeObjects, ZipOptions, ZipStore, find, put_bytes,
 };
 use fuzarr::{Array, Kind, Selection, Term};
 use object_store::memory::InMemory;
@@ -169,7 +169,7 @@ fn uploads(store: &dyn Store) {
         Content { parts: part, base: None }
     }
     if !store.capabilities().uploads {
-        assert!(!store.capabilities().blocking);
+        assert_eq!(kind(store.begin("k").wait()), Kind::Unsupported);
         return;
     }
     put(store, "k", &[b"old one"]);
@@ -318,6 +318,16 @@ fn every_store_keeps_the_contract() {
         contract(&RemoteStore::of(Arc::new(InMemory::new())));
         contract(&Faulty::new(folder().0));
         contract(&Faulty::tampered(folder().0, |_, piece| piece));
+        let (local, _guard) = folder();
+        let inside: [Arc<dyn Store>; 4] = [
+            Arc::new(MemoryStore::new()),
+            Arc::new(local),
+            Arc::new(Latency::awaiting(MemoryStore::new(), || std::future::ready(()))),
+            Arc::new(RemoteStore::of(Arc::new(InMemory::new()))),
+        ];
+        for store in inside {
+            contract(&ZipStore::new(store, "a/b.zip", ZipOptions::default()));
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     conditional_delete: true,
     carry_over: false,
     uploads: false,
+    conditional_uploads: false,
     patch: false,
 };
 

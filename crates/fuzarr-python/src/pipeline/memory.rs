@@ -127,6 +127,7 @@ impl Store for Snapshot {
             conditional_delete: true,
             carry_over: false,
             uploads: false,
+            conditional_uploads: false,
             patch: false,
         }
     }

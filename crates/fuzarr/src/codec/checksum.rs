@@ -58,6 +58,11 @@ impl Algorithm {
     }
 }
 
+/// The CRC-32 of gzip and of zip archives.
+pub(crate) fn crc32(data: &[u8]) -> u32 {
+    Algorithm::Crc32.of(data)
+}
+
 /// Where in the encoded bytes the checksum is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location {

@@ -1,4 +1,4 @@
-//! What gzip and zlib have in common: DEFLATE (RFC 1951), made and read by libdeflate.
+//! What gzip, zlib and zip archives have in common: DEFLATE (RFC 1951), made and read by libdeflate.
 #![expect(unsafe_code, reason = "libdeflate is a C library")]
 
 use std::cell::RefCell;
@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use libdeflate_sys as deflate;
 
 use super::bound;
+use crate::buffer::zeroed;
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
 
@@ -31,6 +32,8 @@ pub(super) enum Container {
     Gzip,
     /// One stream (RFC 1950). What follows it is ignored, as Python's `zlib` does.
     Zlib,
+    /// Nothing: the stream itself, as in zip archives. What follows it is ignored.
+    Bare,
 }
 
 impl Container {
@@ -39,12 +42,13 @@ impl Container {
         Error::corrupt(match self {
             Self::Gzip => "damaged gzip member",
             Self::Zlib => "damaged zlib stream",
+            Self::Bare => "damaged deflate stream",
         })
     }
 
     /// What is to be decoded after the first `read` bytes.
     fn after(self, encoded: &[u8], read: usize) -> &[u8] {
-        if self == Self::Zlib {
+        if self != Self::Gzip {
             return &[];
         }
         let rest = encoded.get(read..).unwrap_or(&[]);
@@ -97,6 +101,10 @@ impl Encoder {
             Container::Zlib => (
                 deflate::libdeflate_zlib_compress_bound as unsafe extern "C" fn(_, _) -> usize,
                 deflate::libdeflate_zlib_compress as unsafe extern "C" fn(_, _, _, _, _) -> usize,
+            ),
+            Container::Bare => (
+                deflate::libdeflate_deflate_compress_bound as unsafe extern "C" fn(_, _) -> usize,
+                deflate::libdeflate_deflate_compress as unsafe extern "C" fn(_, _, _, _, _) -> usize,
             ),
         };
         // SAFETY: the compressor is alive.
@@ -173,6 +181,7 @@ impl Decoder {
                     as unsafe extern "C" fn(_, _, _, _, _, _, _) -> _
             }
             Container::Zlib => deflate::libdeflate_zlib_decompress_ex,
+            Container::Bare => deflate::libdeflate_deflate_decompress_ex,
         };
         // SAFETY: both ranges are valid for their lengths, and `&mut self` excludes other users of
         // the decompressor.
@@ -297,6 +306,19 @@ pub(super) fn decode_into(container: Container, encoded: &[u8], decoded: &mut [u
             }
         }
     })
+}
+
+/// Decodes a stream without anything around it, to as many bytes as `size` says.
+///
+/// # Errors
+/// `Corrupt` if it is damaged or decodes to fewer or more bytes; `Limit` if there is no memory.
+pub(crate) fn inflate(encoded: &[u8], size: u64) -> Result<Vec<u8>> {
+    if size.div_ceil(EXPANSION as u64) > encoded.len() as u64 {
+        return Err(Container::Bare.damaged());
+    }
+    let mut decoded = zeroed(size)?;
+    decode_into(Container::Bare, encoded, &mut decoded)?;
+    Ok(decoded)
 }
 
 /// Decodes to at most `limit` bytes in place of what `decoded` held.

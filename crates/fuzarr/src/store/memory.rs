@@ -165,6 +165,7 @@ impl Store for MemoryStore {
             conditional_delete: true,
             carry_over: true,
             uploads: true,
+            conditional_uploads: true,
             patch: true,
         }
     }

@@ -13,6 +13,7 @@ mod meter;
 #[cfg(feature = "remote")]
 mod remote;
 mod whole;
+mod zip;
 
 pub use answer::Answer;
 pub use faulty::{Faulty, Operation};
@@ -25,6 +26,7 @@ pub use meter::{Counts, Metered};
 #[cfg(feature = "remote")]
 pub use remote::{RemoteOptions, RemoteStore, Retries, Traffic};
 pub use whole::WholeObjects;
+pub use zip::{Writing, ZipOptions, ZipStore};
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -58,6 +60,8 @@ pub struct Capabilities {
     pub carry_over: bool,
     /// Objects can be written piece by piece, see [`Store::begin`].
     pub uploads: bool,
+    /// Preconditions of uploads are honoured, however large the object is.
+    pub conditional_uploads: bool,
     /// Bytes of an object can be changed in place, see [`Store::patch`].
     pub patch: bool,
 }

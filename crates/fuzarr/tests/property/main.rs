@@ -26,7 +26,8 @@ use fuzarr::metadata::{ArrayMetadata, Node};
 use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
 use fuzarr::shard::WriteOrder;
 use fuzarr::store::{
-    Latency, LocalStore, MemoryStore, Metered, RemoteStore, Span, Store, WholeObjects,
+    Latency, LocalStore, MemoryStore, Metered, RemoteStore, Span, Store, WholeObjects, Writing,
+    ZipOptions, ZipStore,
 };
 use fuzarr::{Array, Limits, Selection, Tuning};
 use model::{Dictionary, Model};
@@ -279,7 +280,18 @@ fn awaited<S: Store>(store: S) -> impl Store {
 }
 
 fn run(case: &Case, choices: &mut Choices) {
-    match choices.below(7) {
+    match choices.below(9) {
+        8 => {
+            let inside: Arc<dyn Store> = Arc::new(awaited(MemoryStore::new()));
+            check(Arc::new(ZipStore::new(inside, "x.zip", ZipOptions::default())), case, choices);
+        }
+        7 => {
+            let options = ZipOptions { writing: Writing::OnClose, ..ZipOptions::default() };
+            let memory = Arc::new(MemoryStore::new());
+            let store = ZipStore::new(memory, "x.zip", options);
+            check(Arc::new(store.clone()), case, choices);
+            store.close().unwrap();
+        }
         6 => check(Arc::new(RemoteStore::of(Arc::new(InMemory::new()))), case, choices),
         5 => check(Arc::new(awaited(MemoryStore::new())), case, choices),
         0 | 1 => check(Arc::new(MemoryStore::new()), case, choices),

@@ -11,6 +11,7 @@ pub mod faults;
 mod lock;
 mod object;
 mod process;
+mod spool;
 mod system;
 mod tree;
 mod unsettled;
@@ -26,6 +27,7 @@ use rustix::io::Errno;
 
 use self::lock::Target;
 use self::object::LocalObject;
+pub(super) use self::spool::Spool;
 use self::system::{Opened, Prompt};
 use self::unsettled::{Unsettled, birth};
 use self::write::LocalUpload;
@@ -134,6 +136,36 @@ impl LocalStore {
             .map_err(|errno| failed(errno, "the folder cannot be made"))
             .context("path", || path.display())?;
         Self::open_with(path, options)
+    }
+
+    /// Opens the folder that a file is in, or will be, and gives the file's key in it. A link is
+    /// followed. With `create`, a missing folder is made.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with) and [`create_with`](Self::create_with); `InvalidArgument` for
+    /// the path of a folder, and for a name that is no key.
+    pub fn of_file(
+        path: impl AsRef<Path>,
+        options: LocalOptions,
+        create: bool,
+    ) -> Result<(Self, String)> {
+        let path = path.as_ref();
+        let no_file = |what: &str| Error::invalid_argument(what).with("path", path.display());
+        let found = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if found.is_dir() {
+            return Err(no_file("this is a folder, not a file"));
+        }
+        let name = found.file_name().ok_or_else(|| no_file("the path names no file"))?;
+        let name = name.to_str().ok_or_else(|| no_file("the name of the file is not UTF-8"))?;
+        check_writable(name)?;
+        let folder = found.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let opened = if create {
+            Self::create_with(folder, options)
+        } else {
+            Self::open_with(folder, options)
+        };
+        Ok((opened?, name.to_owned()))
     }
 
     /// Whether the folder is of a file system of this machine, of which
@@ -401,6 +433,7 @@ impl Store for LocalStore {
             conditional_delete: true,
             carry_over: true,
             uploads: true,
+            conditional_uploads: true,
             patch: true,
         }
     }

@@ -193,6 +193,37 @@ pub(super) fn create(folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Er
     })
 }
 
+/// Makes a file for reading and writing that has no name, or has lost it.
+pub(super) fn nameless(folder: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let name = OsStr::new(".");
+    let mode = Mode::from_raw_mode(0o600);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let made = retry_on_intr(|| {
+        point(Call::Create { folder, name }, |_| {
+            fs::openat(folder, name, flags | OFlags::TMPFILE, mode)
+        })
+    });
+    if !matches!(made, Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT)) {
+        return made;
+    }
+    // The file system wants a name first.
+    for number in 0..u32::MAX {
+        let name = format!(".fuzarr-{}-{number}", std::process::id());
+        let name = OsStr::new(&name);
+        let made = retry_on_intr(|| {
+            point(Call::Create { folder, name }, |_| {
+                fs::openat(folder, name, flags | OFlags::CREATE | OFlags::EXCL, mode)
+            })
+        });
+        match made {
+            Err(Errno::EXIST) => {}
+            Ok(file) => return unlink(folder, name, AtFlags::empty()).map(|()| file),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
 /// Writes some of the bytes at an offset.
 pub(super) fn write(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
     retry_on_intr(|| {

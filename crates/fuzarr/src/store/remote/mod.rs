@@ -302,6 +302,7 @@ impl Store for RemoteStore {
             conditional_delete: false,
             carry_over: false,
             uploads: self.client.manners.parts,
+            conditional_uploads: false,
             patch: false,
         }
     }

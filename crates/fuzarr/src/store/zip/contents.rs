@@ -1,0 +1,290 @@
+//! What is in a store of an archive: its directory, and over it what was changed since.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::directory::{Directory, Entry};
+use crate::error::{Error, Result, ResultExt};
+use crate::store::local::Spool;
+use crate::store::{Listing, Object, Precondition, Version};
+
+/// Numbers that tell archives and new entries of this process apart.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn number() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// One version of an archive.
+#[derive(Debug)]
+pub(super) struct Archive {
+    /// Its bytes; none while it is yet to be written.
+    pub(super) object: Option<Box<dyn Object>>,
+    pub(super) directory: Directory,
+    number: u64,
+}
+
+impl Archive {
+    pub(super) fn new(object: Box<dyn Object>, directory: Directory) -> Self {
+        Self { object: Some(object), directory, number: number() }
+    }
+
+    /// The archive that is yet to be written.
+    pub(super) fn none() -> Self {
+        Self { object: None, directory: Directory::default(), number: number() }
+    }
+
+    /// What has to hold for it to be replaced.
+    pub(super) fn precondition(&self) -> Precondition {
+        match self.object.as_ref().map(|object| object.version()) {
+            None => Precondition::Absent,
+            Some(Some(version)) => Precondition::Unchanged(version),
+            Some(None) => Precondition::None,
+        }
+    }
+}
+
+/// Where new bytes are.
+#[derive(Debug)]
+pub(super) enum Place {
+    Memory(Bytes),
+    /// In a file without a name, from an offset on.
+    Spool(Arc<Spool>, u64),
+}
+
+/// An entry that the archive does not have yet.
+#[derive(Debug)]
+pub(super) struct New {
+    pub(super) place: Place,
+    pub(super) size: u64,
+    pub(super) crc: u32,
+    pub(super) number: u64,
+}
+
+impl New {
+    pub(super) fn new(place: Place, size: u64, crc: u32) -> Self {
+        Self { place, size, crc, number: number() }
+    }
+
+    fn in_memory(&self) -> u64 {
+        if let Place::Memory(bytes) = &self.place { bytes.len() as u64 } else { 0 }
+    }
+}
+
+/// What a key leads to.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    Archive(Arc<Entry>),
+    New(Arc<New>),
+}
+
+impl Found {
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Archive(entry) => entry.size,
+            Self::New(new) => new.size,
+        }
+    }
+
+    pub(super) fn version(&self, archive: &Archive) -> Version {
+        match self {
+            Self::Archive(entry) => Version::new([archive.number, entry.header, 0, 0, 0]),
+            Self::New(new) => Version::new([u64::MAX, new.number, 0, 0, 0]),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Archive(one), Self::Archive(other)) => Arc::ptr_eq(one, other),
+            (Self::New(one), Self::New(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+/// What was changed: keys with what they lead to now, if anything. An entry of the archive is here
+/// if it has another name now.
+pub(super) type Changes = BTreeMap<Arc<str>, Option<Found>>;
+
+/// The contents of a store, as they are now.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) archive: Option<Arc<Archive>>,
+    pub(super) changes: Changes,
+    /// Bytes of changes that are in memory.
+    pub(super) in_memory: u64,
+    pub(super) spool: Option<Arc<Spool>>,
+    /// How many changes were made.
+    pub(super) moment: u64,
+    /// How many had been made when some were given up.
+    pub(super) lost: u64,
+}
+
+/// Bytes in memory of what a key leads to.
+fn held(found: &Option<Found>) -> u64 {
+    if let Some(Found::New(new)) = found { new.in_memory() } else { 0 }
+}
+
+/// What the keys below a prefix start with.
+fn start_of(prefix: &str) -> String {
+    if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
+}
+
+impl Contents {
+    /// What a key leads to.
+    pub(super) fn find(&self, key: &str) -> Option<Found> {
+        if let Some(change) = self.changes.get(key) {
+            return change.clone();
+        }
+        let archive = self.archive.as_ref()?;
+        archive.directory.entries.get(key).map(|entry| Found::Archive(Arc::clone(entry)))
+    }
+
+    /// The archive is to be read anew, if it is still this one and nothing was changed.
+    pub(super) fn forget(&mut self, archive: &Arc<Archive>) {
+        let is_this = self.archive.as_ref().is_some_and(|known| Arc::ptr_eq(known, archive));
+        if is_this && self.changes.is_empty() {
+            self.archive = None;
+        }
+    }
+
+    /// Checks a precondition.
+    pub(super) fn check(&self, key: &str, precondition: &Precondition) -> Result<()> {
+        let archive = self.archive.as_ref();
+        let version =
+            || archive.and_then(|archive| self.find(key).map(|found| found.version(archive)));
+        let holds = match precondition {
+            Precondition::None => true,
+            Precondition::Absent => version().is_none(),
+            Precondition::Unchanged(expected) => version().as_ref() == Some(expected),
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(Error::conflict("the object changed since it was read"))
+    }
+
+    /// Changes what a key leads to.
+    pub(super) fn change(&mut self, key: &str, to: Option<Found>) {
+        let in_archive = self.archive.as_ref().and_then(|it| it.directory.entries.get_key_value(key));
+        let key = in_archive.map_or_else(|| Arc::from(key), |(key, _)| Arc::clone(key));
+        if to.is_none() && in_archive.is_none() && !self.changes.contains_key(&key) {
+            return;
+        }
+        self.moment += 1;
+        self.in_memory += held(&to);
+        let before = self.changes.insert(key, to);
+        self.in_memory -= before.as_ref().map_or(0, held);
+    }
+
+    /// Changes are stored, those made meanwhile excepted.
+    pub(super) fn stored(&mut self, stored: &Changes) {
+        self.archive = None;
+        self.changes.retain(|key, now| match (stored.get(key), now) {
+            (Some(None), None) => false,
+            (Some(Some(then)), Some(now)) => !now.is(then),
+            _ => true,
+        });
+        self.count();
+    }
+
+    /// Changes are given up.
+    pub(super) fn give_up(&mut self) {
+        self.archive = None;
+        self.changes.clear();
+        self.lost = self.moment;
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.in_memory = self.changes.values().map(held).sum();
+        if self.changes.is_empty() {
+            self.spool = None;
+        }
+    }
+
+    /// The first key from `from` on, with what it leads to.
+    fn next(&self, from: &str) -> Option<(Arc<str>, Found)> {
+        let mut bound = Bound::Included(Arc::from(from));
+        loop {
+            let range = (bound.as_ref().map(|key: &Arc<str>| &**key), Bound::Unbounded);
+            let archive = self.archive.as_ref();
+            let stored =
+                archive.and_then(|it| it.directory.entries.range::<str, _>(range).next());
+            let changed = self.changes.range::<str, _>(range).next();
+            match (stored, changed) {
+                (None, None) => return None,
+                (Some((key, entry)), changed) if changed.is_none_or(|(other, _)| key < other) => {
+                    return Some((Arc::clone(key), Found::Archive(Arc::clone(entry))));
+                }
+                (_, Some((key, Some(found)))) => return Some((Arc::clone(key), found.clone())),
+                (_, Some((key, None))) => bound = Bound::Excluded(Arc::clone(key)),
+                (Some(_), None) => return None,
+            }
+        }
+    }
+
+    /// What is directly below a prefix. What is deeper is passed over, not looked at.
+    pub(super) fn list(&self, prefix: &str) -> Listing {
+        let start = start_of(prefix);
+        let (mut listing, mut from) = (Listing::default(), start.clone());
+        while let Some((key, found)) = self.next(&from) {
+            let Some(rest) = key.strip_prefix(start.as_str()) else { break };
+            match rest.split_once('/') {
+                None => {
+                    listing.objects.push((rest.to_owned(), found.size()));
+                    // The next key there is.
+                    from = format!("{key}\0");
+                }
+                Some((name, _)) => {
+                    listing.prefixes.push(name.to_owned());
+                    // `0` follows `/`.
+                    from = format!("{start}{name}0");
+                }
+            }
+        }
+        listing
+    }
+
+    /// All keys below a prefix.
+    pub(super) fn below(&self, prefix: &str) -> Vec<(Arc<str>, Found)> {
+        let start = start_of(prefix);
+        let (mut found, mut from) = (Vec::new(), start.clone());
+        while let Some((key, entry)) = self.next(&from).filter(|(key, _)| key.starts_with(&start)) {
+            from = format!("{key}\0");
+            found.push((key, entry));
+        }
+        found
+    }
+
+    /// Moves all that is below a prefix.
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        let (old, new) = (start_of(from), start_of(to));
+        if new.starts_with(&old) && new != old {
+            return Err(Error::invalid_argument("a prefix cannot be moved below itself"));
+        }
+        let moved = self.below(from);
+        if moved.is_empty() {
+            return Err(Error::not_found("there is nothing to rename"));
+        }
+        let is_there = self.next(&new).is_some_and(|(key, _)| key.starts_with(&new));
+        if is_there || self.find(to).is_some() {
+            return Err(Error::already_exists("there is something at the new name"));
+        }
+        for (key, found) in &moved {
+            if let Found::Archive(entry) = found {
+                entry.check_readable().context("entry", || key)?;
+            }
+        }
+        for (key, found) in moved {
+            let rest = key.strip_prefix(old.as_str()).unwrap_or_default();
+            self.change(&format!("{new}{rest}"), Some(found));
+            self.change(&key, None);
+        }
+        Ok(())
+    }
+}

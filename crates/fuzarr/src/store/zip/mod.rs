@@ -1,0 +1,365 @@
+//! A zip archive as a store, wherever the archive itself is stored: a file, an object behind a network,
+//! memory.
+//!
+//! Reading takes the end of the archive, its directory, and then ranges of the entries that are
+//! stored as they are, all of one version of the archive; entries that are deflated are read whole.
+//! Checksums are checked whenever all of an entry is read.
+//!
+//! An archive is never changed. What is put, deleted and renamed is kept beside it, in memory and
+//! beyond [`ZipOptions::memory`] in a file without a name, and seen by who reads from this store.
+//! Then a new archive is written, of ranges of the old one and what is new, and takes its place in
+//! one step, if the old one is still there: at the end of each request ([`Store::settle`]), or with
+//! [`Writing::OnClose`] when [`close`](ZipStore::close) is called. If anything fails, or the process
+//! dies, the old archive is what there is. If somebody else has replaced it meanwhile, that is a
+//! `Conflict`: only one may write.
+//!
+//! Writing an archive costs as much as copying it: for many requests, let the store write when it
+//! is closed. Nothing is compressed once more; what is no entry any more takes no room.
+//!
+//! An archive that others replace is read anew: a store that answers at once looks at its version
+//! whenever an entry is opened; one that waits finds out when it reads, which is a `Conflict` that
+//! requests take for a reason to start again.
+
+mod contents;
+mod directory;
+mod layout;
+mod object;
+mod record;
+mod rewrite;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::contents::{Archive, Contents, Found, New, Place};
+use self::directory::Directory;
+use self::object::ZipObject;
+use super::local::Spool;
+use super::{
+    Answer, Capabilities, Content, Listing, LocalOptions, LocalStore, Moment, Object, Precondition,
+    Store, check_key,
+};
+use crate::codec::crc32;
+use crate::error::{Error, Result, ResultExt};
+use crate::wait::wait;
+
+/// When a [`ZipStore`] writes what was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writing {
+    /// At the end of each request that changes something.
+    #[default]
+    EachRequest,
+    /// When it is [closed](ZipStore::close); without that, never.
+    OnClose,
+}
+
+/// How a [`ZipStore`] writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZipOptions {
+    /// When.
+    pub writing: Writing,
+    /// Bytes of what is not written yet that are kept in memory.
+    pub memory: u64,
+    /// The folder of the file for what is beyond that; without one it is an error of kind
+    /// [`Limit`](crate::Kind::Limit).
+    pub spool: Option<PathBuf>,
+}
+
+impl Default for ZipOptions {
+    fn default() -> Self {
+        Self { writing: Writing::default(), memory: 256 << 20, spool: None }
+    }
+}
+
+/// A zip archive as a store: its entries are the objects.
+///
+/// Entries that are stored or deflated can be read; they are written stored, as zarr-python's
+/// `ZipStore` does.
+#[derive(Debug, Clone)]
+pub struct ZipStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    key: String,
+    /// Those of the store that the archive is in.
+    capabilities: Capabilities,
+    options: ZipOptions,
+    contents: Mutex<Contents>,
+    /// Who writes the archive, or renames.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let contents = self.contents.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !contents.changes.is_empty() {
+            let (archive, changes) = (&self.key, contents.changes.len());
+            tracing::warn!(archive, changes, "a zip archive was not closed: changes are lost");
+        }
+    }
+}
+
+impl ZipStore {
+    /// The archive that is, or will be, the object `key` of a store. Nothing is read yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, key: impl Into<String>, options: ZipOptions) -> Self {
+        let (capabilities, key) = (store.capabilities(), key.into());
+        let (contents, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { shared: Arc::new(Shared { store, key, capabilities, options, contents, turn }) }
+    }
+
+    /// The archive that is, or will be, a file; its folder must exist, and takes what is not written
+    /// yet unless the options name another.
+    ///
+    /// # Errors
+    /// Those of [`LocalStore::of_file`].
+    pub fn local(path: impl AsRef<Path>, options: ZipOptions) -> Result<Self> {
+        Self::local_with(path, options, LocalOptions::default(), false)
+    }
+
+    /// As [`local`](Self::local), with options of the folder, which is made if `create` is set.
+    ///
+    /// # Errors
+    /// Those of [`LocalStore::of_file`].
+    pub fn local_with(
+        path: impl AsRef<Path>,
+        options: ZipOptions,
+        local: LocalOptions,
+        create: bool,
+    ) -> Result<Self> {
+        let (store, key) = LocalStore::of_file(path, local, create)?;
+        let spool = options.spool.or_else(|| Some(store.path().to_owned()));
+        Ok(Self::new(Arc::new(store), key, ZipOptions { spool, ..options }))
+    }
+
+    /// Writes what was changed and is not written yet. The store can be used further.
+    ///
+    /// # Errors
+    /// `Conflict` if somebody else has replaced the archive since it was read; those of the store that
+    /// it is in. What was changed is kept then, so that this can be tried again.
+    pub fn close(&self) -> Result<()> {
+        wait(self.close_async())
+    }
+
+    /// As [`close`](Self::close), without keeping the calling thread.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn close_async(&self) -> Result<()> {
+        self.write().await.context("archive", || &self.shared.key)
+    }
+
+    /// Whether something was changed that is not written yet.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        !self.shared.contents().changes.is_empty()
+    }
+
+    /// The archive as it is now, as far as that can be told without waiting, or as the changes are of.
+    async fn archive(&self) -> Result<Arc<Archive>> {
+        let shared = &*self.shared;
+        let known = || {
+            let contents = shared.contents();
+            let is_pinned = !shared.capabilities.blocking || !contents.changes.is_empty();
+            (contents.archive.clone(), is_pinned)
+        };
+        if let (Some(archive), true) = known() {
+            return Ok(archive);
+        }
+        let present = shared.store.open(&shared.key).await?;
+        if let Some(archive) = known().0
+            && shared.capabilities.blocking
+            && let version = present.as_ref().map(|object| object.version())
+            && version.as_ref().is_none_or(Option::is_some)
+            && version == archive.object.as_ref().map(|object| object.version())
+        {
+            return Ok(archive);
+        }
+        let read = match present {
+            None => None,
+            Some(object) => Directory::read(&*object).await?.map(|directory| (object, directory)),
+        };
+        let archive = read.map_or_else(Archive::none, |(object, directory)| {
+            Archive::new(object, directory)
+        });
+        let mut contents = shared.contents();
+        match &contents.archive {
+            Some(pinned) if !contents.changes.is_empty() => Ok(Arc::clone(pinned)),
+            _ => Ok(Arc::clone(contents.archive.insert(Arc::new(archive)))),
+        }
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Box<dyn Object>>> {
+        check_key(key)?;
+        let (archive, found) = {
+            let contents = self.contents().await?;
+            (contents.archive.clone(), contents.find(key))
+        };
+        let (Some(archive), Some(found)) = (archive, found) else { return Ok(None) };
+        let shared = Arc::clone(&self.shared);
+        let object = ZipObject::new(shared, key, archive, found)?;
+        Ok(Some(Box::new(object)))
+    }
+
+    /// The contents, of an archive that is known.
+    async fn contents(&self) -> Result<MutexGuard<'_, Contents>> {
+        let archive = self.archive().await?;
+        let mut contents = self.shared.contents();
+        contents.archive.get_or_insert(archive);
+        Ok(contents)
+    }
+
+    /// Keeps bytes until they are written.
+    fn keep(&self, bytes: Vec<u8>) -> Result<New> {
+        let (size, crc) = (bytes.len() as u64, crc32(&bytes));
+        let ZipOptions { memory, spool, .. } = &self.shared.options;
+        let spool = {
+            let mut contents = self.shared.contents();
+            if contents.in_memory.saturating_add(size) <= *memory {
+                return Ok(New::new(Place::Memory(bytes.into()), size, crc));
+            }
+            match (&contents.spool, spool) {
+                (Some(spool), _) => Arc::clone(spool),
+                (None, Some(folder)) => {
+                    Arc::clone(contents.spool.insert(Arc::new(Spool::new(folder)?)))
+                }
+                (None, None) => {
+                    return Err(Error::limit(format!(
+                        "more than {memory} bytes of changes that the zip archive does not have yet"
+                    )));
+                }
+            }
+        };
+        let start = spool.append(&bytes)?;
+        Ok(New::new(Place::Spool(spool, start), size, crc))
+    }
+
+    async fn put(&self, key: &str, content: Content<'_>, precondition: Precondition) -> Result<()> {
+        check_key(key)?;
+        if key.len() > usize::from(u16::MAX) {
+            return Err(Error::invalid_argument("the key is longer than zip archives can name"));
+        }
+        let bytes = content.joined().await?;
+        self.contents().await?.check(key, &precondition)?;
+        let new = Found::New(Arc::new(self.keep(bytes)?));
+        let mut contents = self.contents().await?;
+        contents.check(key, &precondition)?;
+        contents.change(key, Some(new));
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str, precondition: Precondition) -> Result<()> {
+        check_key(key)?;
+        let mut contents = self.contents().await?;
+        contents.check(key, &precondition)?;
+        contents.change(key, None);
+        Ok(())
+    }
+
+    async fn delete_all(&self, prefix: &str) -> Result<()> {
+        if !prefix.is_empty() {
+            check_key(prefix)?;
+        }
+        let mut contents = self.contents().await?;
+        for (key, _) in contents.below(prefix) {
+            contents.change(&key, None);
+        }
+        Ok(())
+    }
+
+    async fn rename_all(&self, from: &str, to: &str) -> Result<()> {
+        check_key(from)?;
+        check_key(to)?;
+        let _turn = self.shared.turn.lock().await;
+        self.contents().await?.rename(from, to)
+    }
+
+    async fn settle(&self, Moment(since): Moment) -> Result<()> {
+        if self.shared.options.writing == Writing::OnClose {
+            return Ok(());
+        }
+        let written = self.close_async().await;
+        let mut contents = self.shared.contents();
+        if written.is_err() {
+            // Nothing is there that was refused.
+            contents.give_up();
+        } else if contents.lost > since {
+            let lost = "changes were lost, as the zip archive could not be written";
+            return Err(Error::conflict(lost).with("archive", &self.shared.key));
+        }
+        written
+    }
+}
+
+impl Store for ZipStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            blocking: self.shared.capabilities.blocking,
+            ranges: true,
+            gap: self.shared.capabilities.gap,
+            compare_and_swap: true,
+            conditional_delete: true,
+            carry_over: false,
+            uploads: false,
+            conditional_uploads: false,
+            patch: false,
+        }
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        Answer::later(async move { self.find(key).await.context("key", || key) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        content: Content<'a>,
+        precondition: Precondition,
+    ) -> Answer<'a, ()> {
+        Answer::later(async move {
+            self.put(key, content, precondition).await.context("key", || key)
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        Answer::later(async move { self.delete(key, precondition).await.context("key", || key) })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        Answer::later(async move {
+            let checked = if prefix.is_empty() { Ok(()) } else { check_key(prefix) };
+            let contents = match checked {
+                Ok(()) => self.contents().await,
+                Err(error) => Err(error),
+            };
+            contents.map(|contents| contents.list(prefix)).context("prefix", || prefix)
+        })
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        Answer::later(async move { self.delete_all(prefix).await.context("prefix", || prefix) })
+    }
+
+    fn rename_all<'a>(&'a self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        Answer::later(async move {
+            let renamed = self.rename_all(from, to).await;
+            renamed.context("from", || from).context("to", || to)
+        })
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.shared.contents().moment)
+    }
+
+    fn settle(&self, since: Moment) -> Answer<'_, ()> {
+        Answer::later(self.settle(since))
+    }
+}

@@ -1,0 +1,109 @@
+//! Archives behind a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr::store::{
+    Precondition, RemoteOptions, RemoteStore, Retries, Store, Writing, ZipOptions, ZipStore,
+    put_bytes,
+};
+use fuzarr::{Array, Kind, Limits, Tuning};
+use fuzarr_test_server::Server;
+
+use super::{array, get, kind, selection, values};
+
+fn bucket(server: &Server) -> Arc<dyn Store> {
+    let endpoint = server.endpoint();
+    let settings = [
+        ("endpoint", endpoint.as_str()),
+        ("access_key_id", "somebody"),
+        ("secret_access_key", "secret"),
+    ];
+    let options = RemoteOptions {
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        retries: Retries { pause: Duration::from_millis(1), ..Retries::default() },
+        patience: Duration::from_secs(5),
+    };
+    Arc::new(RemoteStore::open("s3://bucket", &options).unwrap())
+}
+
+fn archive(server: &Server) -> ZipStore {
+    ZipStore::new(bucket(server), "x.zip", ZipOptions::default())
+}
+
+#[test]
+fn an_archive_in_a_bucket_is_read_by_ranges() {
+    let server = Server::start(1).unwrap();
+    let store = archive(&server);
+    let written = array(Arc::new(store.clone()));
+    written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    put_bytes(&store, "b", &vec![7; 3 << 20], Precondition::None).unwrap();
+    drop(server.take_requests());
+    let opened = Array::open(Arc::new(archive(&server)), "a").unwrap();
+    let requests = server.take_requests();
+    // The end of the archive with its directory, and the metadata.
+    let ranges: Vec<_> = requests.iter().map(|request| request.range.as_deref()).collect();
+    assert_eq!(ranges.len(), 2, "{requests:?}");
+    assert!(ranges[0].unwrap().starts_with("bytes=-"), "{ranges:?}");
+    let tuning = Tuning { small_object: 0, beside_index: 0, ..Tuning::default() };
+    let limits = Limits { tuning, ..Limits::default() };
+    let options = ReadOptions { limits, ..ReadOptions::default() };
+    for known in [false, true] {
+        let read = opened.read_bytes(&selection("3, 40:45"), &options).unwrap();
+        assert_eq!(read.bytes, values()[3 * 64 + 40..3 * 64 + 45]);
+        let requests = server.take_requests();
+        assert_eq!(requests.len(), if known { 1 } else { 2 }, "{requests:?}");
+        assert!(requests.iter().all(|request| request.range.is_some()), "{requests:?}");
+    }
+
+    // Somebody replaces it: requests start again on what is there now.
+    let other = Array::open(Arc::new(archive(&server)), "a").unwrap();
+    other.write_bytes(&selection("3"), &[9], &WriteOptions::default()).unwrap();
+    let read = opened.read_bytes(&selection("3, 40:45"), &options).unwrap();
+    assert_eq!(read.bytes, [9; 5]);
+}
+
+#[test]
+fn of_two_writers_one_gets_a_conflict() {
+    let server = Server::start(1).unwrap();
+    let on_close = ZipOptions { writing: Writing::OnClose, ..ZipOptions::default() };
+    let writer = || ZipStore::new(bucket(&server), "x.zip", on_close.clone());
+    let (one, other) = (writer(), writer());
+    put_bytes(&one, "k", b"1", Precondition::Absent).unwrap();
+    put_bytes(&other, "k", b"2", Precondition::Absent).unwrap();
+    one.close().unwrap();
+    assert_eq!(kind(other.close()), Kind::Conflict);
+    let third = archive(&server);
+    assert_eq!(get(&third, "k").unwrap().unwrap(), b"1");
+    put_bytes(&third, "k", b"3", Precondition::None).unwrap();
+    let fourth = archive(&server);
+    assert_eq!(get(&fourth, "k").unwrap().unwrap(), b"3");
+}
+
+#[test]
+fn large_archives_go_in_parts() {
+    let server = Server::start(2).unwrap();
+    let store = archive(&server);
+    let large = vec![5; 70 << 20];
+    put_bytes(&store, "large", &large, Precondition::Absent).unwrap();
+    assert_eq!(server.open_uploads(), 0);
+    put_bytes(&store, "small", b"1", Precondition::Absent).unwrap();
+    let fresh = archive(&server);
+    assert!(get(&fresh, "large").unwrap().unwrap() == large);
+    assert_eq!(get(&fresh, "small").unwrap().unwrap(), b"1");
+    // The archive changed: what was to replace it does not.
+    put_bytes(&fresh, "small", b"2", Precondition::None).unwrap();
+    let other = archive(&server);
+    assert_eq!(get(&other, "small").unwrap().unwrap(), b"2");
+    let refused = {
+        let parts = [fuzarr::store::Part::Bytes(b"3")];
+        let content = fuzarr::store::Content { parts: &parts, base: None };
+        other.put("small", content, Precondition::None).wait().unwrap();
+        put_bytes(&fresh, "small", b"4", Precondition::None).unwrap();
+        other.close()
+    };
+    assert_eq!(kind(refused), Kind::Conflict);
+    assert_eq!(server.open_uploads(), 0);
+    assert_eq!(get(&fresh, "small").unwrap().unwrap(), b"4");
+}
