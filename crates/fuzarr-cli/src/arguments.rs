@@ -5,6 +5,7 @@ use fuzarr::dtype::DataType;
 use fuzarr::environment::Override;
 use fuzarr::limits::parse_size;
 use fuzarr::metadata::json;
+use fuzarr::store::RemoteOptions;
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,13 +17,50 @@ pub use network::NetworkArguments;
 ///
 /// Zarr keeps large arrays of numbers as many small files, called chunks, in a folder. STORE is
 /// such a folder; the path of an array or group inside it follows after a slash, as in
-/// `ocean.zarr/surface/temperature`.
+/// `ocean.zarr/surface/temperature`. STORE may also be a zip archive, as in `ocean.zip/surface`, or
+/// an address, as in `s3://bucket/ocean.zarr` and `s3://bucket/ocean.zip`.
 #[derive(Debug, Parser)]
 #[command(name = "fuzarr", version, after_help = EXIT_CODES)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Options of remote stores.
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+/// Options of remote stores, of which some are secrets: no message shows their values.
+#[derive(Default, Args)]
+pub struct Storage {
+    /// Set an option of the remote stores that the command meets, such as region, endpoint,
+    /// access_key_id or anonymous=true, whatever the environment says; may be given more than once.
+    #[arg(long = "storage-option", value_name = "NAME=VALUE", global = true)]
+    settings: Vec<String>,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    /// The options.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for one without a name.
+    pub fn options(&self) -> fuzarr::Result<RemoteOptions> {
+        let settings = self.settings.iter().map(|setting| {
+            let named = setting.split_once('=').filter(|(name, _)| !name.is_empty());
+            let (name, value) = named.ok_or_else(|| {
+                fuzarr::Error::invalid_argument("write a storage option as NAME=VALUE")
+            })?;
+            Ok((name.to_owned(), value.to_owned()))
+        });
+        let settings = settings.collect::<fuzarr::Result<_>>()?;
+        Ok(RemoteOptions { settings, ..RemoteOptions::default() })
+    }
 }
 
 const EXIT_CODES: &str = "\

@@ -40,7 +40,7 @@ pub fn exit_code(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return if error.use_stderr() { 2 } else { 0 };
         }
     };
-    match commands::run(&arguments.command) {
+    match commands::run(&arguments.command, &arguments.storage) {
         Ok(Outcome::Fine) => 0,
         Ok(Outcome::Damaged) => 1,
         Ok(Outcome::Unchecked) => 2,

@@ -1,103 +1,72 @@
-//! From `STORE[/path]` to the store, a folder or a remote one, and the path of a node in it.
+//! From `STORE[/path]` to the store, and the path of a node in it: what [`Address`] leaves open for
+//! folders, by looking at what is there.
 
-use fuzarr::store::{LocalStore, RemoteOptions, RemoteStore, Store};
+use fuzarr::store::{Address, AddressOptions, RemoteOptions, RemoteStore, Root, Writing};
 use fuzarr::{Error, Result, hierarchy, v2};
-use std::fmt;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 /// Files that make a folder a node.
 const METADATA: [&str; 3] = [hierarchy::DOCUMENT, v2::ARRAY, v2::GROUP];
 
-/// What is a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Root {
-    /// A folder.
-    Folder(PathBuf),
-    /// A place behind a network, by its address.
-    Address(String),
-}
-
-impl Root {
-    /// The store, which exists.
-    ///
-    /// # Errors
-    /// `NotFound` if it does not; `InvalidArgument` for an address that makes no sense.
-    pub fn open(&self) -> Result<Arc<dyn Store>> {
-        match self {
-            Self::Folder(folder) => Ok(Arc::new(LocalStore::open(folder)?)),
-            Self::Address(address) => remote(address),
-        }
-    }
-
-    /// The store, made if it does not exist.
-    ///
-    /// # Errors
-    /// `Io`; `InvalidArgument` for an address that makes no sense.
-    pub fn create(&self) -> Result<Arc<dyn Store>> {
-        match self {
-            Self::Folder(folder) => Ok(Arc::new(LocalStore::create(folder)?)),
-            Self::Address(address) => remote(address),
-        }
-    }
-
-    /// Whether it is certain that there is nothing yet.
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        matches!(self, Self::Folder(folder) if !folder.exists())
-    }
-
-    /// The place of the node at `path`.
-    #[must_use]
-    pub fn at(&self, path: &str) -> Self {
-        match self {
-            place if path.is_empty() => place.clone(),
-            Self::Folder(folder) => Self::Folder(folder.join(path)),
-            Self::Address(address) => Self::Address(format!("{address}/{path}")),
-        }
-    }
-
-    /// Whether the other place is this one or inside it.
-    #[must_use]
-    pub fn holds(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Folder(folder), Self::Folder(other)) => other.starts_with(folder),
-            (Self::Address(address), Self::Address(other)) => other
-                .strip_prefix(address.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            _ => false,
-        }
+/// How stores are opened by a command: what is changed of a zip archive is written when the command
+/// is done with it.
+#[must_use]
+pub fn options(remote: &RemoteOptions) -> AddressOptions {
+    AddressOptions {
+        remote: remote.clone(),
+        writing: Writing::OnClose,
+        spool: Some(std::env::temp_dir()),
+        ..AddressOptions::default()
     }
 }
 
-impl fmt::Display for Root {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(folder) => folder.display().fmt(f),
-            Self::Address(address) => f.write_str(address),
+/// Whether it is certain that there is no store yet.
+#[must_use]
+pub fn is_new(root: &Root) -> bool {
+    matches!(root, Root::Folder(path) | Root::ZipFile(path) if !path.exists())
+}
+
+/// The place that is meant by an address of a zip archive, or of something in a remote store; `None`
+/// for the path of a folder, in which the store is yet to be found.
+///
+/// # Errors
+/// `InvalidArgument` and `Unsupported`, as [`Address::parse`]; also for memory, of which a command
+/// has none that lasts.
+fn addressed(given: &Path) -> Result<Option<Address>> {
+    let Some(text) = given.to_str() else { return Ok(None) };
+    let address = Address::parse(text)?;
+    Ok(match (&address.root, address.path.is_empty()) {
+        (Root::Memory(_), _) => {
+            return Err(Error::invalid_argument(
+                "memory:// is the memory of one process, and a command ends: there is nothing to find",
+            ));
         }
+        (Root::Remote(place), true) => {
+            let (store, path) = RemoteStore::split(place);
+            let (root, path) = (Root::Remote(store.to_owned()), path.to_owned());
+            Some(Address { root, path })
+        }
+        (Root::ZipFile(file), _) => {
+            let file = file.canonicalize().or_else(|_| std::path::absolute(file));
+            let root =
+                Root::ZipFile(file.map_err(|error| {
+                    Error::io("the file cannot be looked at").with_source(error)
+                })?);
+            Some(Address { root, ..address })
+        }
+        (Root::Folder(_), _) => None,
+        _ => Some(address),
+    })
+}
+
+/// The path of a folder, which may be written as an address.
+fn folder(given: &Path) -> Result<PathBuf> {
+    match given.to_str().map(Address::parse).transpose()? {
+        Some(Address { root: Root::Folder(folder), path }) if path.is_empty() => Ok(folder),
+        Some(Address { root: Root::Folder(folder), path }) => Ok(folder.join(path)),
+        _ => Ok(given.to_owned()),
     }
-}
-
-fn remote(address: &str) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(RemoteStore::open(address, &RemoteOptions::default())?))
-}
-
-/// The place that is meant by an address of something in a remote store; `None` for other texts.
-fn addressed(given: &Path) -> Option<Location> {
-    let text = given.to_str().filter(|text| RemoteStore::is_address(text))?;
-    let (store, path) = RemoteStore::split(text);
-    Some(Location { store: Root::Address(store.to_owned()), path: path.to_owned() })
-}
-
-/// A node's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// The store.
-    pub store: Root,
-    /// The node's path in it, with `/` between names; empty for the root.
-    pub path: String,
 }
 
 /// Finds the node at `given`, which must exist.
@@ -107,11 +76,17 @@ pub struct Location {
 /// # Errors
 /// `NotFound` if no node is in a folder (a remote store is not asked), `Unsupported` for addresses of
 /// other kinds, `InvalidArgument` for a path that cannot be one.
-pub fn existing(given: &Path) -> Result<Location> {
-    if let Some(location) = addressed(given) {
-        return Ok(location);
+pub fn existing(given: &Path) -> Result<Address> {
+    if let Some(address) = addressed(given)? {
+        return match &address.root {
+            Root::ZipFile(file) if !file.exists() => {
+                let missing = "no Zarr array or group here: there is no such file";
+                Err(Error::not_found(missing).with("path", given.display()))
+            }
+            _ => Ok(address),
+        };
     }
-    let place = Place::new(given)?;
+    let place = Place::new(&folder(given)?)?;
     if !place.missing.as_os_str().is_empty() {
         return Err(not_found(given, "there is no such folder", &place.found));
     }
@@ -126,7 +101,7 @@ pub fn existing(given: &Path) -> Result<Location> {
 ///
 /// # Errors
 /// As [`existing`], and `InvalidArgument` for a link: it would be followed to what it leads to.
-pub fn existing_itself(given: &Path) -> Result<Location> {
+pub fn existing_itself(given: &Path) -> Result<Address> {
     // Without a slash at the end, which would follow the link.
     let bare: PathBuf = given.components().collect();
     if bare.is_symlink() {
@@ -141,11 +116,11 @@ pub fn existing_itself(given: &Path) -> Result<Location> {
 ///
 /// # Errors
 /// `Unsupported` and `InvalidArgument` as [`existing`].
-pub fn new(given: &Path) -> Result<Location> {
-    if let Some(location) = addressed(given) {
-        return Ok(location);
+pub fn new(given: &Path) -> Result<Address> {
+    if let Some(address) = addressed(given)? {
+        return Ok(address);
     }
-    let place = Place::new(given)?;
+    let place = Place::new(&folder(given)?)?;
     match place.found.ancestors().find(|folder| holds_metadata(folder)) {
         Some(nearest) => place.location(nearest),
         None => place.location(&place.new_store()),
@@ -160,12 +135,8 @@ struct Place {
 
 impl Place {
     fn new(given: &Path) -> Result<Self> {
-        let text = given.to_string_lossy();
-        if text.is_empty() {
+        if given.as_os_str().is_empty() {
             return Err(Error::invalid_argument("the path of the store is empty"));
-        }
-        if text.contains("://") && !given.exists() {
-            return Err(unsupported("this kind of store", given));
         }
         let failed = |error| {
             Error::io("the folder cannot be looked at")
@@ -180,8 +151,9 @@ impl Place {
                 Err(error) => return Err(failed(error)),
             };
             if !found.is_dir() {
-                return Err(Error::invalid_argument("a store is a folder; this is a file")
-                    .with("path", folder.display()));
+                let reason = "a store is a folder; this is a file (a zip archive of another name is \
+                              written as FILE|zip:)";
+                return Err(Error::invalid_argument(reason).with("path", folder.display()));
             }
             let missing = absolute.strip_prefix(folder).unwrap_or(Path::new("")).to_owned();
             if missing.components().any(|part| !matches!(part, Component::Normal(_))) {
@@ -210,7 +182,7 @@ impl Place {
     }
 
     /// The place in the store that the node in folder `nearest` belongs to.
-    fn location(&self, nearest: &Path) -> Result<Location> {
+    fn location(&self, nearest: &Path) -> Result<Address> {
         let store = nearest.ancestors().take_while(|folder| holds_metadata(folder)).last();
         let store = store.unwrap_or(nearest).to_owned();
         let whole = self.whole();
@@ -221,7 +193,7 @@ impl Place {
             })
         });
         let path = names.collect::<Result<Vec<_>>>()?.join("/");
-        Ok(Location { store: Root::Folder(store), path })
+        Ok(Address { root: Root::Folder(store), path })
     }
 }
 
@@ -237,10 +209,6 @@ fn not_found(given: &Path, reason: &str, looked: &Path) -> Error {
         error = error.with("nearest", nearest.display());
     }
     error
-}
-
-fn unsupported(what: &str, path: &Path) -> Error {
-    Error::unsupported(format!("not supported: {what}")).with("path", path.display())
 }
 
 #[cfg(test)]
@@ -260,8 +228,8 @@ mod tests {
         (folder, root)
     }
 
-    fn at(store: PathBuf, path: &str) -> Location {
-        Location { store: Root::Folder(store), path: path.into() }
+    fn at(store: PathBuf, path: &str) -> Address {
+        Address { root: Root::Folder(store), path: path.into() }
     }
 
     const HIERARCHY: &[&str] = &[
@@ -343,13 +311,30 @@ mod tests {
     }
 
     #[test]
+    fn files_and_folders_may_be_written_as_addresses() {
+        let (_guard, root) = folder(&["g/zarr.json", "g/a/zarr.json", "x.zip"]);
+        let url = |path: &str| PathBuf::from(format!("file://{}/{path}", root.display()));
+        assert_eq!(existing(&url("g/a")).unwrap(), at(root.join("g"), "a"));
+        assert_eq!(existing(&url("g|zarr3:a")).unwrap(), at(root.join("g"), "a"));
+        let zip =
+            |path: &str| Address { root: Root::ZipFile(root.join("x.zip")), path: path.into() };
+        assert_eq!(existing(&url("x.zip")).unwrap(), zip(""));
+        assert_eq!(existing(&root.join("x.zip/a/b")).unwrap(), zip("a/b"));
+        assert_eq!(new(&root.join("g/../x.zip|zip:a")).unwrap(), zip("a"));
+        let missing = existing(&root.join("y.zip/a")).unwrap_err();
+        assert_eq!(missing.kind(), Kind::NotFound);
+        assert!(is_new(&new(&root.join("y.zip/a")).unwrap().root));
+    }
+
+    #[test]
     fn addresses_are_remote_stores_or_refused() {
         let place = existing(Path::new("s3://bucket/x.zarr/a/b")).unwrap();
-        assert_eq!(place.store, Root::Address("s3://bucket/x.zarr".to_owned()));
+        assert_eq!(place.root, Root::Remote("s3://bucket/x.zarr".to_owned()));
         assert_eq!(place.path, "a/b");
-        assert!(
-            place.store.holds(&place.store.at("a")) && !place.store.at("a").holds(&place.store)
-        );
+        let zip = existing(Path::new("s3://bucket/x.zip/a/b")).unwrap();
+        assert_eq!((zip.root, &zip.path[..]), (Root::RemoteZip("s3://bucket/x.zip".into()), "a/b"));
+        let error = existing(Path::new("memory://x")).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
         let error = existing(Path::new("ftp://host/x.zarr")).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
     }

@@ -64,9 +64,9 @@ pub(crate) fn create_array(
     let registry = fuzarr::codec::Registry::default();
     let array = Array::new(nowhere, path, metadata, &registry).map_err(as_argument)?;
     let node = Node::Array(Box::new(array.metadata().clone()));
-    let store = put(py, store, path, &node, overwrite)?;
+    let (store, path) = put(py, store, path, &node, overwrite)?;
     let Node::Array(metadata) = node else { return Err(argument_error("no array")) };
-    let array = Array::new(Arc::clone(&store.store), path, *metadata, &registry).map_err(raise)?;
+    let array = Array::new(Arc::clone(&store.store), &path, *metadata, &registry).map_err(raise)?;
     PyArray::new(py, store, array, config, false)
 }
 
@@ -83,27 +83,28 @@ pub(crate) fn create_group(
     let format = open::format(zarr_format)?;
     let attributes = self::attributes(attributes)?;
     let node = Node::Group(GroupMetadata { format, attributes, ..GroupMetadata::default() });
-    let store = put(py, store, path, &node, overwrite)?;
-    let group = Group::open(Arc::clone(&store.store), path).map_err(raise)?;
+    let (store, path) = put(py, store, path, &node, overwrite)?;
+    let group = Group::open(Arc::clone(&store.store), &path).map_err(raise)?;
     Ok(PyGroup::new(store, group, false))
 }
 
-/// Stores a new node, in a new store if there is none.
+/// Stores a new node, in a new store if there is none; the store, and the node's path in it.
 fn put(
     py: Python<'_>,
     store: Option<&Bound<'_, PyAny>>,
     path: &str,
     node: &Node,
     overwrite: bool,
-) -> PyResult<Opened> {
-    let checked = NodePath::parse(path).and_then(|path| path.check_creatable());
-    checked.map_err(raise)?;
-    let store = Named::from_python(store)?.open(py, Missing::IsMade)?;
+) -> PyResult<(Opened, String)> {
+    let check = |path| NodePath::parse(path).and_then(|path| path.check_creatable()).map_err(raise);
+    check(path)?;
+    let (store, path) = Named::from_python(store)?.open(py, path, Missing::IsMade)?;
+    check(&path)?;
     request::run_long(py, &Cancel::new(), || {
-        removal::make_room(&*store.store, path, node, overwrite)?;
-        hierarchy::create_node(&*store.store, path, node)
+        removal::make_room(&*store.store, &path, node, overwrite)?;
+        hierarchy::create_node(&*store.store, &path, node)
     })
-    .map(|()| store)
+    .map(|()| (store, path))
 }
 
 /// Nothing is stored yet: what is wrong is what was asked for.

@@ -194,7 +194,7 @@ impl PyGroup {
     /// The store.
     #[getter]
     fn store(&self) -> PyStore {
-        PyStore(self.store.clone())
+        self.store.clone().into()
     }
 
     /// Whether the group was opened for reading only.

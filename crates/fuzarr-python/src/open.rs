@@ -61,7 +61,8 @@ pub(crate) fn open_node<'py>(
     config: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let config = ArrayConfig::default().with(config)?;
-    let store = Named::from_python(Some(store))?.open(py, Missing::IsAnError)?;
+    let (store, path) = Named::from_python(Some(store))?.open(py, path, Missing::IsAnError)?;
+    let path = path.as_str();
     let policy = match use_consolidated {
         None => Consolidated::Auto,
         Some(true) => Consolidated::Must,
@@ -119,10 +120,10 @@ pub(crate) fn consolidate_metadata(
     store: &Bound<'_, PyAny>,
     path: &str,
 ) -> PyResult<PyGroup> {
-    let store = Named::from_python(Some(store))?.open(py, Missing::IsAnError)?;
+    let (store, path) = Named::from_python(Some(store))?.open(py, path, Missing::IsAnError)?;
     let group = request::run_long(py, &Cancel::new(), || {
-        hierarchy::consolidate(&*store.store, path)?;
-        Group::open(std::sync::Arc::clone(&store.store), path)
+        hierarchy::consolidate(&*store.store, &path)?;
+        Group::open(std::sync::Arc::clone(&store.store), &path)
     })?;
     Ok(PyGroup::new(store, group, false))
 }

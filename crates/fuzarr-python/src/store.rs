@@ -4,7 +4,10 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fuzarr::store::{LocalOptions, LocalStore, MemoryStore, RemoteOptions, RemoteStore, Store};
+use fuzarr::store::{
+    Address, AddressOptions, LocalOptions, MemoryStore, RemoteOptions, RemoteStore, Root, Store,
+    Writing, ZipStore, join,
+};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -12,15 +15,16 @@ use pyo3::types::{IntoPyDict as _, PyMapping, PyMappingMethods, PyString};
 
 use crate::error::{argument_error, raise, unsupported};
 
+/// Options of a remote store, by name.
+type Settings = Vec<(String, String)>;
+
 /// Where a store is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Location {
-    /// A folder, by its absolute path.
-    Folder(PathBuf),
-    /// This process's memory; the number tells stores apart.
+    /// This process's memory, without a name; the number tells stores apart.
     Memory(usize),
-    /// A place behind a network: its address, and options by name.
-    Remote(String, Vec<(String, String)>),
+    /// A place with an address, and options if it is a remote one.
+    At(Root, Settings),
 }
 
 /// A store that is open.
@@ -28,6 +32,8 @@ pub(crate) enum Location {
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) location: Location,
+    /// The same store, if it is a zip archive.
+    zip: Option<ZipStore>,
     /// Whether what is written is on the disk when a request ends.
     fsync: bool,
 }
@@ -38,46 +44,51 @@ impl PartialEq for Opened {
     }
 }
 
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, Default)]
+struct How {
+    create: bool,
+    fsync: bool,
+    writing: Writing,
+}
+
 impl Opened {
     fn memory() -> Self {
         let store = Arc::new(MemoryStore::new());
         let location = Location::Memory(Arc::as_ptr(&store).addr());
-        Self { store, location, fsync: false }
+        Self { store, location, zip: None, fsync: false }
     }
 
-    /// The store in the folder.
+    /// The store at a place. Nothing is asked of a remote one yet.
     ///
     /// # Errors
-    /// `NotFoundError`, `StoreError`.
-    fn local(py: Python<'_>, folder: PathBuf, missing: Missing, fsync: bool) -> PyResult<Self> {
-        let options = LocalOptions { fsync, ..LocalOptions::default() };
-        let opened = py.detach(|| match missing {
-            Missing::IsAnError => LocalStore::open_with(&folder, options),
-            Missing::IsMade => LocalStore::create_with(&folder, options),
-        });
-        let store: Arc<dyn Store> = Arc::new(opened.map_err(raise)?);
-        Ok(Self { store, location: Location::Folder(folder), fsync })
-    }
-
-    /// The store at an address. Nothing is asked of it yet.
-    ///
-    /// # Errors
-    /// `ArgumentError` for an address or an option that makes no sense.
-    fn remote(address: &str, settings: Vec<(String, String)>) -> PyResult<Self> {
-        let address = address.trim_end_matches('/');
-        let options = RemoteOptions { settings: settings.clone(), ..RemoteOptions::default() };
-        let store = Arc::new(RemoteStore::open(address, &options).map_err(raise)?);
-        let location = Location::Remote(address.to_owned(), settings);
-        Ok(Self { store, location, fsync: false })
+    /// `NotFoundError`, `StoreError`; `ArgumentError` for an address or an option that makes no sense.
+    fn at(py: Python<'_>, root: Root, settings: Settings, how: How) -> PyResult<Self> {
+        let How { create, fsync, writing } = how;
+        let options = AddressOptions {
+            local: LocalOptions { fsync, ..LocalOptions::default() },
+            remote: RemoteOptions { settings: settings.clone(), ..RemoteOptions::default() },
+            writing,
+            spool: Some(std::env::temp_dir()),
+            create,
+        };
+        let opened = py.detach(|| root.open(&options)).map_err(raise)?;
+        let location = Location::At(root, settings);
+        Ok(Self { store: opened.store, location, zip: opened.zip, fsync })
     }
 
     /// The URL of the node at `path`.
     pub(crate) fn url(&self, path: &str) -> String {
-        let root = match &self.location {
-            Location::Folder(folder) => format!("file://{}", folder.display()),
-            Location::Memory(number) => format!("memory://{number:x}"),
-            Location::Remote(address, _) => address.clone(),
+        let (root, is_archive) = match &self.location {
+            Location::Memory(number) => (format!("memory://{number:x}"), false),
+            Location::At(root @ Root::Folder(_), _) => (format!("file://{root}"), false),
+            Location::At(root @ Root::ZipFile(_), _) => (format!("file://{root}"), true),
+            Location::At(root @ Root::RemoteZip(_), _) => (root.to_string(), true),
+            Location::At(root, _) => (root.to_string(), false),
         };
+        if is_archive && !root.ends_with(".zip") {
+            return format!("{root}|zip:{path}");
+        }
         if path.is_empty() { root } else { format!("{}/{path}", root.trim_end_matches('/')) }
     }
 
@@ -85,18 +96,18 @@ impl Opened {
     /// that a remote store was opened with.
     pub(crate) fn identity(&self, path: &str) -> String {
         match &self.location {
-            Location::Remote(_, settings) if !settings.is_empty() => {
+            Location::At(_, settings) if !settings.is_empty() => {
                 format!("{}#{:x}", self.url(path), hash(settings))
             }
             _ => self.url(path),
         }
     }
 
-    /// The folder, if it is one.
+    /// The folder or file, if it is one.
     fn path(&self) -> Option<&Path> {
         match &self.location {
-            Location::Folder(folder) => Some(folder),
-            Location::Memory(_) | Location::Remote(..) => None,
+            Location::At(Root::Folder(path) | Root::ZipFile(path), _) => Some(path),
+            Location::Memory(_) | Location::At(..) => None,
         }
     }
 
@@ -106,11 +117,11 @@ impl Opened {
     /// `TypeError` for a store in memory.
     pub(crate) fn pickled(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &self.location {
-            Location::Folder(_) if !self.fsync => self.path().into_py_any(py),
-            Location::Folder(_) | Location::Remote(..) => {
-                Ok(PyStore(self.clone()).into_pyobject(py)?.into_any().unbind())
+            Location::At(Root::Folder(folder), _) if !self.fsync => folder.into_py_any(py),
+            Location::Memory(_) | Location::At(Root::Memory(_), _) => Err(in_memory()),
+            Location::At(..) => {
+                Ok(PyStore::from(self.clone()).into_pyobject(py)?.into_any().unbind())
             }
-            Location::Memory(_) => Err(in_memory()),
         }
     }
 }
@@ -122,37 +133,41 @@ pub(crate) enum Missing {
     IsMade,
 }
 
-/// What a caller named as store, not opened yet.
+/// What a caller named as store, not opened yet, with the path of a node in it.
 #[derive(Debug)]
 pub(crate) enum Named {
-    Folder(PathBuf),
-    Remote(String),
-    Opened(Opened),
+    At(Address),
+    Opened(Opened, String),
 }
 
 impl Named {
-    /// The store that `object` names: a path, a URL, a [`PyStore`], or `None` for a new one
-    /// in memory.
+    /// The store that `object` names: a path, a URL, a [`PyStore`], a `ZipStore` of zarr-python's that
+    /// is read only, or `None` for a new one in memory.
     ///
     /// # Errors
     /// `UnsupportedError` for other URLs and stores.
     pub(crate) fn from_python(object: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let Some(object) = object.filter(|object| !object.is_none()) else {
-            return Ok(Self::Opened(Opened::memory()));
+            return Ok(Self::Opened(Opened::memory(), String::new()));
         };
         if let Ok(store) = object.cast::<PyStore>() {
-            return Ok(Self::Opened(store.get().0.clone()));
+            let PyStore { opened, inner } = store.get();
+            return Ok(Self::Opened(opened.clone(), inner.clone()));
         }
         if let Ok(text) = object.cast::<PyString>() {
-            return url(object.py(), text.to_str()?);
+            return address(text.to_str()?).map(Self::At);
         }
         if object.hasattr("__fspath__")? {
             let path: PathBuf = object.extract()?;
-            return absolute(&path).map(Self::Folder);
+            return located(&path).map(Self::At);
+        }
+        if let Some(file) = zip_file(object)? {
+            let root = Root::ZipFile(absolute(&file)?);
+            return Ok(Self::At(Address { root, path: String::new() }));
         }
         let carried = object.py().import("fuzarr._remote")?.call_method1("carried", (object,))?;
         if let Ok(store) = carried.cast::<PyStore>() {
-            return Ok(Self::Opened(store.get().0.clone()));
+            return Ok(Self::Opened(store.get().opened.clone()));
         }
         let name = object.get_type().name()?;
         Err(unsupported(format!(
@@ -162,60 +177,106 @@ impl Named {
         )))
     }
 
-    /// Opens it.
+    /// Opens it; with the path of the node at `path` below what was named.
     ///
     /// # Errors
     /// `NotFoundError`, `StoreError`.
-    pub(crate) fn open(self, py: Python<'_>, missing: Missing) -> PyResult<Opened> {
-        match self {
-            Self::Opened(opened) => Ok(opened),
-            Self::Folder(folder) => Opened::local(py, folder, missing, false),
-            Self::Remote(address) => Opened::remote(&address, Vec::new()),
-        }
+    pub(crate) fn open(
+        self,
+        py: Python<'_>,
+        path: &str,
+        missing: Missing,
+    ) -> PyResult<(Opened, String)> {
+        let (opened, inner) = match self {
+            Self::Opened(opened, inner) => (opened, inner),
+            Self::At(Address { root, path }) => {
+                let how = How { create: missing == Missing::IsMade, ..How::default() };
+                (Opened::at(py, root, Settings::new(), how)?, path)
+            }
+        };
+        Ok(match (inner.as_str(), path.trim_matches('/')) {
+            ("", _) => (opened, path.to_owned()),
+            (_, "") => (opened, inner),
+            (above, below) => (opened, join(above, below)),
+        })
     }
 }
 
-fn url(py: Python<'_>, text: &str) -> PyResult<Named> {
-    if text.is_empty() {
-        return Err(argument_error("the path of the store is empty"));
-    }
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return absolute(Path::new(text)).map(Named::Folder);
+/// The archive of a `ZipStore` of zarr-python's that is for reading only.
+fn zip_file(store: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
+    let class = store.get_type();
+    let is_zip = class.name()? == "ZipStore"
+        && class.module()?.to_str()?.starts_with("zarr.storage")
+        && store.getattr("read_only")?.is_truthy()?;
+    if is_zip { store.getattr("path")?.extract() } else { Ok(None) }
+}
+
+/// Where a text leads. What is a path is absolute from now on.
+fn address(text: &str) -> PyResult<Address> {
+    let Address { root, path } = Address::parse(text).map_err(raise)?;
+    let root = match root {
+        Root::Folder(folder) => Root::Folder(folder_at(&folder)?),
+        Root::ZipFile(file) => Root::ZipFile(absolute(&file)?),
+        root => root,
     };
-    if RemoteStore::is_address(text) {
-        return Ok(Named::Remote(text.to_owned()));
+    Ok(Address { root, path })
+}
+
+/// Where a path leads: to a folder or a zip archive.
+fn located(path: &Path) -> PyResult<Address> {
+    match path.to_str() {
+        Some(text) => address(text),
+        None => Ok(Address { root: Root::Folder(folder_at(path)?), path: String::new() }),
     }
-    if scheme != "file" {
+}
+
+fn folder_at(path: &Path) -> PyResult<PathBuf> {
+    let path = absolute(path)?;
+    if path.is_file() {
         return Err(unsupported(format!(
-            "not supported: stores by `{scheme}://`; there are paths and file://, s3://, gs://, az:// \
-             and https:// URLs"
+            "not supported: `{path}` is a file; a store is a folder, or a zip archive, which is \
+             written as `{path}|zip:` unless its name ends in .zip",
+            path = path.display()
         )));
     }
-    let path = rest.strip_prefix("localhost").unwrap_or(rest);
-    if !path.starts_with('/') {
-        return Err(argument_error(format!("`{text}` is no file:// URL with an absolute path")));
-    }
-    let path: String = py.import("urllib.parse")?.call_method1("unquote", (path,))?.extract()?;
-    absolute(Path::new(&path)).map(Named::Folder)
+    Ok(path)
 }
 
 fn absolute(path: &Path) -> PyResult<PathBuf> {
     let absolute = std::path::absolute(path);
     let path = absolute.map_err(|error| argument_error(format!("no path: {error}")))?;
-    if path.is_file() {
-        return Err(unsupported(format!(
-            "not supported: `{}` is a file; a store is a folder",
-            path.display()
-        )));
-    }
     // Without a slash at the end, so that a store has one name.
     Ok(path.components().collect())
 }
 
-/// A store: a folder, memory, or a place behind a network. Everything that takes a store takes one of these.
+/// The options of a remote store, sorted.
+fn settings(options: Option<&Bound<'_, PyMapping>>) -> PyResult<Settings> {
+    let mut settings = Settings::new();
+    for item in options.map(PyMappingMethods::items).transpose()?.iter().flatten() {
+        let (name, value): (String, Bound<'_, PyAny>) = item.extract()?;
+        if !value.is_none() {
+            settings.push((name, value.str()?.to_str()?.to_owned()));
+        }
+    }
+    settings.sort_unstable();
+    Ok(settings)
+}
+
+/// A store: a folder, memory, a place behind a network, or a zip archive. Everything that takes a
+/// store takes one of these.
 #[pyclass(frozen, eq, weakref, module = "fuzarr", name = "Store")]
 #[derive(Debug, PartialEq)]
-pub(crate) struct PyStore(pub(crate) Opened);
+pub(crate) struct PyStore {
+    opened: Opened,
+    /// The path of the node that is meant by default.
+    inner: String,
+}
+
+impl From<Opened> for PyStore {
+    fn from(opened: Opened) -> Self {
+        Self { opened, inner: String::new() }
+    }
+}
 
 #[pymethods]
 impl PyStore {
@@ -224,61 +285,114 @@ impl PyStore {
     #[staticmethod]
     #[pyo3(signature = (path, *, fsync = false))]
     fn local(py: Python<'_>, path: PathBuf, fsync: bool) -> PyResult<Self> {
-        Opened::local(py, absolute(&path)?, Missing::IsMade, fsync).map(Self)
+        let how = How { create: true, fsync, ..How::default() };
+        Opened::at(py, Root::Folder(folder_at(&path)?), Settings::new(), how).map(Self::from)
     }
 
     /// A new store in this process's memory.
     #[staticmethod]
     fn memory() -> Self {
-        Self(Opened::memory())
+        Opened::memory().into()
     }
 
-    /// A place behind a network, by its address: `s3://bucket/folder`, `gs://…`, `az://…` or `https://…`.
-    /// Nothing is asked of it yet. ``storage_options`` are those of the service: ``region``,
-    /// ``endpoint``, ``access_key_id``, ``anonymous``, …; what they do not say, the environment does.
+    /// A place behind a network, by its address: `s3://bucket/folder`, `gs://…`, `az://…` or `https://…`,
+    /// also a zip archive there. Nothing is asked of it yet. ``storage_options`` are those of the service:
+    /// ``region``, ``endpoint``, ``access_key_id``, ``anonymous``, …; what they do not say, the environment
+    /// does.
     #[staticmethod]
     #[pyo3(signature = (url, storage_options = None))]
-    fn remote(url: &str, storage_options: Option<&Bound<'_, PyMapping>>) -> PyResult<Self> {
-        let mut settings = Vec::new();
-        for item in storage_options.map(PyMappingMethods::items).transpose()?.iter().flatten() {
-            let (name, value): (String, Bound<'_, PyAny>) = item.extract()?;
-            if !value.is_none() {
-                settings.push((name, value.str()?.to_str()?.to_owned()));
-            }
-        }
-        settings.sort_unstable();
+    fn remote(
+        py: Python<'_>,
+        url: &str,
+        storage_options: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let settings = settings(storage_options)?;
         if !RemoteStore::is_address(url) {
             return Err(argument_error("storage_options are for remote stores, by their URLs"));
         }
-        Opened::remote(url, settings).map(Self)
+        let Address { root, path } = address(url)?;
+        let opened = Opened::at(py, root, settings, How::default())?;
+        Ok(Self { opened, inner: path })
     }
 
-    /// The folder; `None` for memory and for remote stores.
+    /// A zip archive, a file or in a remote store, which is written once when the store is closed: at
+    /// the end of a ``with`` block, or by ``close``. (An archive that is opened by its path or URL is
+    /// written at the end of each request that changes it.)
+    #[staticmethod]
+    #[pyo3(signature = (archive, storage_options = None))]
+    fn zip(
+        py: Python<'_>,
+        archive: &Bound<'_, PyAny>,
+        storage_options: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let Named::At(Address { root, path }) = Named::from_python(Some(archive))? else {
+            return Err(argument_error("a zip archive is a path or a URL"));
+        };
+        let root = match root {
+            root @ (Root::ZipFile(_) | Root::RemoteZip(_)) if path.is_empty() => root,
+            root => {
+                return Err(argument_error(format!(
+                    "`{root}` is no zip archive: their names end in .zip, or `|zip:` follows"
+                )));
+            }
+        };
+        let settings = settings(storage_options)?;
+        let how = How { create: true, writing: Writing::OnClose, ..How::default() };
+        Opened::at(py, root, settings, how).map(Self::from)
+    }
+
+    /// Writes what was changed of a zip archive and is not written yet; nothing for other stores.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let zip = self.opened.zip.clone();
+        py.detach(|| zip.map_or(Ok(()), |zip| zip.close())).map_err(raise)
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// What failed half way is not written.
+    #[pyo3(signature = (kind, _error, _traceback))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: Option<&Bound<'_, PyAny>>,
+        _error: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if kind.is_none() { self.close(py) } else { Ok(()) }
+    }
+
+    /// The folder, or the file that is a zip archive; `None` for memory and for remote stores.
     #[getter]
     fn path(&self) -> Option<&Path> {
-        self.0.path()
+        self.opened.path()
     }
 
     fn __str__(&self) -> String {
-        self.0.url("")
+        self.opened.url(&self.inner)
     }
 
     fn __repr__(&self) -> String {
-        format!("<Store {}>", self.0.url(""))
+        format!("<Store {}>", self.opened.url(&self.inner))
     }
 
     fn __hash__(&self) -> u64 {
-        hash(&self.0.location)
+        hash(&(&self.opened.location, &self.inner))
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Py<PyAny>)> {
-        let (open, arguments) = match &self.0.location {
-            Location::Folder(folder) if self.0.fsync => ("_synced", (folder,).into_py_any(py)?),
-            Location::Folder(folder) => ("local", (folder,).into_py_any(py)?),
-            Location::Remote(address, settings) => {
-                ("remote", (address, settings.clone().into_py_dict(py)?).into_py_any(py)?)
+        let (open, arguments) = match &self.opened.location {
+            Location::At(Root::Folder(folder), _) if self.opened.fsync => {
+                ("_synced", (folder,).into_py_any(py)?)
             }
-            Location::Memory(_) => return Err(in_memory()),
+            Location::At(Root::Folder(folder), _) => ("local", (folder,).into_py_any(py)?),
+            Location::At(Root::ZipFile(file), _) => ("_archive", (file,).into_py_any(py)?),
+            Location::At(Root::Remote(_) | Root::RemoteZip(_), settings) => {
+                let url = self.opened.url(&self.inner);
+                ("remote", (url, settings.clone().into_py_dict(py)?).into_py_any(py)?)
+            }
+            Location::Memory(_) | Location::At(Root::Memory(_), _) => return Err(in_memory()),
         };
         Ok((py.get_type::<Self>().getattr(open)?, arguments))
     }
@@ -286,7 +400,15 @@ impl PyStore {
     /// As `local` with `fsync`, of a folder that is there: for pickles.
     #[staticmethod]
     fn _synced(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        Opened::local(py, absolute(&path)?, Missing::IsAnError, true).map(Self)
+        let how = How { fsync: true, ..How::default() };
+        Opened::at(py, Root::Folder(folder_at(&path)?), Settings::new(), how).map(Self::from)
+    }
+
+    /// A zip archive that is written at the end of each request, whatever its name: for pickles.
+    #[staticmethod]
+    fn _archive(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let root = Root::ZipFile(absolute(&path)?);
+        Opened::at(py, root, Settings::new(), How::default()).map(Self::from)
     }
 }
 

@@ -3,14 +3,15 @@
 use super::Outcome;
 use crate::arguments::Attrs;
 use fuzarr::metadata::json;
+use fuzarr::store::AddressOptions;
 use fuzarr::{Error, Result, hierarchy};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-pub(super) fn run(arguments: &Attrs) -> Result<Outcome> {
-    let (store, path) = super::find(&arguments.location)?;
+pub(super) fn run(arguments: &Attrs, options: &AddressOptions) -> Result<Outcome> {
+    let (opened, path) = super::find_to_change(&arguments.location, options)?;
     let new = arguments.replace.as_deref().map(from_file).transpose()?;
-    let attributes = hierarchy::update_attributes(&*store, &path, |attributes| {
+    let attributes = hierarchy::update_attributes(&*opened.store, &path, |attributes| {
         if let Some(new) = &new {
             attributes.clone_from(new);
         }
@@ -22,6 +23,7 @@ pub(super) fn run(arguments: &Attrs) -> Result<Outcome> {
         attributes.extend(arguments.set.iter().cloned());
         Ok(())
     })?;
+    opened.close()?;
     super::print_json(&attributes.into())?;
     Ok(Outcome::Fine)
 }

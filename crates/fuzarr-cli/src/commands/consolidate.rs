@@ -3,11 +3,13 @@
 use super::Outcome;
 use crate::arguments::Consolidate;
 use crate::render::count;
+use fuzarr::store::AddressOptions;
 use fuzarr::{Result, hierarchy};
 
-pub(super) fn run(arguments: &Consolidate) -> Result<Outcome> {
-    let (store, path) = super::find(&arguments.location)?;
-    let nodes = hierarchy::consolidate(&*store, &path)?;
+pub(super) fn run(arguments: &Consolidate, options: &AddressOptions) -> Result<Outcome> {
+    let (opened, path) = super::find_to_change(&arguments.location, options)?;
+    let nodes = hierarchy::consolidate(&*opened.store, &path)?;
+    opened.close()?;
     super::print(&format!("{} nodes\n", count(nodes as u128)))?;
     Ok(Outcome::Fine)
 }

@@ -2,13 +2,13 @@
 
 use super::Outcome;
 use crate::arguments::{Copy, Lengths, Shards};
-use crate::location::{self, Root};
+use crate::location;
 use crate::render::{bytes, count};
 use fuzarr::codec::short;
 use fuzarr::dtype::DataType;
 use fuzarr::metadata::{ArrayMetadata, Extension};
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{MemoryStore, Store};
+use fuzarr::store::{Address, AddressOptions, MemoryStore, Store};
 use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
 use fuzarr::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +16,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
+pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome> {
     let settings = &arguments.settings.set;
     if settings.iter().any(|setting| setting.name() == "memory") {
         return Err(Error::invalid_argument("the memory of a copy is set by --memory"));
@@ -24,8 +24,8 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
     let of_source = |error: Error| error.with("in", arguments.source.display());
     let from = location::existing(&arguments.source).map_err(of_source)?;
     let to = location::new(&arguments.destination)?;
-    check_apart(&from.store.at(&from.path), &to.store.at(&to.path))?;
-    let source = from.store.open().map_err(of_source)?;
+    check_apart(&from, &to)?;
+    let source = from.root.open(options).map_err(of_source)?.store;
     let plan = |destination: Arc<dyn Store>| {
         let source = Node { store: Arc::clone(&source), path: from.path.clone() };
         let destination = Node { store: destination, path: to.path.clone() };
@@ -41,15 +41,17 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
         Transcode::plan(source, destination, |array| relayout(arguments, array), options)
             .map_err(of_source)
     };
-    if to.store.is_new() {
+    if location::is_new(&to.root) {
         // What cannot be done is found out before a folder is made for it.
         plan(Arc::new(MemoryStore::default()))?;
     }
-    let copy = plan(to.store.create()?)?;
+    let opened = to.root.open(&AddressOptions { create: true, ..options.clone() })?;
+    let copy = plan(Arc::clone(&opened.store))?;
     let begun = Instant::now();
     let report = with_bar("copied", |progress| copy.run(progress)).map_err(|error| {
         if error.context("side") == Some("source") { of_source(error) } else { error }
     })?;
+    opened.close()?;
     super::print(&summary(&report, begun.elapsed()))?;
     if !arguments.verify {
         return Ok(Outcome::Fine);
@@ -67,7 +69,7 @@ pub(super) fn run(arguments: &Copy) -> Result<Outcome> {
 }
 
 /// Checks that neither place is inside the other, by whatever stores they are reached.
-fn check_apart(source: &Root, destination: &Root) -> Result<()> {
+fn check_apart(source: &Address, destination: &Address) -> Result<()> {
     if destination.holds(source) || source.holds(destination) {
         return Err(Error::invalid_argument("one of source and destination is inside the other")
             .with("source", source)

@@ -3,18 +3,18 @@
 use super::Outcome;
 use crate::arguments::Create;
 use crate::create;
-use crate::location::{self, Location};
+use crate::location;
 use fuzarr::codec::Registry;
 use fuzarr::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath, json};
-use fuzarr::store::MemoryStore;
+use fuzarr::store::{Address, AddressOptions, MemoryStore};
 use fuzarr::{Array, Error, Result, hierarchy, removal, v2};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) fn run(arguments: &Create) -> Result<Outcome> {
+pub(super) fn run(arguments: &Create, options: &AddressOptions) -> Result<Outcome> {
     let place = location::new(&arguments.location)?;
-    let format = format(arguments, &place)?;
+    let format = format(arguments, &place, options)?;
     let node = match &arguments.metadata {
         Some(file) => from_file(file),
         None if arguments.group => {
@@ -32,9 +32,10 @@ pub(super) fn run(arguments: &Create) -> Result<Outcome> {
     let node = checked.map_err(|error| {
         if super::is_damage(&error) { Error::invalid_argument(error.to_string()) } else { error }
     })?;
-    let store = place.store.create()?;
-    removal::make_room(&*store, &place.path, &node, arguments.overwrite)?;
-    hierarchy::create_node(&*store, &place.path, &node)?;
+    let opened = place.root.open(&AddressOptions { create: true, ..options.clone() })?;
+    removal::make_room(&*opened.store, &place.path, &node, arguments.overwrite)?;
+    hierarchy::create_node(&*opened.store, &place.path, &node)?;
+    opened.close()?;
     Ok(Outcome::Fine)
 }
 
@@ -56,12 +57,12 @@ fn from_file(file: &Path) -> Result<Node> {
 }
 
 /// The format that the node is to have, if that is decided: as asked, or that of the group it is in.
-fn format(arguments: &Create, place: &Location) -> Result<Option<Format>> {
+fn format(arguments: &Create, place: &Address, options: &AddressOptions) -> Result<Option<Format>> {
     match arguments.format {
         Some(format) => Ok(Some(format.into())),
         // A document says itself what it is.
-        None if arguments.metadata.is_some() || place.store.is_new() => Ok(None),
-        None => hierarchy::format_above(&*place.store.open()?, &place.path),
+        None if arguments.metadata.is_some() || location::is_new(&place.root) => Ok(None),
+        None => hierarchy::format_above(&*place.root.open(options)?.store, &place.path),
     }
 }
 

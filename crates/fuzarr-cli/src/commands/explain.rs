@@ -4,16 +4,17 @@ use super::Outcome;
 use crate::arguments::Explain;
 use crate::render;
 use fuzarr::plan::ReadOptions;
+use fuzarr::store::AddressOptions;
 use fuzarr::{Result, Selection};
 
-pub(super) fn run(arguments: &Explain) -> Result<Outcome> {
-    let array = super::open(&arguments.location)?;
+pub(super) fn run(arguments: &Explain, options: &AddressOptions) -> Result<Outcome> {
+    let array = super::open(&arguments.location, options)?;
     let selection = Selection::parse(&arguments.selection)?;
-    let options = ReadOptions::with_overrides(&arguments.settings.set)?;
+    let read = ReadOptions::with_overrides(&arguments.settings.set)?;
     let explanation = if arguments.exact {
-        array.explain_exactly(&selection, &options)?
+        array.explain_exactly(&selection, &read)?
     } else {
-        array.explain(&selection, &options)?
+        array.explain(&selection, &read)?
     };
     let network = arguments.network.network();
     let forecast = network.map(|network| explanation.over(&network, &options.limits));

@@ -6,10 +6,11 @@ use crate::{npy, print};
 use fuzarr::codec;
 use fuzarr::dtype::ElementLayout;
 use fuzarr::plan::ReadOptions;
+use fuzarr::store::AddressOptions;
 use fuzarr::{Array, Result, Selection};
 
-pub(super) fn run(arguments: &Get) -> Result<Outcome> {
-    let array = super::open(&arguments.location)?;
+pub(super) fn run(arguments: &Get, options: &AddressOptions) -> Result<Outcome> {
+    let array = super::open(&arguments.location, options)?;
     let selection = Selection::parse(&arguments.selection)?;
     let options = ReadOptions::with_overrides(&arguments.settings.set)?;
     match &arguments.output {

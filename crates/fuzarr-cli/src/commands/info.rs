@@ -7,13 +7,13 @@ use fuzarr::codec::Registry;
 use fuzarr::dtype::{DataType, ElementLayout};
 use fuzarr::grid::{ChunkKeyEncoding, RegularGrid};
 use fuzarr::metadata::{ArrayMetadata, Node};
-use fuzarr::store::Store;
+use fuzarr::store::{AddressOptions, Store};
 use fuzarr::{Array, Error, Kind, Result, hierarchy, inspect};
 use serde_json::Value;
 use std::sync::Arc;
 
-pub(super) fn run(arguments: &Info) -> Result<Outcome> {
-    let (store, path) = super::find(&arguments.location)?;
+pub(super) fn run(arguments: &Info, options: &AddressOptions) -> Result<Outcome> {
+    let (store, path) = super::find(&arguments.location, options)?;
     let name = super::name_of(&arguments.location);
     let node = hierarchy::read_node(&*store, &path)?;
     let node = node.ok_or_else(|| Error::not_found("there is no node").with("path", &path))?;

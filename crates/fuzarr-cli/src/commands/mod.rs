@@ -13,10 +13,10 @@ mod rm;
 mod tree;
 mod verify;
 
-use crate::arguments::Command;
-use crate::location::{self, Location};
+use crate::arguments::{Command, Storage};
+use crate::location;
 use fuzarr::metadata::json;
-use fuzarr::store::Store;
+use fuzarr::store::{AddressOptions, Opened, Store};
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -38,20 +38,23 @@ pub enum Outcome {
 ///
 /// # Errors
 /// What kept it from being done; the kind says whether the data is to blame, see [`is_damage`].
-pub fn run(command: &Command) -> Result<Outcome> {
+pub fn run(command: &Command, storage: &Storage) -> Result<Outcome> {
+    let options = location::options(&storage.options()?);
     let (outcome, location) = match command {
-        Command::Info(info) => (info::run(info), &info.location),
-        Command::Tree(tree) => (tree::run(tree), &tree.location),
-        Command::Get(get) => (get::run(get), &get.location),
-        Command::Explain(explain) => (explain::run(explain), &explain.location),
-        Command::Put(put) => (put::run(put), &put.location),
-        Command::Create(create) => (create::run(create), &create.location),
-        Command::Verify(verify) => (verify::run(verify), &verify.location),
-        Command::Copy(copy) => (copy::run(copy), &copy.destination),
-        Command::Attrs(attrs) => (attrs::run(attrs), &attrs.location),
-        Command::Rm(rm) => (rm::run(rm), &rm.location),
-        Command::Mv(mv) => (mv::run(mv), &mv.location),
-        Command::Consolidate(consolidate) => (consolidate::run(consolidate), &consolidate.location),
+        Command::Info(info) => (info::run(info, &options), &info.location),
+        Command::Tree(tree) => (tree::run(tree, &options), &tree.location),
+        Command::Get(get) => (get::run(get, &options), &get.location),
+        Command::Explain(explain) => (explain::run(explain, &options), &explain.location),
+        Command::Put(put) => (put::run(put, &options), &put.location),
+        Command::Create(create) => (create::run(create, &options), &create.location),
+        Command::Verify(verify) => (verify::run(verify, &options), &verify.location),
+        Command::Copy(copy) => (copy::run(copy, &options), &copy.destination),
+        Command::Attrs(attrs) => (attrs::run(attrs, &options), &attrs.location),
+        Command::Rm(rm) => (rm::run(rm, &options), &rm.location),
+        Command::Mv(mv) => (mv::run(mv, &options), &mv.location),
+        Command::Consolidate(consolidate) => {
+            (consolidate::run(consolidate, &options), &consolidate.location)
+        }
     };
     outcome.map_err(|error| error.with("in", location.display()))
 }
@@ -63,13 +66,19 @@ pub fn is_damage(error: &Error) -> bool {
 }
 
 /// The store and the path in it of the node at `given`.
-fn find(given: &Path) -> Result<(Arc<dyn Store>, String)> {
-    let Location { store, path } = location::existing(given)?;
-    Ok((store.open()?, path))
+fn find(given: &Path, options: &AddressOptions) -> Result<(Arc<dyn Store>, String)> {
+    let (opened, path) = find_to_change(given, options)?;
+    Ok((opened.store, path))
 }
 
-fn open(given: &Path) -> Result<Array> {
-    let (store, path) = find(given)?;
+/// As [`find`], for a store that is to be changed, and closed after that.
+fn find_to_change(given: &Path, options: &AddressOptions) -> Result<(Opened, String)> {
+    let address = location::existing(given)?;
+    Ok((address.root.open(options)?, address.path))
+}
+
+fn open(given: &Path, options: &AddressOptions) -> Result<Array> {
+    let (store, path) = find(given, options)?;
     Array::open(store, &path)
 }
 

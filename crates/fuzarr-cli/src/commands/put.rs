@@ -8,11 +8,14 @@ use fuzarr::dtype::{DataType, ElementLayout, fill_from_json};
 use fuzarr::error::ResultExt as _;
 use fuzarr::plan::WriteOptions;
 use fuzarr::shard::WriteOrder;
+use fuzarr::store::AddressOptions;
 use fuzarr::{Array, Error, Result, Selection};
 use std::path::Path;
+use std::sync::Arc;
 
-pub(super) fn run(arguments: &Put) -> Result<Outcome> {
-    let array = super::open(&arguments.location)?;
+pub(super) fn run(arguments: &Put, options: &AddressOptions) -> Result<Outcome> {
+    let (opened, path) = super::find_to_change(&arguments.location, options)?;
+    let array = Array::open(Arc::clone(&opened.store), &path)?;
     let selection = Selection::parse(&arguments.selection)?;
     let shape = array.resolve(&selection)?.shape().to_vec();
     let source = Path::new(&arguments.source);
@@ -41,6 +44,7 @@ pub(super) fn run(arguments: &Put) -> Result<Outcome> {
         ..WriteOptions::with_overrides(&arguments.settings.set)?
     };
     array.write_elements(&selection, &values, &options)?;
+    opened.close()?;
     Ok(Outcome::Fine)
 }
 

@@ -5,11 +5,12 @@ use crate::arguments::Tree;
 use crate::render::{Content, Node as Shown};
 use fuzarr::hierarchy::{DEEPEST, Visit};
 use fuzarr::metadata::Node;
+use fuzarr::store::AddressOptions;
 use fuzarr::{Error, Group, Result, hierarchy};
 use std::collections::BTreeMap;
 
-pub(super) fn run(arguments: &Tree) -> Result<Outcome> {
-    let (store, path) = super::find(&arguments.location)?;
+pub(super) fn run(arguments: &Tree, options: &AddressOptions) -> Result<Outcome> {
+    let (store, path) = super::find(&arguments.location, options)?;
     let depth = arguments.depth.unwrap_or(DEEPEST).min(DEEPEST);
     let mut outcome = Outcome::Fine;
     let content = match hierarchy::read_node(&*store, &path)? {

@@ -7,15 +7,15 @@ use fuzarr::codec::Registry;
 use fuzarr::hierarchy::Visit;
 use fuzarr::metadata::{ArrayMetadata, Format, Node};
 use fuzarr::plan::ReadOptions;
-use fuzarr::store::{Store, join};
+use fuzarr::store::{AddressOptions, Store, join};
 use fuzarr::{Array, Error, Result, hierarchy, v2};
 use std::error::Error as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) fn run(arguments: &Verify) -> Result<Outcome> {
-    let (store, path) = super::find(&arguments.location)?;
+pub(super) fn run(arguments: &Verify, options: &AddressOptions) -> Result<Outcome> {
+    let (store, path) = super::find(&arguments.location, options)?;
     let options = ReadOptions::with_overrides(&arguments.settings.set)?;
     let mut check = Check { store, options, report: Report::default(), progress: Progress::new() };
     let node = match hierarchy::read_node(&*check.store, &path) {

@@ -119,8 +119,8 @@ def create_array(
     Parameters
     ----------
     store
-        A path, a URL, a ``Store``, or a remote store of zarr-python; without one the array is in
-        memory.
+        A path, a URL, a ``Store``, also of a zip archive, or a remote store of zarr-python; without
+        one the array is in memory.
     name
         The path in the store; its root without.
     shape, dtype

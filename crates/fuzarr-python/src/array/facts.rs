@@ -182,7 +182,7 @@ impl PyArray {
     /// The store.
     #[getter]
     fn store(&self) -> PyStore {
-        PyStore(self.store.clone())
+        self.store.clone().into()
     }
 
     /// Whether the array was opened for reading only.

@@ -104,7 +104,8 @@ impl Encoder {
             ),
             Container::Bare => (
                 deflate::libdeflate_deflate_compress_bound as unsafe extern "C" fn(_, _) -> usize,
-                deflate::libdeflate_deflate_compress as unsafe extern "C" fn(_, _, _, _, _) -> usize,
+                deflate::libdeflate_deflate_compress
+                    as unsafe extern "C" fn(_, _, _, _, _) -> usize,
             ),
         };
         // SAFETY: the compressor is alive.

@@ -4,6 +4,7 @@
 //! [`Answer::Ready`], one that waits gives a future; wrappers are written once, for both. Only an
 //! authoritative "not found" is missing; anything else is an error.
 
+mod address;
 mod answer;
 mod faulty;
 mod latency;
@@ -15,6 +16,7 @@ mod remote;
 mod whole;
 mod zip;
 
+pub use address::{Address, AddressOptions, Opened, Root};
 pub use answer::Answer;
 pub use faulty::{Faulty, Operation};
 pub use latency::Latency;

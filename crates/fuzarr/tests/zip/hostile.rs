@@ -112,7 +112,8 @@ fn lies_are_found_out() {
     assert_eq!(kind(keys(&outside, "")), Kind::Corrupt);
     // Deflated bytes that would make more than deflate can.
     let deflated = 8_u16.to_le_bytes();
-    let bomb = [(second + 10, &deflated[..]), (second + 24, &huge), (bytes_of(&bytes, 1), &deflated)];
+    let bomb =
+        [(second + 10, &deflated[..]), (second + 24, &huge), (bytes_of(&bytes, 1), &deflated)];
     assert_eq!(kind(get(&patched(&bytes, &bomb), "b")), Kind::Corrupt);
     // Numbers of entries, and sizes of the directory.
     for count in [0_u16, 1, 3, 65_534] {

@@ -66,8 +66,7 @@ fn what_precedes_an_archive_and_what_its_comment_says_do_no_harm() {
 
 /// Options under which a part of a shard is worth its own reads, however small the shard.
 fn in_parts() -> ReadOptions {
-    let tuning =
-        Tuning { small_object: 0, beside_index: 0, large_chunk: 0, ..Tuning::default() };
+    let tuning = Tuning { small_object: 0, beside_index: 0, large_chunk: 0, ..Tuning::default() };
     let limits = Limits { tuning, ..Limits::default() };
     ReadOptions { coalesce_gap: 0, limits, ..ReadOptions::default() }
 }
@@ -90,9 +89,8 @@ fn a_part_of_a_shard_is_read_by_ranges() {
     let array = Array::open(Arc::new(store), "a").unwrap();
     let counts = metered.counts();
     let read = |part: &str, options: &ReadOptions| {
-        let count = || {
-            [&counts.reads, &counts.bytes_read].map(|counter| counter.load(Ordering::Relaxed))
-        };
+        let count =
+            || [&counts.reads, &counts.bytes_read].map(|counter| counter.load(Ordering::Relaxed));
         let before = count();
         let read = array.read_bytes(&selection(part), options).unwrap();
         let after = count();

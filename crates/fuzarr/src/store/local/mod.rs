@@ -152,7 +152,7 @@ impl LocalStore {
         let path = path.as_ref();
         let no_file = |what: &str| Error::invalid_argument(what).with("path", path.display());
         let found = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if found.is_dir() {
+        if is_folder(&found) {
             return Err(no_file("this is a folder, not a file"));
         }
         let name = found.file_name().ok_or_else(|| no_file("the path names no file"))?;
@@ -370,6 +370,16 @@ fn not_at_hand() -> Error {
 
 fn name_of(key: &str) -> &OsStr {
     OsStr::new(key.rsplit('/').next().unwrap_or(key))
+}
+
+/// Whether something has this name.
+pub(super) fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether this is a folder.
+pub(super) fn is_folder(path: &Path) -> bool {
+    path.is_dir()
 }
 
 /// Whether nothing has this name.

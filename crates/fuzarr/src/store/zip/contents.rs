@@ -170,7 +170,8 @@ impl Contents {
 
     /// Changes what a key leads to.
     pub(super) fn change(&mut self, key: &str, to: Option<Found>) {
-        let in_archive = self.archive.as_ref().and_then(|it| it.directory.entries.get_key_value(key));
+        let in_archive =
+            self.archive.as_ref().and_then(|it| it.directory.entries.get_key_value(key));
         let key = in_archive.map_or_else(|| Arc::from(key), |(key, _)| Arc::clone(key));
         if to.is_none() && in_archive.is_none() && !self.changes.contains_key(&key) {
             return;
@@ -213,8 +214,7 @@ impl Contents {
         loop {
             let range = (bound.as_ref().map(|key: &Arc<str>| &**key), Bound::Unbounded);
             let archive = self.archive.as_ref();
-            let stored =
-                archive.and_then(|it| it.directory.entries.range::<str, _>(range).next());
+            let stored = archive.and_then(|it| it.directory.entries.range::<str, _>(range).next());
             let changed = self.changes.range::<str, _>(range).next();
             match (stored, changed) {
                 (None, None) => return None,

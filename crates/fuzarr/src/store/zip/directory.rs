@@ -132,7 +132,9 @@ impl Directory {
         // What precedes the archive in the object moves all that it says.
         let shift = start.and_then(|start| start.checked_sub(end.offset));
         let (Some(start), Some(shift)) = (start, shift) else {
-            return Err(Error::corrupt("the directory of the zip archive begins before the archive"));
+            return Err(Error::corrupt(
+                "the directory of the zip archive begins before the archive",
+            ));
         };
         let Some(bytes) = tail.bytes(archive, start, directory_end).await? else {
             return Ok(None);
@@ -141,12 +143,7 @@ impl Directory {
         Self::parse(bytes, &end, (start, shift), comment).map(Some)
     }
 
-    fn parse(
-        bytes: Bytes,
-        end: &End,
-        (start, shift): (u64, u64),
-        comment: Bytes,
-    ) -> Result<Self> {
+    fn parse(bytes: Bytes, end: &End, (start, shift): (u64, u64), comment: Bytes) -> Result<Self> {
         if end.entries.checked_mul(CENTRAL_SIZE).is_none_or(|least| least > end.size) {
             return Err(Error::corrupt("the zip archive has fewer entries than it says"));
         }
@@ -171,7 +168,9 @@ impl Directory {
             found.push((entry(record, header, &central), key));
         }
         if found.len() as u64 != end.entries {
-            return Err(Error::corrupt("the zip archive has another number of entries than it says"));
+            return Err(Error::corrupt(
+                "the zip archive has another number of entries than it says",
+            ));
         }
         let headers = bound(&mut found, start);
         let before = headers.first().copied().unwrap_or(start);

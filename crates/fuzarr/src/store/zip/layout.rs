@@ -118,10 +118,7 @@ impl Layout {
 }
 
 /// The entries of the archive that have another name now, with where their bytes are.
-async fn renamed(
-    archive: &Archive,
-    changes: &Changes,
-) -> Result<Vec<(Arc<str>, Arc<Entry>, u64)>> {
+async fn renamed(archive: &Archive, changes: &Changes) -> Result<Vec<(Arc<str>, Arc<Entry>, u64)>> {
     let renamed: Vec<(Arc<str>, Arc<Entry>)> = changes
         .iter()
         .filter_map(|(key, found)| match found {

@@ -187,9 +187,8 @@ impl ZipStore {
             None => None,
             Some(object) => Directory::read(&*object).await?.map(|directory| (object, directory)),
         };
-        let archive = read.map_or_else(Archive::none, |(object, directory)| {
-            Archive::new(object, directory)
-        });
+        let archive =
+            read.map_or_else(Archive::none, |(object, directory)| Archive::new(object, directory));
         let mut contents = shared.contents();
         match &contents.archive {
             Some(pinned) if !contents.changes.is_empty() => Ok(Arc::clone(pinned)),
@@ -324,9 +323,9 @@ impl Store for ZipStore {
         content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, ()> {
-        Answer::later(async move {
-            self.put(key, content, precondition).await.context("key", || key)
-        })
+        Answer::later(
+            async move { self.put(key, content, precondition).await.context("key", || key) },
+        )
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
