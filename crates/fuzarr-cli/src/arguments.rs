@@ -401,7 +401,8 @@ the order of axes in storage unless --codecs is given. With --chunks alone, shar
 of that shape divide them. Codecs are written as for `fuzarr create`; with shards they apply to the
 chunks inside. Of a group, every array must have as many axes as --chunks and --shards.
 
-Nothing is at DST until the copy is whole. If it is interrupted, the same command goes on with it.
+Nothing is at DST until the copy is whole. If it is interrupted, the same command goes on with it
+(into a zip archive, it begins anew).
 
 Examples:
   fuzarr copy ocean.zarr archive.zarr --chunks 64,64 --shards 1024,1024 --codecs zstd:9,crc32c

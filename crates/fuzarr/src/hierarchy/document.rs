@@ -64,16 +64,23 @@ pub(super) struct Document {
     pub(super) object: Box<dyn Object>,
 }
 
-/// The document at `key`; `None` if there is none.
+/// The document at `key`; `None` if there is none. One that changes while it is read is read anew.
 pub(super) async fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
-    let read = async {
+    let read = || async {
         let Some(object) = store.open(key).await? else { return Ok(None) };
         let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).await?;
         let Some(piece) = piece else { return Ok(None) };
         let value = json::parse(piece.bytes.as_slice())?;
         Ok(Some(Document { value, version: object.version(), object }))
     };
-    read.await.context("key", || key)
+    let mut outcome: Result<_> = read().await;
+    for _ in 1..ATTEMPTS {
+        match &outcome {
+            Err(error) if error.kind() == Kind::Conflict => outcome = read().await,
+            _ => break,
+        }
+    }
+    outcome.context("key", || key)
 }
 
 /// The bytes of the documents of the node at `path`, in a fixed order; none of them if there is none.

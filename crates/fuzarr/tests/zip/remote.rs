@@ -57,11 +57,14 @@ fn an_archive_in_a_bucket_is_read_by_ranges() {
         assert!(requests.iter().all(|request| request.range.is_some()), "{requests:?}");
     }
 
-    // Somebody replaces it: requests start again on what is there now.
+    // Somebody replaces it: requests start again on what is there now, and so do documents.
     let other = Array::open(Arc::new(archive(&server)), "a").unwrap();
     other.write_bytes(&selection("3"), &[9], &WriteOptions::default()).unwrap();
     let read = opened.read_bytes(&selection("3, 40:45"), &options).unwrap();
     assert_eq!(read.bytes, [9; 5]);
+    put_bytes(&archive(&server), "c", b"1", Precondition::None).unwrap();
+    let again = Array::open(Arc::clone(opened.store()), "a").unwrap();
+    assert_eq!(again.read_bytes(&selection("3, 40:45"), &options).unwrap().bytes, [9; 5]);
 }
 
 #[test]

@@ -16,9 +16,10 @@
 //! Writing an archive costs as much as copying it: for many requests, let the store write when it
 //! is closed. Nothing is compressed once more; what is no entry any more takes no room.
 //!
-//! An archive that others replace is read anew: a store that answers at once looks at its version
-//! whenever an entry is opened; one that waits finds out when it reads, which is a `Conflict` that
-//! requests take for a reason to start again.
+//! An archive that others replace is read anew: inside a store that answers at once, its version is
+//! looked at whenever an entry is opened or listed; inside one that waits, a read of an entry finds
+//! out, which is a `Conflict` that requests take for a reason to start again. Until then, what is not
+//! in the directory that was read is missing.
 
 mod contents;
 mod directory;
