@@ -147,9 +147,14 @@ def test_more_entries_than_16_bits_count(tmp_path):
 
 def test_what_fails_in_a_with_block_is_not_written(tmp_path):
     path = tmp_path / "x.zip"
-    with pytest.raises(RuntimeError), fuzarr.Store.zip(path) as store:
-        fuzarr.create_array(store, shape=(3,), dtype="i4")
-        raise RuntimeError
+
+    def fail_half_way():
+        with fuzarr.Store.zip(path) as store:
+            fuzarr.create_array(store, shape=(3,), dtype="i4")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert not path.exists()
 
 
@@ -254,8 +259,8 @@ def test_archives_in_buckets():
         opened = fuzarr.open(f"{url}|zip:a/b", mode="r", storage_options=server.options)
         np.testing.assert_array_equal(opened[3:7, 20:22], VALUES[3:7, 20:22])
         requests = server.requests()
-        assert {request["method"] for request in requests} == {"GET"}
-        assert all(request["range"] for request in requests)
+        assert {method for method, *_ in requests} == {"GET"}
+        assert all(read for _, _, _, read, _ in requests)
         again = pickle.loads(pickle.dumps(opened))
         np.testing.assert_array_equal(again[...], VALUES)
         with fuzarr.Store.zip(url, server.options) as store:
@@ -269,7 +274,7 @@ def test_archives_in_buckets():
         shell.fuzarr("verify", *options, url)
 
 
-def test_no_message_shows_the_value_of_an_option(tmp_path):
+def test_no_message_shows_the_value_of_an_option():
     secret = "correct-horse"
     for option in (f"secret_access_kye={secret}", secret, f"={secret}"):
         outcome = shell.fuzarr("info", "s3://bucket/x.zarr", "--storage-option", option, code=2)

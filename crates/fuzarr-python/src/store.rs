@@ -337,6 +337,9 @@ impl PyStore {
             }
         };
         let settings = settings(storage_options)?;
+        if matches!(root, Root::ZipFile(_)) && !settings.is_empty() {
+            return Err(argument_error("storage_options are for remote stores, by their URLs"));
+        }
         let how = How { create: true, writing: Writing::OnClose, ..How::default() };
         Opened::at(py, root, settings, how).map(Self::from)
     }
@@ -389,7 +392,8 @@ impl PyStore {
             Location::At(Root::Folder(folder), _) => ("local", (folder,).into_py_any(py)?),
             Location::At(Root::ZipFile(file), _) => ("_archive", (file,).into_py_any(py)?),
             Location::At(Root::Remote(_) | Root::RemoteZip(_), settings) => {
-                let url = self.opened.url(&self.inner);
+                // What is read as an address once more.
+                let url = self.opened.url(&self.inner.replace('%', "%25"));
                 ("remote", (url, settings.clone().into_py_dict(py)?).into_py_any(py)?)
             }
             Location::Memory(_) | Location::At(Root::Memory(_), _) => return Err(in_memory()),

@@ -80,7 +80,7 @@ impl Address {
         let (base, adapters) = adapters(text);
         let parse = || {
             let mut address = Self::base(base)?;
-            if !adapters.first().is_some_and(|(adapter, _)| *adapter == "zip") {
+            if adapters.first().is_none_or(|(adapter, _)| *adapter != "zip") {
                 address = address.split_zip()?;
             }
             for (adapter, path) in adapters {

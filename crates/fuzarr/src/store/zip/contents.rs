@@ -58,14 +58,14 @@ pub(super) enum Place {
 
 /// An entry that the archive does not have yet.
 #[derive(Debug)]
-pub(super) struct New {
+pub(super) struct Unwritten {
     pub(super) place: Place,
     pub(super) size: u64,
     pub(super) crc: u32,
     pub(super) number: u64,
 }
 
-impl New {
+impl Unwritten {
     pub(super) fn new(place: Place, size: u64, crc: u32) -> Self {
         Self { place, size, crc, number: number() }
     }
@@ -79,28 +79,28 @@ impl New {
 #[derive(Debug, Clone)]
 pub(super) enum Found {
     Archive(Arc<Entry>),
-    New(Arc<New>),
+    Unwritten(Arc<Unwritten>),
 }
 
 impl Found {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Archive(entry) => entry.size,
-            Self::New(new) => new.size,
+            Self::Unwritten(new) => new.size,
         }
     }
 
     pub(super) fn version(&self, archive: &Archive) -> Version {
         match self {
             Self::Archive(entry) => Version::new([archive.number, entry.header, 0, 0, 0]),
-            Self::New(new) => Version::new([u64::MAX, new.number, 0, 0, 0]),
+            Self::Unwritten(new) => Version::new([u64::MAX, new.number, 0, 0, 0]),
         }
     }
 
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Archive(one), Self::Archive(other)) => Arc::ptr_eq(one, other),
-            (Self::New(one), Self::New(other)) => Arc::ptr_eq(one, other),
+            (Self::Unwritten(one), Self::Unwritten(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
@@ -126,7 +126,7 @@ pub(super) struct Contents {
 
 /// Bytes in memory of what a key leads to.
 fn held(found: &Option<Found>) -> u64 {
-    if let Some(Found::New(new)) = found { new.in_memory() } else { 0 }
+    if let Some(Found::Unwritten(new)) = found { new.in_memory() } else { 0 }
 }
 
 /// What the keys below a prefix start with.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::contents::{Archive, Changes, Found, New};
+use super::contents::{Archive, Changes, Found, Unwritten};
 use super::directory::Entry;
 use super::object::data_of;
 use super::record::{Central, End};
@@ -22,7 +22,7 @@ pub(super) enum Segment {
     /// Records.
     Records(Vec<u8>),
     /// A new entry's bytes.
-    New(Arc<New>),
+    Unwritten(Arc<Unwritten>),
 }
 
 /// The new archive: its parts follow each other.
@@ -67,7 +67,7 @@ impl Layout {
             layout.keep(data..data + entry.compressed);
         }
         let new = changes.iter().filter_map(|(key, found)| match found {
-            Some(Found::New(new)) => Some((key, new)),
+            Some(Found::Unwritten(new)) => Some((key, new)),
             _ => None,
         });
         let mut new: Vec<_> = new.collect();
@@ -75,7 +75,7 @@ impl Layout {
         for (key, new) in new {
             layout.begin(Central::stored(key, new.size, new.crc));
             layout.length += new.size;
-            layout.segments.push(Segment::New(Arc::clone(new)));
+            layout.segments.push(Segment::Unwritten(Arc::clone(new)));
         }
         layout.end(&directory.comment);
         Ok(layout)

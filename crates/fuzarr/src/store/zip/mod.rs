@@ -31,7 +31,7 @@ mod rewrite;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::contents::{Archive, Contents, Found, New, Place};
+use self::contents::{Archive, Contents, Found, Place, Unwritten};
 use self::directory::Directory;
 use self::object::ZipObject;
 use super::local::Spool;
@@ -218,13 +218,13 @@ impl ZipStore {
     }
 
     /// Keeps bytes until they are written.
-    fn keep(&self, bytes: Vec<u8>) -> Result<New> {
+    fn keep(&self, bytes: Vec<u8>) -> Result<Unwritten> {
         let (size, crc) = (bytes.len() as u64, crc32(&bytes));
         let ZipOptions { memory, spool, .. } = &self.shared.options;
         let spool = {
             let mut contents = self.shared.contents();
             if contents.in_memory.saturating_add(size) <= *memory {
-                return Ok(New::new(Place::Memory(bytes.into()), size, crc));
+                return Ok(Unwritten::new(Place::Memory(bytes.into()), size, crc));
             }
             match (&contents.spool, spool) {
                 (Some(spool), _) => Arc::clone(spool),
@@ -239,7 +239,7 @@ impl ZipStore {
             }
         };
         let start = spool.append(&bytes)?;
-        Ok(New::new(Place::Spool(spool, start), size, crc))
+        Ok(Unwritten::new(Place::Spool(spool, start), size, crc))
     }
 
     async fn put(&self, key: &str, content: Content<'_>, precondition: Precondition) -> Result<()> {
@@ -249,7 +249,7 @@ impl ZipStore {
         }
         let bytes = content.joined().await?;
         self.contents().await?.check(key, &precondition)?;
-        let new = Found::New(Arc::new(self.keep(bytes)?));
+        let new = Found::Unwritten(Arc::new(self.keep(bytes)?));
         let mut contents = self.contents().await?;
         contents.check(key, &precondition)?;
         contents.change(key, Some(new));

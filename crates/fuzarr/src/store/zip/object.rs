@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::Shared;
-use super::contents::{Archive, Found, New, Place};
+use super::contents::{Archive, Found, Place, Unwritten};
 use super::directory::Entry;
 use super::record::{STORED, local_length};
 use crate::buffer::{Buffer, usize_of};
@@ -33,7 +33,7 @@ pub(super) struct ZipObject {
 #[derive(Debug)]
 enum Source {
     Archive(Arc<Archive>, Arc<Entry>),
-    New(Arc<New>),
+    Unwritten(Arc<Unwritten>),
 }
 
 /// An entry's bytes in its archive.
@@ -124,7 +124,7 @@ impl ZipObject {
                 entry.check_readable()?;
                 Source::Archive(archive, entry)
             }
-            Found::New(new) => Source::New(new),
+            Found::Unwritten(new) => Source::Unwritten(new),
         };
         let (key, whole) = (key.to_owned(), OnceLock::new());
         Ok(Self { shared, key, source, version, size, whole })
@@ -164,7 +164,7 @@ impl ZipObject {
                     Buffer::Shared(whole.slice(usize_of(range.start)..usize_of(range.end)))
                 }
             }
-            Source::New(new) => match &new.place {
+            Source::Unwritten(new) => match &new.place {
                 Place::Memory(bytes) => {
                     Buffer::Shared(bytes.slice(usize_of(range.start)..usize_of(range.end)))
                 }

@@ -117,7 +117,7 @@ impl Shared {
             match segment {
                 Segment::Records(bytes) => pieces.bytes(bytes),
                 Segment::Kept(range) => pieces.kept(range.clone(), old),
-                Segment::New(new) => match &new.place {
+                Segment::Unwritten(new) => match &new.place {
                     Place::Memory(bytes) => pieces.bytes(bytes),
                     Place::Spool(spool, at) => {
                         let spool: &dyn Object = &**spool;
