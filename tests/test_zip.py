@@ -158,6 +158,14 @@ def test_what_fails_in_a_with_block_is_not_written(tmp_path):
     assert not path.exists()
 
 
+def test_what_is_no_archive_or_has_no_options(tmp_path):
+    for wrong in (tmp_path / "x.zarr", "memory://x", "x.zip/a", "s3://bucket/x.zarr"):
+        with pytest.raises(ValueError, match="archive"):
+            fuzarr.Store.zip(wrong)
+    with pytest.raises(ValueError, match="storage_options"):
+        fuzarr.Store.zip(tmp_path / "x.zip", {"region": "here"})
+
+
 def test_two_writers_conflict(tmp_path):
     path = tmp_path / "x.zip"
     one, other = fuzarr.Store.zip(path), fuzarr.Store.zip(path)
