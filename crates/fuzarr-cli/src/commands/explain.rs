@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &Explain, options: &AddressOptions) -> Result<Outco
         array.explain(&selection, &read)?
     };
     let network = arguments.network.network();
-    let forecast = network.map(|network| explanation.over(&network, &options.limits));
+    let forecast = network.map(|network| explanation.over(&network, &read.limits));
     let shown = render::explanation(&explanation, arguments.exact, forecast);
     if arguments.json {
         super::print_json(&shown.json())?;
