@@ -167,7 +167,8 @@ impl Named {
         }
         let carried = object.py().import("fuzarr._remote")?.call_method1("carried", (object,))?;
         if let Ok(store) = carried.cast::<PyStore>() {
-            return Ok(Self::Opened(store.get().opened.clone()));
+            let store = store.get();
+            return Ok(Self::Opened(store.opened.clone(), store.inner.clone()));
         }
         let name = object.get_type().name()?;
         Err(unsupported(format!(
@@ -267,7 +268,7 @@ fn settings(options: Option<&Bound<'_, PyMapping>>) -> PyResult<Settings> {
 #[pyclass(frozen, eq, weakref, module = "fuzarr", name = "Store")]
 #[derive(Debug, PartialEq)]
 pub(crate) struct PyStore {
-    opened: Opened,
+    pub(crate) opened: Opened,
     /// The path of the node that is meant by default.
     inner: String,
 }

@@ -254,7 +254,7 @@ impl ReadCall {
         py: Python<'py>,
         store: &Bound<'py, PyStore>,
     ) -> PyResult<(Vec<bool>, Option<Bound<'py, PyList>>)> {
-        let store = &store.get().0.store;
+        let store = &store.get().opened.store;
         let outcome =
             detached(py, (self.attended, u64::MAX), &self.cancel, || self.execute(&**store))?;
         self.answer(py, outcome)
@@ -411,7 +411,7 @@ impl WriteCall {
 
     /// Writes to a place behind a network.
     fn remote(&self, py: Python<'_>, store: &Bound<'_, PyStore>) -> PyResult<()> {
-        let store = Emptied(Arc::clone(&store.get().0.store));
+        let store = Emptied(Arc::clone(&store.get().opened.store));
         detached(py, (self.attended, u64::MAX), &self.cancel, || self.execute(&store))
     }
 
