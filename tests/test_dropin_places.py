@@ -22,6 +22,7 @@ def _bare_environment(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setattr(_remote, "STARTED", dict(os.environ))
 
 
 def place(store):
@@ -146,11 +147,22 @@ def test_stores_of_obstore_that_do_not(make, reason):
 def test_the_environment_counts_as_it_does_for_obstore(monkeypatch):
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     monkeypatch.setenv("AWS_REQUEST_PAYER", "false")
+    monkeypatch.setattr(_remote, "STARTED", dict(os.environ))
     assert place(ObjectStore(s3()))[1] == {**KEYS, "allow_http": "true"}
     # With options of its own the client does not look there.
     assert place(ObjectStore(s3(client_options={"timeout": "1s"})))[1]["allow_http"] == "false"
     monkeypatch.setenv("AWS_REQUEST_PAYER", "requester")
+    monkeypatch.setattr(_remote, "STARTED", dict(os.environ))
     assert "requester" in place(ObjectStore(s3()))
+
+
+def test_a_store_that_may_have_read_another_environment_does_not_carry_over(monkeypatch):
+    earlier = ObjectStore(s3())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere")
+    assert "AWS_ENDPOINT_URL has changed" in place(earlier)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "not its business")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert place(ObjectStore(s3()))[1] == PLAIN
 
 
 class DerivedObjectStore(ObjectStore):

@@ -16,6 +16,7 @@
 //! | `FUZARR_DIRECT_DECODE` | [`ReadOptions::direct_decode`], a switch | on |
 //! | `FUZARR_DIRECT_READS` | [`ReadOptions::direct_reads`], a switch | on |
 //! | `FUZARR_INDEX_CACHE` | [`ReadOptions::index_cache`], a switch | on |
+//! | `FUZARR_INDEX_STALENESS` | [`ReadOptions::index_staleness`], seconds | 0 |
 //! | `FUZARR_SCALAR_MEMO` | [`WriteOptions::scalar_memo`], a switch | on |
 //! | `FUZARR_PARTIAL_WRITES` | [`WriteOptions::partial_writes`], a switch | on |
 //! | `FUZARR_STREAMING` | [`WriteOptions::streaming`], a switch | on |
@@ -30,6 +31,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
+use std::time::Duration;
 
 use once_cell::race::OnceBox;
 
@@ -68,13 +70,14 @@ enum Setting {
     /// Of the limits.
     Bytes(fn(&mut Limits) -> &mut u64),
     Size(fn(&mut Settings) -> &mut u64),
+    Seconds(fn(&mut Settings) -> &mut Duration),
     Switch(fn(&mut Settings) -> &mut bool),
 }
 
 /// The value of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
-    /// A number, or a size in bytes.
+    /// A number, a size in bytes, or seconds.
     Number(u64),
     /// A switch.
     Switch(bool),
@@ -85,7 +88,7 @@ pub enum Value {
 /// What the names of variables start with.
 const PREFIX: &str = "FUZARR_";
 
-const VARIABLES: [(&str, Setting); 17] = [
+const VARIABLES: [(&str, Setting); 18] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
@@ -102,6 +105,7 @@ const VARIABLES: [(&str, Setting); 17] = [
     ("FUZARR_DIRECT_DECODE", Setting::Switch(|all| &mut all.read.direct_decode)),
     ("FUZARR_DIRECT_READS", Setting::Switch(|all| &mut all.read.direct_reads)),
     ("FUZARR_INDEX_CACHE", Setting::Switch(|all| &mut all.read.index_cache)),
+    ("FUZARR_INDEX_STALENESS", Setting::Seconds(|all| &mut all.read.index_staleness)),
     ("FUZARR_SCALAR_MEMO", Setting::Switch(|all| &mut all.write.scalar_memo)),
     ("FUZARR_PARTIAL_WRITES", Setting::Switch(|all| &mut all.write.partial_writes)),
     ("FUZARR_STREAMING", Setting::Switch(|all| &mut all.write.streaming)),
@@ -114,6 +118,7 @@ impl Setting {
         match self {
             Self::Number { least, .. } => format!("a number from {least}"),
             Self::Memory | Self::Bytes(_) | Self::Size(_) => "a size as in 512MiB".into(),
+            Self::Seconds(_) => "a number of seconds".into(),
             Self::Switch(_) => "1, true or on, or 0, false or off".into(),
         }
     }
@@ -137,6 +142,7 @@ impl Setting {
                 *of(&mut settings.write.limits) = size;
             }
             Self::Size(of) => *of(settings) = parse_size(text)?,
+            Self::Seconds(of) => *of(settings) = Duration::from_secs(text.parse().ok()?),
             Self::Switch(of) => {
                 *of(settings) = match text.to_ascii_lowercase().as_str() {
                     "1" | "true" | "on" => true,
@@ -154,6 +160,7 @@ impl Setting {
             Self::Memory => settings.read.limits.memory.map_or(Value::Unlimited, Value::Number),
             Self::Bytes(of) => Value::Number(*of(&mut settings.read.limits)),
             Self::Size(of) => Value::Number(*of(settings)),
+            Self::Seconds(of) => Value::Number(of(settings).as_secs()),
             Self::Switch(of) => Value::Switch(*of(settings)),
         }
     }
@@ -349,7 +356,7 @@ mod tests {
     }
 
     /// Every variable, set to something else than it is unless set.
-    const OTHERS: [(&str, &str); 17] = [
+    const OTHERS: [(&str, &str); 18] = [
         ("FUZARR_WORKERS", "3"),
         ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
         ("FUZARR_MEMORY", "512MiB"),
@@ -363,6 +370,7 @@ mod tests {
         ("FUZARR_DIRECT_DECODE", "False"),
         ("FUZARR_DIRECT_READS", "0"),
         ("FUZARR_INDEX_CACHE", "0"),
+        ("FUZARR_INDEX_STALENESS", "60"),
         ("FUZARR_SCALAR_MEMO", "0"),
         ("FUZARR_PARTIAL_WRITES", "0"),
         ("FUZARR_STREAMING", "0"),
@@ -389,6 +397,7 @@ mod tests {
                 direct_decode: false,
                 direct_reads: false,
                 index_cache: false,
+                index_staleness: Duration::from_secs(60),
                 limits: limits.clone(),
                 ..ReadOptions::default()
             },

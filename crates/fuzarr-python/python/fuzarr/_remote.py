@@ -7,6 +7,7 @@ same here: else the store is left to zarr-python. What carries over is a table i
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import weakref
@@ -39,6 +40,21 @@ class Carried(NamedTuple):
 
     store: Store
     place: Place
+
+
+#: The environment as it was. What a store of another library took from it cannot be seen.
+STARTED = dict(os.environ)
+
+
+def check_environment(*starts: str) -> None:
+    """Raises `NotCarriedError` if variables that start so have changed.
+
+    A store may have read them before they did, and fuzarr's would read them now.
+    """
+    names = {name for name in {*os.environ, *STARTED} if name.startswith(starts)}
+    for name in sorted(names):
+        if os.environ.get(name) != STARTED.get(name):
+            raise NotCarriedError(f"{name} has changed in the environment")
 
 
 #: Names that have one spelling in all services and clients.

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 from urllib.parse import urlsplit
 
-from ._remote import NotCarriedError, Place, address, is_plain
+from ._remote import NotCarriedError, Place, address, check_environment, is_plain
 
 #: By class: scheme, the setting that names the bucket, and how its variables start.
 _SERVICES = {
@@ -59,6 +59,7 @@ def place_of(store: Any) -> Place:
     if store.credential_provider is not None:
         raise NotCarriedError("credentials come from a function")
     scheme, bucket, variables = _SERVICES[name]
+    check_environment(variables)
     settings = dict(store.config)
     found = address(scheme, str(settings.pop(bucket, "")), store.prefix or "")
     payer = settings.get("request_payer", os.environ.get("AWS_REQUEST_PAYER", "false"))

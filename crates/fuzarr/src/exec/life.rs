@@ -120,14 +120,19 @@ impl<'a, 'm> Life<'a, 'm> {
 
     /// Whether all that was read is of one version. One small read always is; an object of which
     /// nothing was read may not be there any more.
-    async fn is_unchanged(&self) -> Result<bool> {
-        let may_be_gone = self.read == 1 && self.job.is_awaited();
-        match &self.object {
+    async fn is_unchanged(&mut self) -> Result<bool> {
+        let awaited = self.job.is_awaited();
+        let may_be_gone = self.read == 1 && awaited && !self.machine.is_believed();
+        let unchanged = match &self.object {
             Some(object) if self.read > PAGE + 1 || may_be_gone => {
-                self.job.ask(|| object.is_unchanged()).await
+                self.job.ask(|| object.is_unchanged()).await?
             }
-            _ => Ok(true),
+            _ => return Ok(true),
+        };
+        if unchanged && awaited {
+            self.machine.confirmed();
         }
+        Ok(unchanged)
     }
 
     /// Pins the object.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Instant;
 
 use crate::store::Version;
 
@@ -31,7 +32,20 @@ struct Entry {
     version: Version,
     size: u64,
     pairs: Arc<Vec<u64>>,
+    /// When the object was last seen to be of this version.
+    at: Instant,
     used: u64,
+}
+
+/// What is known of an object.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    /// The index.
+    pub(super) pairs: Arc<Vec<u64>>,
+    /// The object's size.
+    pub(super) size: u64,
+    /// When it was last seen to be of the version asked for.
+    pub(super) at: Instant,
 }
 
 impl IndexCache {
@@ -47,14 +61,22 @@ impl IndexCache {
         None
     }
 
-    /// The index of an object, and the object's size.
-    pub(super) fn get(&self, key: &str, version: &Version) -> Option<(Arc<Vec<u64>>, u64)> {
+    /// What is known of a version of an object.
+    pub(super) fn get(&self, key: &str, version: &Version) -> Option<Known> {
         let mut state = self.lock()?;
         state.clock += 1;
         let clock = state.clock;
         let entry = state.entries.get_mut(key).filter(|entry| entry.version == *version)?;
         entry.used = clock;
-        Some((Arc::clone(&entry.pairs), entry.size))
+        Some(Known { pairs: Arc::clone(&entry.pairs), size: entry.size, at: entry.at })
+    }
+
+    /// Takes note that an object is of this version now.
+    pub(super) fn confirm(&self, key: &str, version: &Version) {
+        let Some(mut state) = self.lock() else { return };
+        if let Some(entry) = state.entries.get_mut(key).filter(|entry| entry.version == *version) {
+            entry.at = Instant::now();
+        }
     }
 
     /// Whether an index of the object may be known, of whatever version.
@@ -75,7 +97,8 @@ impl IndexCache {
         }
         let Some(mut state) = self.lock() else { return };
         state.clock += 1;
-        let entry = Entry { version, size, pairs: Arc::clone(pairs), used: state.clock };
+        let (pairs, at) = (Arc::clone(pairs), Instant::now());
+        let entry = Entry { version, size, pairs, at, used: state.clock };
         state.bytes += length;
         if let Some(old) = state.entries.insert(key.to_owned(), entry) {
             state.bytes -= old.pairs.len() * size_of::<u64>();
@@ -103,7 +126,7 @@ mod tests {
         assert!(cache.get("k", &version).is_none());
         cache.insert("k", (version.clone(), 9), &Arc::new(vec![3, 4]));
         drop(held);
-        assert_eq!(cache.get("k", &version).unwrap().0[..], [1, 2]);
+        assert_eq!(cache.get("k", &version).unwrap().pairs[..], [1, 2]);
     }
 
     #[test]

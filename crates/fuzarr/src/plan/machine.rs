@@ -89,6 +89,14 @@ pub trait Machine: Send + Sync {
         u64::MAX
     }
 
+    /// Whether what is known of the object from before is to be believed without asking the store.
+    fn is_believed(&self) -> bool {
+        false
+    }
+
+    /// Takes note that the object is still of the version that was opened.
+    fn confirmed(&mut self) {}
+
     /// Takes note of the version and the size of the opened object, as far as they are known.
     fn opened(&mut self, version: Option<Version>, size: Option<u64>) {
         let _ = (version, size);

@@ -18,6 +18,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use choices::{Case, Choices};
@@ -79,6 +80,7 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         direct_decode: switches[2],
         direct_reads: switches[3],
         index_cache: switches[4],
+        index_staleness: Duration::from_secs(u64::from(switches[0]) * 60),
         missing_is_error: false,
         limits: limits.clone(),
     };
@@ -106,6 +108,7 @@ fn plain(read: &ReadOptions, write: &WriteOptions) -> (ReadOptions, WriteOptions
         direct_decode: false,
         direct_reads: false,
         index_cache: false,
+        index_staleness: Duration::ZERO,
         missing_is_error: read.missing_is_error,
         limits: limits.clone(),
     };

@@ -1,6 +1,7 @@
 //! How many requests are made.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
 use fuzarr::store::{Content, Part, Precondition, Store as _, find};
@@ -58,6 +59,30 @@ fn a_part_of_a_shard_takes_two_requests_and_one_when_its_index_is_known() {
     assert_eq!(known.iter().map(|request| &request.method[..]).collect::<Vec<_>>(), ["HEAD"]);
     written.write_bytes(&selection("0:8, 40:48"), &[7], &WriteOptions::default()).unwrap();
     assert_eq!(read(), [7; 10]);
+}
+
+#[test]
+fn that_an_inner_chunk_is_not_stored_is_asked_again_unless_it_may_be_believed() {
+    let server = Server::start(1).unwrap();
+    let first = array(store(&server, "x"), "", true);
+    let other = Array::open(store(&server, "x"), "").unwrap();
+    let (stored, empty) = (selection("0:8, 0:8"), selection("8:16, 0:8"));
+    first.write_bytes(&stored, &[1; 64], &WriteOptions::default()).unwrap();
+    let believing = ReadOptions { index_staleness: Duration::from_secs(600), ..in_parts() };
+    let read = |options: &ReadOptions| first.read_bytes(&empty, options).unwrap().bytes[0];
+    assert_eq!(read(&in_parts()), 255);
+    drop(server.take_requests());
+    for (options, asked) in [(in_parts(), 1), (believing.clone(), 0)] {
+        assert_eq!(read(&options), 255);
+        assert_eq!(server.take_requests().len(), asked);
+    }
+    other.write_bytes(&empty, &[2; 64], &WriteOptions::default()).unwrap();
+    assert_eq!(read(&believing), 255, "what was said is believed");
+    // What is there is read of the version that the index is of.
+    assert_eq!(first.read_bytes(&stored, &believing).unwrap().bytes, [1; 64]);
+    assert_eq!(read(&believing), 2, "and so the new index was met");
+    other.write_bytes(&empty, &[3; 64], &WriteOptions::default()).unwrap();
+    assert_eq!(read(&in_parts()), 3);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
@@ -40,6 +41,8 @@ pub struct ReadMachine<'a> {
     pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
+    /// The version that the index was known of, and when that was last certain.
+    pub(super) confirmed: Option<(Version, Instant)>,
     pub(super) spans: Spans,
     pub(super) targets: Vec<Target>,
     pub(super) pieces: Pieces,
@@ -163,6 +166,7 @@ impl<'a> ReadMachine<'a> {
             counted: AtomicU64::new(0),
             state: State::Start,
             version: None,
+            confirmed: None,
             spans: SmallVec::new(),
             targets: Vec::new(),
             pieces: Pieces::default(),
@@ -317,6 +321,17 @@ impl Machine for ReadMachine<'_> {
         self.chain.length as u64
     }
 
+    fn is_believed(&self) -> bool {
+        let staleness = self.shared.options.index_staleness;
+        self.confirmed.as_ref().is_some_and(|(_, at)| at.elapsed() < staleness)
+    }
+
+    fn confirmed(&mut self) {
+        if let Some((version, _)) = &self.confirmed {
+            self.shared.layout.indexes.confirm(&self.key, version);
+        }
+    }
+
     fn expected(&self) -> Option<Version> {
         self.shared.layout.indexes.version(&self.key)
     }
@@ -324,10 +339,12 @@ impl Machine for ReadMachine<'_> {
     fn opened(&mut self, version: Option<Version>, _size: Option<u64>) {
         self.state = State::Opened;
         let Some(version) = version else { return };
-        if let Some((pairs, size)) = self.shared.layout.indexes.get(&self.key, &version)
+        if let Some(known) = self.shared.layout.indexes.get(&self.key, &version)
             && let Some(root) = self.nodes.first()
-            && root.index.set(pairs).is_ok()
+            && root.index.set(known.pairs).is_ok()
         {
+            let size = known.size;
+            self.confirmed = Some((version, known.at));
             self.shared.layout.counters.add(FastPath::CachedIndex, 1);
             self.pieces.set_object_size(size);
             self.state = State::Work(Job::Indexes(0..1));
@@ -476,7 +493,7 @@ impl Machine for ReadMachine<'_> {
 
     fn restart(&mut self) {
         self.state = State::Start;
-        self.version = None;
+        (self.version, self.confirmed) = (None, None);
         self.counted = AtomicU64::new(0);
         self.spans.clear();
         self.targets.clear();

@@ -8,6 +8,7 @@ mod machine;
 mod node;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use explain::{Bounds, Explanation};
 pub use forecast::{Forecast, Network};
@@ -47,6 +48,10 @@ pub struct ReadOptions {
     pub direct_reads: bool,
     /// Whether indexes of shards are kept for later requests.
     pub index_cache: bool,
+    /// For how long an index of a remote store's shard is believed if nothing else is asked of the shard:
+    /// that an inner chunk is not stored. With 0 the store is asked whether the shard is still the same.
+    /// What is read of a shard is always of the version of the index.
+    pub index_staleness: Duration,
     /// Whether a missing object is an error rather than fill value.
     pub missing_is_error: bool,
     /// What the request may take.
@@ -65,6 +70,7 @@ impl Default for ReadOptions {
             direct_decode: true,
             direct_reads: true,
             index_cache: true,
+            index_staleness: Duration::ZERO,
             missing_is_error: false,
             limits: Limits::default(),
         }

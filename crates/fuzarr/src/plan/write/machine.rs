@@ -12,6 +12,7 @@ use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
+use crate::plan::index_cache::Known;
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, Layout};
@@ -224,7 +225,7 @@ impl<'a> WriteMachine<'a> {
             .version
             .as_ref()
             .and_then(|version| self.shared.layout.indexes.get(&self.key, version));
-        if let Some((pairs, size)) = known {
+        if let Some(Known { pairs, size, .. }) = known {
             self.stored.size = size;
             self.existing = true;
             self.lay_open()?;
