@@ -308,13 +308,14 @@ def test_explanations_tell_what_a_read_takes(tmp_path):
     assert part.requests[0] >= 1
     assert "Objects" in repr(part)
     assert "\033" not in repr(part)
-    assert part.seconds is None and part.price is None
+    assert (part.seconds, part.price) == (None, None)
     far = array.explain(exact=True, latency=0.05, bandwidth=1e6, price=0.001)
     assert far.requests == (16, 16)
     for seconds, price in zip(far.seconds, far.price, strict=True):
         assert seconds == pytest.approx(0.05 + far.fetched[0] / 1e6)
         assert price == pytest.approx(0.016)
-    assert "Time" in repr(far) and "Price" in repr(far)
+    assert "Time" in repr(far)
+    assert "Price" in repr(far)
     for wrong in [{"latency": -1.0}, {"bandwidth": float("nan")}, {"price": float("inf")}]:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             array.explain(**wrong)

@@ -62,10 +62,9 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         streamed: [32 << 20, 0][choices.below(2)],
         group: [16 << 20, 20][choices.below(2)],
     };
-    let memory = [None, Some(64 << 20)][choices.below(2)];
     let limits = Limits {
         workers: 1 + choices.below(3),
-        memory,
+        memory: [None, Some(64 << 20)][choices.below(2)],
         operations: [128, 1, 3][choices.below(3)],
         in_flight: [256 << 20, 1, 40_000][choices.below(3)],
         tuning,
