@@ -275,19 +275,43 @@ impl Array {
     /// As [`read_bytes`](Self::read_bytes), and `InvalidArgument` if `output` is not exactly as long
     /// as the result. On error `output` is unspecified.
     pub fn run_read(&self, plan: &ReadPlan, output: &mut [u8]) -> Result<Vec<u8>> {
-        if self.size_of(plan.resolved())? != output.len() as u64 {
-            return Err(Error::invalid_argument(format!(
-                "an output of {} bytes for a result of shape {:?}",
-                output.len(),
-                plan.resolved().shape()
-            )));
-        }
+        self.check_length(plan, output)?;
         let target = Arc::new(Output::borrowed(output));
         exec::read(plan, &*self.store, &target)?;
         let heap = target.take_heap()?;
         drop(target);
         self.check_bools(output)?;
         Ok(heap)
+    }
+
+    /// As [`read_bytes_into`](Self::read_bytes_into), for callers that await. Threads may be at work on
+    /// the output until the future is dropped, which must therefore not be leaked.
+    ///
+    /// # Errors
+    /// As [`read_bytes_into`](Self::read_bytes_into).
+    pub(crate) async fn read_bytes_into_async(
+        &self,
+        selection: &Selection,
+        output: &mut [u8],
+        options: &ReadOptions,
+    ) -> Result<()> {
+        let plan = self.plan_read(self.resolve(selection)?, options.clone())?;
+        self.check_length(&plan, output)?;
+        let target = Arc::new(Output::borrowed(output));
+        exec::read_async(&plan, &*self.store, &target).await?;
+        drop(target);
+        self.check_bools(output)
+    }
+
+    fn check_length(&self, plan: &ReadPlan, output: &[u8]) -> Result<()> {
+        if self.size_of(plan.resolved())? == output.len() as u64 {
+            return Ok(());
+        }
+        Err(Error::invalid_argument(format!(
+            "an output of {} bytes for a result of shape {:?}",
+            output.len(),
+            plan.resolved().shape()
+        )))
     }
 
     /// Checks what was read of an array of `bool`.
@@ -367,6 +391,22 @@ impl Array {
         options: &WriteOptions,
     ) -> Result<()> {
         self.run_write(&self.plan_write(resolved, options.clone())?, values)
+    }
+
+    /// As [`write_elements`](Self::write_elements), for callers that await and lend the values: threads
+    /// may be at work on them until the future is dropped, which must therefore not be leaked.
+    ///
+    /// # Errors
+    /// As [`write_elements`](Self::write_elements).
+    pub(crate) async fn write_lent_async(
+        &self,
+        selection: &Selection,
+        (values, heap): (&[u8], &[u8]),
+        options: &WriteOptions,
+    ) -> Result<()> {
+        let plan = self.plan_write(self.resolve(selection)?, options.clone())?;
+        self.check_values(values)?;
+        exec::write_async(&plan, &*self.store, plan.values(values, heap)?).await
     }
 
     /// Plans the writing of a selection that [`resolve`](Self::resolve) gave. Nothing is written yet.

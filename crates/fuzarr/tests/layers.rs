@@ -118,6 +118,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "selection",
             "store",
             "v2",
+            "wait",
         ],
     ),
 ];

@@ -144,8 +144,16 @@ impl<'a> Job<'a> {
     }
 
     fn crew(&self) -> &Arc<Crew> {
-        // Where answers are awaited, the calling thread does that.
-        self.crew.get_or_init(|| Crew::new(self.threads + usize::from(self.is_awaited())))
+        if self.is_awaited() {
+            return self.crew_elsewhere();
+        }
+        self.crew.get_or_init(|| Crew::new(self.threads))
+    }
+
+    /// The crew of a request on which the calling thread does not work, because it awaits answers or
+    /// the crew's end: as many of the pool's threads do.
+    pub(super) fn crew_elsewhere(&self) -> &Arc<Crew> {
+        self.crew.get_or_init(|| Crew::new(self.threads + 1))
     }
 
     /// How many threads are worth it for `count` parts that take `estimate` nanoseconds together,

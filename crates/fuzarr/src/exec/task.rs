@@ -13,7 +13,6 @@ use futures_util::stream::FuturesUnordered;
 
 use super::job::{Job, with_scratch};
 use super::life::Life;
-use super::pool::Crew;
 use crate::error::Result;
 use crate::plan::Machine;
 use crate::wait::wait;
@@ -63,7 +62,7 @@ pub(super) async fn run_async(job: &Job<'_>, task: &impl Task, objects: usize, e
         return run_awaited(job, task, objects).await;
     }
     let all = || run(job, task, objects, estimate);
-    Crew::new(2).hand_out(1, false, &all).await;
+    job.crew_elsewhere().hand_out(1, false, &all).await;
 }
 
 /// As [`run`], awaiting the store's answers: objects are begun in order, and some are under way at

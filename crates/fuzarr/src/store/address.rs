@@ -14,7 +14,7 @@ use super::{
     local,
 };
 #[cfg(feature = "remote")]
-use super::{RemoteOptions, RemoteStore};
+use super::{RemoteOptions, RemoteStore, Traffic};
 use crate::error::{Error, Result, ResultExt};
 
 /// What is a store.
@@ -64,6 +64,9 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// The same, if it is a zip archive, which may have to be [closed](ZipStore::close).
     pub zip: Option<ZipStore>,
+    /// What is asked, if it or the archive is behind a network.
+    #[cfg(feature = "remote")]
+    remote: Option<Arc<RemoteStore>>,
 }
 
 impl Address {
@@ -212,31 +215,50 @@ impl Root {
     /// that makes no sense; `Io`.
     pub fn open(&self, options: &AddressOptions) -> Result<Opened> {
         let AddressOptions { local, create, .. } = *options;
-        let of = |store: Arc<dyn Store>| Ok(Opened { store, zip: None });
         match self {
-            Self::Folder(folder) if create => of(Arc::new(LocalStore::create_with(folder, local)?)),
-            Self::Folder(folder) => of(Arc::new(LocalStore::open_with(folder, local)?)),
-            Self::Memory(name) => of(memory(name)),
-            Self::Remote(address) => of(remote(address, options)?),
+            Self::Folder(folder) if create => {
+                Ok(Opened::of(Arc::new(LocalStore::create_with(folder, local)?)))
+            }
+            Self::Folder(folder) => Ok(Opened::of(Arc::new(LocalStore::open_with(folder, local)?))),
+            Self::Memory(name) => Ok(Opened::of(memory(name))),
+            Self::Remote(address) => remote(address, options),
             Self::ZipFile(file) => {
                 let zip = ZipStore::local_with(file, zip_options(options, None), local, create)?;
-                Ok(Opened::zip(zip))
+                Ok(Opened::of(Arc::new(zip.clone())).with(zip))
             }
             Self::RemoteZip(address) => {
                 let (above, name) = address.rsplit_once('/').unwrap_or((address, ""));
                 let name = decode(name)?;
                 check_key(&name).context("address", || address)?;
-                let store = remote(above, options)?;
+                let above = remote(above, options)?;
                 let zip = zip_options(options, options.spool.clone());
-                Ok(Opened::zip(ZipStore::new(store, name, zip)))
+                let zip = ZipStore::new(Arc::clone(&above.store), name, zip);
+                Ok(above.with(zip))
             }
         }
     }
 }
 
 impl Opened {
-    fn zip(zip: ZipStore) -> Self {
-        Self { store: Arc::new(zip.clone()), zip: Some(zip) }
+    fn of(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            zip: None,
+            #[cfg(feature = "remote")]
+            remote: None,
+        }
+    }
+
+    /// The archive, in the store that was opened for it.
+    fn with(self, zip: ZipStore) -> Self {
+        Self { store: Arc::new(zip.clone()), zip: Some(zip), ..self }
+    }
+
+    /// What was asked over the network so far; `None` where nothing is.
+    #[cfg(feature = "remote")]
+    #[must_use]
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.remote.as_ref().map(|remote| remote.traffic())
     }
 
     /// Writes what a zip archive does not have yet; nothing for other stores.
@@ -253,12 +275,14 @@ fn zip_options(options: &AddressOptions, spool: Option<PathBuf>) -> ZipOptions {
 }
 
 #[cfg(feature = "remote")]
-fn remote(address: &str, options: &AddressOptions) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(RemoteStore::open(address, &options.remote)?))
+fn remote(address: &str, options: &AddressOptions) -> Result<Opened> {
+    let remote = Arc::new(RemoteStore::open(address, &options.remote)?);
+    let store: Arc<dyn Store> = Arc::<RemoteStore>::clone(&remote);
+    Ok(Opened { remote: Some(remote), ..Opened::of(store) })
 }
 
 #[cfg(not(feature = "remote"))]
-fn remote(address: &str, _options: &AddressOptions) -> Result<Arc<dyn Store>> {
+fn remote(address: &str, _options: &AddressOptions) -> Result<Opened> {
     Err(Error::unsupported("this build has no remote stores").with("address", address))
 }
 

@@ -404,14 +404,30 @@ pub fn settled<T>(store: &dyn Store, change: impl FnOnce() -> Result<T>) -> Resu
 ///
 /// # Errors
 /// Those of [`Store::put`] and [`Store::settle`].
-pub fn put_bytes<'a>(
-    store: &'a dyn Store,
-    key: &'a str,
+pub fn put_bytes(
+    store: &dyn Store,
+    key: &str,
+    bytes: &[u8],
+    precondition: Precondition,
+) -> Result<()> {
+    wait(put_bytes_async(store, key, bytes, precondition))
+}
+
+/// As [`put_bytes`], for callers that await.
+///
+/// # Errors
+/// As [`put_bytes`].
+pub(crate) async fn put_bytes_async(
+    store: &dyn Store,
+    key: &str,
     bytes: &[u8],
     precondition: Precondition,
 ) -> Result<()> {
     let content = Content { parts: &[Part::Bytes(bytes)], base: None };
-    settled(store, || store.put(key, content, precondition).wait())
+    let since = store.moment();
+    let put = store.put(key, content, precondition).await;
+    let settled = store.settle(since).await;
+    put.and(settled)
 }
 
 /// Deletes an object, and settles that.

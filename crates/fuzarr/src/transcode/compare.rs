@@ -12,6 +12,7 @@ use crate::error::{Result, ResultExt as _};
 use crate::hierarchy;
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::plan::ReadOptions;
+use crate::wait::wait;
 
 /// The first difference between a copy and what it was made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +72,9 @@ impl Transcode {
             let size = job.source.element_size();
             for part in schedule.parts() {
                 let named = |array: &Array| format!("/{}", array.path());
-                ours.read(&job.source, &part, &read).context("array", || named(&job.source))?;
-                theirs
-                    .read(&job.destination, &part, &read)
+                wait(ours.read(&job.source, &part, &read))
+                    .context("array", || named(&job.source))?;
+                wait(theirs.read(&job.destination, &part, &read))
                     .context("array", || named(&job.destination))?;
                 if let Some(number) = ours.first_difference(&theirs, size) {
                     return Ok(Some(difference(job, &part, number)));

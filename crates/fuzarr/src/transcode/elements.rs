@@ -25,12 +25,17 @@ impl Elements {
     ///
     /// # Errors
     /// Those of [`Array::read_bytes_into`].
-    pub(super) fn read(&mut self, array: &Array, part: &Part, options: &ReadOptions) -> Result<()> {
+    pub(super) async fn read(
+        &mut self,
+        array: &Array,
+        part: &Part,
+        options: &ReadOptions,
+    ) -> Result<()> {
         let selection = selection(part)?;
         // What an earlier array left.
         self.variable = None;
         if array.data_type().layout() == ElementLayout::Variable {
-            let read = array.read_bytes(&selection, options)?;
+            let read = array.read_bytes_async(&selection, options).await?;
             self.variable = Some(codec::Elements { slots: read.bytes, heap: read.heap });
             return Ok(());
         }
@@ -43,18 +48,24 @@ impl Elements {
             self.memory = Vec::new();
             self.memory = zeroed(size)?;
         }
-        array.read_bytes_into(&selection, &mut self.memory[..self.length], options)
+        array.read_bytes_into_async(&selection, &mut self.memory[..self.length], options).await
     }
 
     /// Writes them as the part of `array`.
     ///
     /// # Errors
-    /// Those of [`Array::write_bytes`].
-    pub(super) fn write(&self, array: &Array, part: &Part, options: &WriteOptions) -> Result<()> {
-        match &self.variable {
-            Some(elements) => array.write_elements(&selection(part)?, elements, options),
-            None => array.write_bytes(&selection(part)?, self.bytes(), options),
-        }
+    /// Those of [`Array::write_elements`].
+    pub(super) async fn write(
+        &self,
+        array: &Array,
+        part: &Part,
+        options: &WriteOptions,
+    ) -> Result<()> {
+        let values = match &self.variable {
+            Some(elements) => (elements.slots.as_slice(), elements.heap.as_slice()),
+            None => (self.bytes(), [].as_slice()),
+        };
+        array.write_lent_async(&selection(part)?, values, options).await
     }
 
     fn bytes(&self) -> &[u8] {

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::plan::Job;
-use super::record::Record;
+use super::record::{Due, Record};
 use super::schedule::{Part, positions};
 use crate::error::Result;
 use crate::plan::Layout;
@@ -21,10 +21,15 @@ pub(super) struct Ledger(Mutex<Books>);
 struct Books {
     record: Option<Record>,
     array: Option<Arrays>,
-    /// What was seen of each source object of the part that is copied, by key.
-    sources: HashMap<String, u64>,
+    /// What was seen of each source object of the part that is read, and of the one that was read
+    /// before it, which is written.
+    reading: Sources,
+    writing: Sources,
     tally: Tally,
 }
+
+/// What was seen of source objects, by key.
+type Sources = HashMap<String, u64>;
 
 /// What was stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,9 +90,16 @@ impl Ledger {
         self.books().array = Some(arrays);
     }
 
-    /// Forgets the source objects of the part before.
+    /// Forgets what was seen of source objects that were not read after all.
     pub(super) fn begin_part(&self) {
-        self.books().sources.clear();
+        self.books().reading.clear();
+    }
+
+    /// What was read is written from now on, and another part read: what is seen of source objects
+    /// then says nothing of what was read.
+    pub(super) fn turn(&self) {
+        let mut books = self.books();
+        books.writing = std::mem::take(&mut books.reading);
     }
 
     /// Whether an earlier run may have left objects.
@@ -113,19 +125,19 @@ impl Ledger {
         arrays.destination.keys.write_key(&arrays.destination.prefix, chunk, &mut key);
         let Some(object) = find(&**job.destination.store(), &key).wait()? else { return Ok(false) };
         for key in arrays.sources(chunk) {
-            if !self.books().sources.contains_key(&key) {
+            if !self.books().reading.contains_key(&key) {
                 // This store tells the ledger.
                 find(&**job.source.store(), &key).wait()?;
             }
         }
-        Ok(self.books().made_of(&arrays, chunk, &*object) == Some(known))
+        Ok(made_of(&self.books().reading, &arrays, chunk, &*object) == Some(known))
     }
 
     /// Notes what was found when a source object was opened.
     pub(super) fn opened(&self, key: &str, object: Option<&dyn Object>) {
         let mut books = self.books();
         if books.record.is_some() {
-            books.sources.insert(key.to_owned(), seen(object));
+            books.reading.insert(key.to_owned(), seen(object));
         }
     }
 
@@ -133,31 +145,45 @@ impl Ledger {
     ///
     /// # Errors
     /// `Io`.
-    pub(super) fn stored(&self, store: &dyn Store, key: &str) -> Result<()> {
-        let Some(object) = find(store, key).wait()? else { return Ok(()) };
+    pub(super) async fn stored(&self, store: &dyn Store, key: &str) -> Result<()> {
+        let Some(object) = find(store, key).await? else { return Ok(()) };
+        // Awaited without the lock: others have objects to note meanwhile.
+        let Some(due) = self.note(key, &*object) else { return Ok(()) };
+        let written = due.write(store).await;
+        if let Some(record) = &mut self.books().record {
+            record.written(&due, &written);
+        }
+        written
+    }
+
+    /// Notes a finished object; gives the record if it is time to write it.
+    fn note(&self, key: &str, object: &dyn Object) -> Option<Due> {
         let mut books = self.books();
-        let Some(arrays) = books.array.clone() else { return Ok(()) };
-        let Some(chunk) = arrays.chunk_of(key) else { return Ok(()) };
+        let arrays = books.array.clone()?;
+        let chunk = arrays.chunk_of(key)?;
         books.tally.objects += 1;
         books.tally.bytes = books.tally.bytes.saturating_add(object.size().unwrap_or(0));
-        let stamp = books.made_of(&arrays, &chunk, &*object);
-        let (Some(stamp), Some(record)) = (stamp, &mut books.record) else { return Ok(()) };
+        let stamp = made_of(&books.writing, &arrays, &chunk, object)?;
+        let record = books.record.as_mut()?;
         record.note((arrays.number, &chunk), stamp);
-        record.keep(store)
+        record.due()
     }
 }
 
-impl Books {
-    /// What tells a finished object, and what it was made of, from all others; `None` if it is not
-    /// known what that was.
-    fn made_of(&self, arrays: &Arrays, chunk: &[u64], object: &dyn Object) -> Option<u64> {
-        let mut hasher = DefaultHasher::new();
-        seen(Some(object)).hash(&mut hasher);
-        for key in arrays.sources(chunk) {
-            self.sources.get(&key)?.hash(&mut hasher);
-        }
-        Some(hasher.finish())
+/// What tells a finished object, and the source objects that it was made of, from all others; `None`
+/// if it is not known which those were.
+fn made_of(
+    sources: &Sources,
+    arrays: &Arrays,
+    chunk: &[u64],
+    object: &dyn Object,
+) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    seen(Some(object)).hash(&mut hasher);
+    for key in arrays.sources(chunk) {
+        sources.get(&key)?.hash(&mut hasher);
     }
+    Some(hasher.finish())
 }
 
 /// What tells an object from others and from none: its size and version.

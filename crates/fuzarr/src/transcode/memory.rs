@@ -2,6 +2,7 @@
 
 use super::schedule::Geometry;
 use crate::array::Array;
+use crate::dtype::ElementLayout;
 use crate::plan::budget;
 
 /// What is decoded of an array as a whole: its innermost chunks, or what has codecs around it.
@@ -23,6 +24,16 @@ pub(super) fn writing(array: &Array) -> u64 {
     let capabilities = array.store().capabilities();
     let chain = &array.layout().chain;
     budget::writing(chain, chain.length as u64, true, capabilities)
+}
+
+/// Whether the next part of a copy may be read while one is written: where answers are awaited, so
+/// that what computes and what waits do so at the same time. Where neither store makes anybody wait,
+/// every core is busy already. How much the elements of variable size of a part take is not known
+/// before they are read: of those there is one part at a time.
+pub(super) fn may_overlap(source: &Array, destination: &Array) -> bool {
+    let is_awaited = |array: &Array| !array.store().capabilities().blocking;
+    source.data_type().layout() != ElementLayout::Variable
+        && (is_awaited(source) || is_awaited(destination))
 }
 
 /// Bytes that a part's elements take.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::memory;
 use super::record::{self, Fingerprint};
-use super::schedule::{Geometry, Schedule};
+use super::schedule::{Geometry, Part, Schedule};
 use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
@@ -17,6 +17,9 @@ use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
 use crate::plan::{ReadOptions, WriteOptions};
 use crate::store::{Store, find, join};
+
+/// How much more often the source may be read where the next part is read while one is written.
+const MORE_REPEATS: f64 = 1.1;
 
 /// A copy of an array, or of a group and everything below it, into another place and layout.
 ///
@@ -47,6 +50,8 @@ pub(super) struct Job {
     pub(super) source: Array,
     pub(super) destination: Array,
     pub(super) schedule: Schedule,
+    /// Whether the next part is read while one is written.
+    pub(super) is_overlapped: bool,
     /// How the source is read.
     pub(super) read: ReadOptions,
     /// How the destination is written.
@@ -155,20 +160,7 @@ impl Transcode {
         let path = self.path.join(path.as_str())?;
         let to_store = watched(&self.store, Side::Destination);
         let destination = Array::new(to_store, path.as_str(), copied, &registry)?;
-        let geometry = Geometry {
-            shape: source.shape(),
-            source_chunk: memory::decoded(&source),
-            object: destination.chunk_shape(),
-            element: source.element_size() as u64,
-        };
-        let needs = memory::reading(&source).saturating_add(memory::writing(&destination));
-        let schedule = Schedule::new(geometry, self.options.memory, |part| {
-            memory::elements(geometry, part).saturating_add(needs)
-        })?;
-        let held = memory::elements(geometry, &schedule.largest());
-        let read = self.options.reading(0);
-        let write = self.options.writing(held);
-        Ok(Job { source, destination, schedule, read, write })
+        Job::new(source, destination, &self.options)
     }
 
     /// Bytes of the elements of all arrays.
@@ -190,6 +182,53 @@ impl Transcode {
 }
 
 impl Job {
+    /// Decides in which parts an array is copied, and what of the memory is for what.
+    ///
+    /// # Errors
+    /// `Limit` if there is not enough for one part at a time.
+    fn new(source: Array, destination: Array, options: &Options) -> Result<Self> {
+        let geometry = Geometry {
+            shape: source.shape(),
+            source_chunk: memory::decoded(&source),
+            object: destination.chunk_shape(),
+            element: source.element_size() as u64,
+        };
+        let (reading, writing) = (memory::reading(&source), memory::writing(&destination));
+        let need = |part: &[u64], at_once: u64| {
+            let elements = memory::elements(geometry, part).saturating_mul(at_once);
+            elements.saturating_add(reading).saturating_add(writing)
+        };
+        let alone = Schedule::new(geometry, options.memory, |part| need(part, 1))?;
+        // Two parts at a time are smaller ones: no reason to read much of the source more often.
+        let paired = Schedule::new(geometry, options.memory, |part| need(part, 2)).ok();
+        let paired = paired.filter(|paired| {
+            memory::may_overlap(&source, &destination)
+                && paired.is_cut()
+                && paired.repeats(geometry) <= MORE_REPEATS * alone.repeats(geometry)
+        });
+        let is_overlapped = paired.is_some();
+        let schedule = paired.unwrap_or(alone);
+        let largest = schedule.largest();
+        let elements = memory::elements(geometry, &largest);
+        let (read, write) = if is_overlapped {
+            // Both at the same time: each has what it needs, and half of what is left.
+            let half = options.memory.saturating_sub(need(&largest, 2)) / 2;
+            let for_writing = writing.saturating_add(half);
+            let for_reading = elements.saturating_add(reading).saturating_add(half);
+            let all_but = |bytes: u64| options.memory.saturating_sub(bytes);
+            (options.reading(all_but(for_reading)), options.writing(all_but(for_writing)))
+        } else {
+            (options.reading(0), options.writing(elements))
+        };
+        Ok(Self { source, destination, schedule, is_overlapped, read, write })
+    }
+
+    /// Bytes of a part's elements.
+    pub(super) fn size(&self, part: &Part) -> u64 {
+        let element = self.source.element_size() as u64;
+        part.shape.iter().copied().fold(element, u64::saturating_mul)
+    }
+
     /// Bytes of the array's elements.
     pub(super) fn bytes(&self) -> u64 {
         let element = self.source.element_size() as u64;

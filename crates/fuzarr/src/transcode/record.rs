@@ -10,7 +10,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, ResultExt as _};
-use crate::store::{self, Precondition, Span, Store, put_bytes};
+use crate::store::{self, Precondition, Span, Store, put_bytes_async};
+use crate::wait::wait;
 
 /// The name of the record.
 pub(super) const NAME: &str = ".fuzarr-copy";
@@ -52,7 +53,10 @@ pub(super) struct Record {
     written: Instant,
     /// The least time from one writing to the next.
     interval: Duration,
-    changed: bool,
+    /// How much of the text is stored.
+    stored: usize,
+    /// Whether it is just being written.
+    under_way: bool,
     resumed: bool,
     /// Whether nothing that this run finished is in the record yet.
     fresh: bool,
@@ -93,7 +97,8 @@ impl Record {
             finished: HashMap::new(),
             written: Instant::now(),
             interval,
-            changed: true,
+            stored: 0,
+            under_way: false,
             resumed: false,
             fresh: true,
         }
@@ -120,37 +125,47 @@ impl Record {
             let _ = write!(self.text, " {at}");
         }
         self.text.push('\n');
-        self.changed = true;
     }
 
-    /// Writes the record if it is time to, and the first time at once.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub(super) fn keep(&mut self, store: &dyn Store) -> Result<()> {
-        if !self.fresh && self.written.elapsed() < self.interval {
-            return Ok(());
+    /// What has to be written if it is time to, and the first time at once. Nothing is due before
+    /// [`written`](Self::written) is told what became of it.
+    pub(super) fn due(&mut self) -> Option<Due> {
+        if self.under_way || !self.fresh && self.written.elapsed() < self.interval {
+            return None;
         }
-        self.fresh = false;
-        self.write(store)
+        (self.fresh, self.under_way) = (false, true);
+        Some(self.now())
     }
 
-    /// Writes the record.
+    /// Takes note of a writing that has ended.
+    pub(super) fn written(&mut self, due: &Due, outcome: &Result<()>) {
+        self.under_way = false;
+        if outcome.is_err() {
+            return;
+        }
+        self.stored = due.text.len();
+        self.written = Instant::now();
+        if !self.interval.is_zero() {
+            self.interval = self.interval.max(due.begun.elapsed().saturating_mul(SHARE));
+        }
+    }
+
+    /// Writes the record, if there is anything new in it.
     ///
     /// # Errors
     /// `Io`.
     pub(super) fn write(&mut self, store: &dyn Store) -> Result<()> {
-        if !self.changed {
+        if self.stored == self.text.len() {
             return Ok(());
         }
-        let begun = Instant::now();
-        put_bytes(store, &self.key, self.text.as_bytes(), Precondition::None)?;
-        self.written = Instant::now();
-        if !self.interval.is_zero() {
-            self.interval = self.interval.max(begun.elapsed().saturating_mul(SHARE));
-        }
-        self.changed = false;
-        Ok(())
+        let due = self.now();
+        let outcome = wait(due.write(store));
+        self.written(&due, &outcome);
+        outcome
+    }
+
+    fn now(&self) -> Due {
+        Due { key: self.key.clone(), text: self.text.clone(), begun: Instant::now() }
     }
 
     /// Deletes the record: the copy is complete.
@@ -159,6 +174,24 @@ impl Record {
     /// `Io`.
     pub(super) fn delete(self, store: &dyn Store) -> Result<()> {
         store::delete(store, &self.key)
+    }
+}
+
+/// A record as it has to be written.
+#[derive(Debug)]
+pub(super) struct Due {
+    key: String,
+    text: String,
+    begun: Instant,
+}
+
+impl Due {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) async fn write(&self, store: &dyn Store) -> Result<()> {
+        put_bytes_async(store, &self.key, self.text.as_bytes(), Precondition::None).await
     }
 }
 
@@ -179,9 +212,18 @@ fn parse(line: &str) -> Option<((usize, Vec<u64>), u64)> {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::store::MemoryStore;
+    use crate::store::{MemoryStore, put_bytes};
 
     const NOW: Duration = Duration::ZERO;
+
+    /// Writes a record if it is time to; whether it was.
+    fn keep(record: &mut Record, store: &MemoryStore) -> bool {
+        let Some(due) = record.due() else { return false };
+        assert!(record.due().is_none(), "it is being written");
+        let outcome = wait(due.write(store));
+        record.written(&due, &outcome);
+        outcome.is_ok()
+    }
 
     fn fingerprint(text: &str) -> Fingerprint {
         Fingerprint::of([text.as_bytes()].into_iter())
@@ -194,7 +236,7 @@ mod tests {
         let mut record = Record::new("x/record", fingerprint("a"), NOW);
         record.note((0, &[3, 4]), 7);
         record.note((2, &[]), u64::MAX);
-        record.keep(&store).unwrap();
+        record.write(&store).unwrap();
         let mut found = Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().unwrap();
         assert_eq!(found.stamp_of((0, &[3, 4])), Some(7));
         assert_eq!(found.stamp_of((2, &[])), Some(u64::MAX));
@@ -243,10 +285,10 @@ mod tests {
         let mut record = Record::new("record", fingerprint("a"), Duration::from_secs(3600));
         let found = || Record::find(&store, "record", fingerprint("a"), NOW).unwrap().unwrap();
         record.note((0, &[1]), 1);
-        record.keep(&store).unwrap();
+        assert!(keep(&mut record, &store));
         assert_eq!(found().stamp_of((0, &[1])), Some(1));
         record.note((0, &[2]), 1);
-        record.keep(&store).unwrap();
+        assert!(!keep(&mut record, &store));
         assert_eq!(found().stamp_of((0, &[2])), None);
         record.write(&store).unwrap();
         assert_eq!(found().stamp_of((0, &[2])), Some(1));

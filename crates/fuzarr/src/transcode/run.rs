@@ -3,6 +3,8 @@
 //! The document of an array is written after its chunks, that of the whole copy last: until then
 //! there is nothing at the destination that could be taken for the source.
 
+use futures_util::future::join;
+
 use super::Progress;
 use super::elements::Elements;
 use super::ledger::{Rest, chunks};
@@ -16,6 +18,7 @@ use crate::inspect::{self, StoredObject};
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal;
 use crate::store;
+use crate::wait::wait;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +39,8 @@ impl Transcode {
     /// Makes the copy. `progress` is told how far it is after every part; its error stops the copy,
     /// which can be taken up again.
     ///
-    /// Parts are read and written one after the other. Chunks that hold nothing but fill value are
+    /// Parts are read and written one after the other; where a store's answers are awaited and the
+    /// budget has room for two parts, the next one is read while one is written. Chunks that hold nothing but fill value are
     /// not stored, unless the options ask otherwise. What is finished is recorded in a hidden
     /// object at the destination, which is deleted at the end: after an error or a kill, the same
     /// plan run again keeps finished objects that are still as they were, and made of what is still so.
@@ -53,7 +57,8 @@ impl Transcode {
         self.ledger.open(record);
         let mut run = Run {
             copy: self,
-            elements: Elements::default(),
+            next: Elements::default(),
+            last: Elements::default(),
             report: Report::default(),
             done: 0,
             kept: 0,
@@ -171,7 +176,10 @@ impl Transcode {
 /// A copy in progress.
 struct Run<'a, P> {
     copy: &'a Transcode,
-    elements: Elements,
+    /// Room for what is read.
+    next: Elements,
+    /// What was read before, to be written.
+    last: Elements,
     report: Report,
     done: u64,
     kept: u64,
@@ -206,37 +214,63 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
     }
 
     fn array(&mut self, number: usize, job: &Job) -> Result<()> {
-        let size = |part: &Part| {
-            part.shape.iter().copied().fold(job.source.element_size() as u64, u64::saturating_mul)
-        };
         self.copy.ledger.begin_array(number, job);
+        // Never what one array took beside what another takes.
+        (self.next, self.last) = Default::default();
+        let mut last = None;
         for whole in job.schedule.parts() {
-            self.copy.ledger.begin_part();
-            let mut copied = 0_u64;
-            for part in self.unfinished(job, &whole)? {
-                self.part(job, &part)?;
-                copied = copied.saturating_add(size(&part));
+            let parts = self.unfinished(job, &whole)?;
+            let rest = parts.iter().map(|part| job.size(part)).fold(0, u64::saturating_add);
+            let kept = job.size(&whole).saturating_sub(rest);
+            self.done = self.done.saturating_add(kept);
+            self.kept = self.kept.saturating_add(kept);
+            if parts.is_empty() {
+                self.tell(job)?;
             }
-            self.report.bytes = self.report.bytes.saturating_add(copied);
-            self.done = self.done.saturating_add(size(&whole));
-            self.kept = self.kept.saturating_add(size(&whole).saturating_sub(copied));
-            (self.progress)(&Progress {
-                array: job.destination.path(),
-                done: self.done,
-                kept: self.kept,
-                total: self.total,
-            })?;
+            for part in parts {
+                self.step(job, Some(&part), last.as_ref())?;
+                last = Some(part);
+                if !job.is_overlapped {
+                    self.step(job, None, last.take().as_ref())?;
+                }
+            }
         }
+        self.step(job, None, last.as_ref())
+    }
+
+    /// Reads the next part, and writes the last one that was read meanwhile.
+    fn step(&mut self, job: &Job, next: Option<&Part>, last: Option<&Part>) -> Result<()> {
+        let (copy, elements) = (self.copy, &self.last);
+        let read = async {
+            let Some(part) = next else { return Ok(()) };
+            self.next.read(&job.source, part, &job.read).await.context("side", || "source")
+        };
+        let write = async {
+            let Some(part) = last else { return Ok(()) };
+            // Where nothing was before, nothing has to be deleted.
+            let skipped = !copy.ledger.is_resumed()
+                && !copy.options.write.write_empty_chunks
+                && elements.are_filled(&job.destination);
+            if skipped { Ok(()) } else { elements.write(&job.destination, part, &job.write).await }
+        };
+        // If one fails, the other comes to its end: what is finished then is recorded.
+        let (read, written) = wait(join(read, write));
+        written?;
+        if let Some(part) = last {
+            self.report.bytes = self.report.bytes.saturating_add(job.size(part));
+            self.done = self.done.saturating_add(job.size(part));
+            self.tell(job)?;
+        }
+        read?;
+        std::mem::swap(&mut self.next, &mut self.last);
+        copy.ledger.turn();
         Ok(())
     }
 
-    fn part(&mut self, job: &Job, part: &Part) -> Result<()> {
-        self.elements.read(&job.source, part, &job.read).context("side", || "source")?;
-        // Where nothing was before, nothing has to be deleted.
-        let skipped = !self.copy.ledger.is_resumed()
-            && !self.copy.options.write.write_empty_chunks
-            && self.elements.are_filled(&job.destination);
-        if skipped { Ok(()) } else { self.elements.write(&job.destination, part, &job.write) }
+    fn tell(&mut self, job: &Job) -> Result<()> {
+        let (array, Self { done, kept, total, .. }) = (job.destination.path(), &*self);
+        let progress = Progress { array, done: *done, kept: *kept, total: *total };
+        (self.progress)(&progress)
     }
 
     /// What no earlier run finished of a part.
@@ -245,6 +279,7 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
         if !ledger.is_resumed() {
             return Ok(vec![part.clone()]);
         }
+        ledger.begin_part();
         let mut rest = Rest::new(job.destination.layout(), part);
         for chunk in chunks(job.destination.layout(), part) {
             self.report.kept_objects += 1;

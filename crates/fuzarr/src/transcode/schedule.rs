@@ -73,6 +73,16 @@ impl Schedule {
         self.part.iter().zip(&self.shape).map(|(&part, &extent)| part.min(extent)).collect()
     }
 
+    /// How often source chunks are decoded, for each that there is.
+    pub(super) fn repeats(&self, geometry: Geometry<'_>) -> f64 {
+        total_repeats(geometry, &self.part)
+    }
+
+    /// Whether there is more than one part.
+    pub(super) fn is_cut(&self) -> bool {
+        self.part.iter().zip(&self.shape).any(|(part, extent)| part < extent)
+    }
+
     /// All parts, the last dimension fastest.
     pub(super) fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         let extents = self.shape.iter().zip(&self.part);

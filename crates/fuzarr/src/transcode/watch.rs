@@ -26,10 +26,10 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    fn stored(&self, key: &str) -> Result<()> {
+    async fn stored(&self, key: &str) -> Result<()> {
         match self.side {
             Side::Source => Ok(()),
-            Side::Destination => self.ledger.stored(&*self.store, key),
+            Side::Destination => self.ledger.stored(&*self.store, key).await,
         }
     }
 }
@@ -52,7 +52,7 @@ impl Upload for WatchedUpload {
         let finished = upload.finish(precondition);
         Answer::later(async move {
             finished.await?;
-            watched.stored(&key)
+            watched.stored(&key).await
         })
     }
 }
@@ -96,7 +96,7 @@ impl Store for Watched {
         let put = self.store.put(key, content, precondition);
         Answer::later(async move {
             put.await?;
-            self.stored(key)
+            self.stored(key).await
         })
     }
 

@@ -10,6 +10,7 @@
 )]
 
 mod awaited;
+mod copies;
 mod faults;
 mod races;
 mod requests;

@@ -73,6 +73,19 @@ pub struct Traffic {
     pub sent: u64,
 }
 
+impl std::ops::Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            retries: self.retries.saturating_add(other.retries),
+            received: self.received.saturating_add(other.received),
+            sent: self.sent.saturating_add(other.sent),
+        }
+    }
+}
+
 /// Counts [`Traffic`].
 #[derive(Debug, Default)]
 pub(super) struct Meter {
