@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 
 pub(super) fn run(arguments: &Attrs, options: &AddressOptions) -> Result<Outcome> {
-    let (opened, path) = super::find_to_change(&arguments.location, options)?;
+    let (opened, path) = super::find_opened(&arguments.location, options)?;
     let new = arguments.replace.as_deref().map(from_file).transpose()?;
     let attributes = hierarchy::update_attributes(&*opened.store, &path, |attributes| {
         if let Some(new) = &new {

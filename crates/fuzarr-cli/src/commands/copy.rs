@@ -1,18 +1,19 @@
 //! `fuzarr copy`.
 
-use super::Outcome;
+use super::{Outcome, rate};
 use crate::arguments::{Copy, Lengths, Shards};
 use crate::location;
-use crate::render::{bytes, count};
+use crate::render::{bytes, some, traffic};
 use fuzarr::codec::short;
 use fuzarr::dtype::DataType;
 use fuzarr::metadata::{ArrayMetadata, Extension};
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Address, AddressOptions, MemoryStore, Store};
+use fuzarr::store::{Address, AddressOptions, MemoryStore, Opened, Store, Traffic};
 use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
 use fuzarr::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::Add as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,9 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
     let from = location::existing(&arguments.source).map_err(of_source)?;
     let to = location::new(&arguments.destination)?;
     check_apart(&from, &to)?;
-    let source = from.root.open(options).map_err(of_source)?.store;
+    let source = from.root.open(options).map_err(of_source)?;
     let plan = |destination: Arc<dyn Store>| {
-        let source = Node { store: Arc::clone(&source), path: from.path.clone() };
+        let source = Node { store: Arc::clone(&source.store), path: from.path.clone() };
         let destination = Node { store: destination, path: to.path.clone() };
         let options = Options {
             memory: arguments.memory,
@@ -47,16 +48,17 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
     }
     let opened = to.root.open(&AddressOptions { create: true, ..options.clone() })?;
     let copy = plan(Arc::clone(&opened.store))?;
+    let asked = || asked([&source, &opened]);
     let begun = Instant::now();
-    let report = with_bar("copied", |progress| copy.run(progress)).map_err(|error| {
+    let report = with_bar("copied", &asked, |progress| copy.run(progress)).map_err(|error| {
         if error.context("side") == Some("source") { of_source(error) } else { error }
     })?;
     opened.close()?;
-    super::print(&summary(&report, begun.elapsed()))?;
+    super::print(&summary(&report, begun.elapsed(), asked()))?;
     if !arguments.verify {
         return Ok(Outcome::Fine);
     }
-    match with_bar("compared", |progress| copy.compare(progress))? {
+    match with_bar("compared", &asked, |progress| copy.compare(progress))? {
         None => super::print("compared: equal\n").map(|()| Outcome::Fine),
         Some(difference) => {
             super::print(&format!(
@@ -99,43 +101,43 @@ fn relayout(arguments: &Copy, array: &ArrayMetadata) -> Result<Relayout> {
     })
 }
 
+/// What was asked of those of the stores that are behind a network.
+fn asked(stores: [&Opened; 2]) -> Option<Traffic> {
+    stores.into_iter().filter_map(Opened::traffic).reduce(Traffic::add)
+}
+
 /// What a copy came to, in a line.
-fn summary(report: &Report, time: Duration) -> String {
-    let some = |number: u64, one: &str| {
-        format!("{} {one}{}", count(number.into()), if number == 1 { "" } else { "s" })
-    };
+fn summary(report: &Report, time: Duration, asked: Option<Traffic>) -> String {
     let mut text = format!(
         "{}, {}, {}, {:.1} s, {}",
-        some(report.arrays, "array"),
-        some(report.objects, "object"),
+        some(report.arrays.into(), "array"),
+        some(report.objects.into(), "object"),
         bytes(report.bytes.into()),
         time.as_secs_f64(),
         rate(report.bytes, time),
     );
+    if let Some(asked) = asked {
+        text.push_str(&format!(", {}", traffic(&asked)));
+    }
     if report.kept_objects > 0 {
-        text.push_str(&format!("; {} from before", some(report.kept_objects, "object")));
+        text.push_str(&format!("; {} from before", some(report.kept_objects.into(), "object")));
     }
     text.push('\n');
     text
 }
 
-/// Bytes a second.
-fn rate(size: u64, time: Duration) -> String {
-    let nanoseconds = time.as_nanos().max(1);
-    format!("{}/s", bytes(u128::from(size) * 1_000_000_000 / nanoseconds))
-}
-
 /// Does `work` and shows how far it is: a bar on a terminal, a line now and then elsewhere.
 fn with_bar<T>(
     verb: &'static str,
+    asked: &dyn Fn() -> Option<Traffic>,
     work: impl FnOnce(&mut dyn FnMut(&Progress<'_>) -> Result<()>) -> Result<T>,
 ) -> Result<T> {
     if !std::io::stderr().is_terminal() {
-        return work(&mut lines(verb));
+        return work(&mut lines(verb, asked));
     }
     let bar = ProgressBar::new(0).with_prefix(verb);
     let template = "{prefix} {binary_bytes} of {binary_total_bytes} [{wide_bar}] \
-                    {binary_bytes_per_sec}, {eta} left";
+                    {binary_bytes_per_sec}, {msg}{eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
@@ -143,6 +145,9 @@ fn with_bar<T>(
         // What an earlier run did says nothing of the rate.
         bar.set_length(progress.total.saturating_sub(progress.kept));
         bar.set_position(progress.done.saturating_sub(progress.kept));
+        if let Some(asked) = asked() {
+            bar.set_message(format!("{}, ", traffic(&asked)));
+        }
         Ok(())
     });
     bar.finish_and_clear();
@@ -150,7 +155,10 @@ fn with_bar<T>(
 }
 
 /// Lines on standard error that tell how far the work is, none for short work.
-fn lines(verb: &'static str) -> impl FnMut(&Progress<'_>) -> Result<()> {
+fn lines(
+    verb: &'static str,
+    asked: &dyn Fn() -> Option<Traffic>,
+) -> impl FnMut(&Progress<'_>) -> Result<()> {
     const INTERVAL: Duration = Duration::from_secs(10);
     let (begun, mut last) = (Instant::now(), Instant::now());
     move |progress| {
@@ -158,8 +166,9 @@ fn lines(verb: &'static str) -> impl FnMut(&Progress<'_>) -> Result<()> {
             last = Instant::now();
             let (done, total) = (bytes(progress.done.into()), bytes(progress.total.into()));
             let rate = rate(progress.done.saturating_sub(progress.kept), begun.elapsed());
+            let asked = asked().map(|asked| format!(", {}", traffic(&asked))).unwrap_or_default();
             // Progress that cannot be shown is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{verb} {done} of {total}, {rate}");
+            let _ = writeln!(std::io::stderr(), "{verb} {done} of {total}, {rate}{asked}");
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod verify;
 
 use crate::arguments::{Command, Storage};
 use crate::location;
+use crate::render::bytes;
 use fuzarr::metadata::json;
 use fuzarr::store::{AddressOptions, Opened, Store};
 use fuzarr::{Array, Error, Kind, Result};
@@ -22,6 +23,7 @@ use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a command that did its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +69,18 @@ pub fn is_damage(error: &Error) -> bool {
 
 /// The store and the path in it of the node at `given`.
 fn find(given: &Path, options: &AddressOptions) -> Result<(Arc<dyn Store>, String)> {
-    let (opened, path) = find_to_change(given, options)?;
+    let (opened, path) = find_opened(given, options)?;
     Ok((opened.store, path))
 }
 
-/// As [`find`], for a store that is to be changed, and closed after that.
-fn find_to_change(given: &Path, options: &AddressOptions) -> Result<(Opened, String)> {
+/// Bytes a second.
+fn rate(size: u64, time: Duration) -> String {
+    let nanoseconds = time.as_nanos().max(1);
+    format!("{}/s", bytes(u128::from(size) * 1_000_000_000 / nanoseconds))
+}
+
+/// As [`find`], with the store as it was opened: to close it after a change, or to tell what was asked.
+fn find_opened(given: &Path, options: &AddressOptions) -> Result<(Opened, String)> {
     let address = location::existing(given)?;
     Ok((address.root.open(options)?, address.path))
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn run(arguments: &Put, options: &AddressOptions) -> Result<Outcome> {
-    let (opened, path) = super::find_to_change(&arguments.location, options)?;
+    let (opened, path) = super::find_opened(&arguments.location, options)?;
     let array = Array::open(Arc::clone(&opened.store), &path)?;
     let selection = Selection::parse(&arguments.selection)?;
     let shape = array.resolve(&selection)?.shape().to_vec();

@@ -2,12 +2,12 @@
 
 use super::Outcome;
 use crate::arguments::Verify;
-use crate::render::{Finding, Report, bytes, count};
+use crate::render::{Finding, Report, bytes, some, traffic};
 use fuzarr::codec::Registry;
 use fuzarr::hierarchy::Visit;
 use fuzarr::metadata::{ArrayMetadata, Format, Node};
 use fuzarr::plan::ReadOptions;
-use fuzarr::store::{AddressOptions, Store, join};
+use fuzarr::store::{AddressOptions, Opened, Store, join};
 use fuzarr::{Array, Error, Result, hierarchy, v2};
 use std::error::Error as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -15,9 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) fn run(arguments: &Verify, options: &AddressOptions) -> Result<Outcome> {
-    let (store, path) = super::find(&arguments.location, options)?;
+    let (opened, path) = super::find_opened(&arguments.location, options)?;
     let options = ReadOptions::with_overrides(&arguments.settings.set)?;
-    let mut check = Check { store, options, report: Report::default(), progress: Progress::new() };
+    let mut check = Check {
+        store: Arc::clone(&opened.store),
+        options,
+        report: Report::default(),
+        progress: Progress::new(opened.clone()),
+    };
     let node = match hierarchy::read_node(&*check.store, &path) {
         Ok(Some(node)) => Ok(node),
         Ok(None) => return Err(Error::not_found("there is no node").with("path", path)),
@@ -25,7 +30,7 @@ pub(super) fn run(arguments: &Verify, options: &AddressOptions) -> Result<Outcom
     };
     check.tree(&path, node)?;
     check.progress.clear();
-    let report = check.report;
+    let report = Report { traffic: opened.traffic(), ..check.report };
     if arguments.json {
         super::print_json(&report.json())?;
     } else {
@@ -121,27 +126,31 @@ fn finding(path: &str, document: &str, error: &Error) -> Finding {
 
 /// A line on a terminal that tells how far the work is.
 struct Progress {
+    opened: Opened,
     visible: bool,
+    begun: Instant,
     last: Instant,
 }
 
 impl Progress {
     const INTERVAL: Duration = Duration::from_millis(100);
 
-    fn new() -> Self {
-        Self { visible: std::io::stderr().is_terminal(), last: Instant::now() }
+    fn new(opened: Opened) -> Self {
+        let now = Instant::now();
+        Self { opened, visible: std::io::stderr().is_terminal(), begun: now, last: now }
     }
 
     fn show(&mut self, objects: u128, size: u128) {
         if self.visible && self.last.elapsed() >= Self::INTERVAL {
             self.last = Instant::now();
             // Progress that cannot be shown is no reason to stop.
-            let _ = write!(
-                std::io::stderr(),
-                "\r\x1b[K{} objects, {} read",
-                count(objects),
-                bytes(size)
-            );
+            let (objects, read) = (some(objects, "object"), bytes(size));
+            let mut line = format!("{objects}, {read} read");
+            if let Some(asked) = self.opened.traffic() {
+                let rate = super::rate(asked.received, self.begun.elapsed());
+                line.push_str(&format!(", {rate}, {}", traffic(&asked)));
+            }
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
     }
 

@@ -11,7 +11,7 @@ mod verify;
 
 pub use explain::explanation;
 pub use info::{ArrayInfo, GroupInfo, Storage};
-pub use quantity::{bytes, count, shape};
+pub use quantity::{bytes, count, shape, some, traffic};
 pub use tree::{Content, Node};
 pub use verify::{Finding, Report};
 

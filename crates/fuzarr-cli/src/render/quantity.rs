@@ -1,5 +1,7 @@
 //! Numbers for people.
 
+use fuzarr::store::Traffic;
+
 /// Bytes in the unit that leaves one to four digits before the point: `1.5 KiB`.
 #[must_use]
 pub fn bytes(bytes: u128) -> String {
@@ -31,6 +33,19 @@ pub fn count(number: u128) -> String {
         text.push(digit);
     }
     text
+}
+
+/// So many of something: `1 array`, `2,000 arrays`.
+#[must_use]
+pub fn some(number: u128, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// What was asked over a network: `1,204 requests, 3 retried`.
+#[must_use]
+pub fn traffic(traffic: &Traffic) -> String {
+    let Traffic { requests, retries, .. } = *traffic;
+    format!("{}, {} retried", some(requests.into(), "request"), count(retries.into()))
 }
 
 /// Lengths of axes: `1,000 × 2,000`; `scalar` where there are none.

@@ -1,7 +1,8 @@
 //! `fuzarr verify`.
 
-use super::quantity::{bytes, count};
+use super::quantity::{bytes, count, some, traffic};
 use super::visible;
+use fuzarr::store::Traffic;
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 
@@ -14,6 +15,8 @@ pub struct Report {
     pub objects: u128,
     /// Bytes of the objects.
     pub bytes: u128,
+    /// What was asked, of a store behind a network.
+    pub traffic: Option<Traffic>,
     /// The damage, in the order it was found in.
     pub damaged: Vec<Finding>,
     /// What could not be checked.
@@ -66,15 +69,15 @@ impl Report {
         for finding in &self.unchecked {
             text.push_str(&format!("{}  {}\n", "unchecked".yellow(), finding.text()));
         }
-        let some = |number: u128, one: &str| {
-            format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
-        };
-        let read = format!(
+        let mut read = format!(
             "{}, {}, {}",
             some(self.arrays, "array"),
             some(self.objects, "object"),
             bytes(self.bytes)
         );
+        if let Some(asked) = &self.traffic {
+            read.push_str(&format!(", {}", traffic(asked)));
+        }
         let number = |findings: &[Finding]| count(findings.len() as u128);
         let verdict = match (self.damaged.is_empty(), self.unchecked.is_empty()) {
             (true, true) => "fine".green().to_string(),
@@ -94,6 +97,8 @@ impl Report {
             "arrays": number(self.arrays),
             "objects": number(self.objects),
             "bytes": number(self.bytes),
+            "requests": self.traffic.map(|traffic| traffic.requests),
+            "retries": self.traffic.map(|traffic| traffic.retries),
             "damaged": list(&self.damaged),
             "unchecked": list(&self.unchecked),
         })
@@ -121,6 +126,12 @@ mod tests {
         let plain = |report: &Report| anstream::adapter::strip_str(&report.text()).to_string();
         let mut report = Report { arrays: 1, objects: 12, bytes: 2048, ..Report::default() };
         assert_eq!(plain(&report), "1 array, 12 objects, 2.0 KiB: fine\n");
+        assert_eq!(report.json()["requests"], Value::Null);
+        report.traffic = Some(Traffic { requests: 1300, retries: 2, ..Traffic::default() });
+        let expected = "1 array, 12 objects, 2.0 KiB, 1,300 requests, 2 retried: fine\n";
+        assert_eq!(plain(&report), expected);
+        assert_eq!((&report.json()["requests"], &report.json()["retries"]), (&json!(1300), &json!(2)));
+        report.traffic = None;
         report.unchecked.push(unchecked);
         let expected = "\
 unchecked  b/zarr.json: not supported
