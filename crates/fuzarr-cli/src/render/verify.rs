@@ -130,7 +130,10 @@ mod tests {
         report.traffic = Some(Traffic { requests: 1300, retries: 2, ..Traffic::default() });
         let expected = "1 array, 12 objects, 2.0 KiB, 1,300 requests, 2 retried: fine\n";
         assert_eq!(plain(&report), expected);
-        assert_eq!((&report.json()["requests"], &report.json()["retries"]), (&json!(1300), &json!(2)));
+        assert_eq!(
+            (&report.json()["requests"], &report.json()["retries"]),
+            (&json!(1300), &json!(2))
+        );
         report.traffic = None;
         report.unchecked.push(unchecked);
         let expected = "\

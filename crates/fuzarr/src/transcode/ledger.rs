@@ -172,12 +172,7 @@ impl Ledger {
 
 /// What tells a finished object, and the source objects that it was made of, from all others; `None`
 /// if it is not known which those were.
-fn made_of(
-    sources: &Sources,
-    arrays: &Arrays,
-    chunk: &[u64],
-    object: &dyn Object,
-) -> Option<u64> {
+fn made_of(sources: &Sources, arrays: &Arrays, chunk: &[u64], object: &dyn Object) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     seen(Some(object)).hash(&mut hasher);
     for key in arrays.sources(chunk) {

@@ -41,7 +41,11 @@ fn room_for(parts_of: u64, from: &Arc<dyn Store>, to: &Arc<dyn Store>, rows: u64
 }
 
 /// The places in the log of requests of a method for the objects of a part in a folder.
-fn places(log: &[Request], (method, folder): (&str, &str), part: std::ops::Range<u64>) -> Vec<usize> {
+fn places(
+    log: &[Request],
+    (method, folder): (&str, &str),
+    part: std::ops::Range<u64>,
+) -> Vec<usize> {
     let wanted = |request: &Request| {
         let key = request.path.split_once(&format!("/{folder}/c/"));
         let row = key.and_then(|(_, key)| key.split('/').next()?.parse().ok());
