@@ -51,7 +51,7 @@ bench-compare: bench-build ## Measure against another commit: BASE=main~1, and p
 	.venv/bin/python bench/run.py --base "$(BASE)" $(ARGS)
 
 bench-build: $(VENV)
-	$(CARGO) build --release --quiet -p fuzarr-bench
+	$(CARGO) build --release --quiet -p fuzarr-bench -p fuzarr-test-server
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
 
 fuzz: $(CARGO_FUZZ) ## Fuzz every target, FUZZ_SECONDS (60) each; needs a nightly toolchain

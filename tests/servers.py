@@ -1,103 +1,14 @@
 """Object stores for tests, started here on loopback and ended here."""
 
 import contextlib
-import json
-import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
 
-BINARY = Path(
-    os.environ.get("FUZARR_TEST_SERVER")
-    or Path(__file__).resolve().parent.parent / "target" / "release" / "fuzarr-test-server"
-)
+from harness.server import S3, test_server
 
-
-@dataclass(frozen=True)
-class S3:
-    """A service that speaks S3."""
-
-    endpoint: str
-    bucket: str = "bucket"
-
-    @property
-    def options(self):
-        """Options for fuzarr."""
-        return {
-            "endpoint": self.endpoint,
-            "region": "us-east-1",
-            "access_key_id": "somebody",
-            "secret_access_key": "secret",
-        }
-
-    @property
-    def environment(self):
-        """Variables that say the same."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "somebody",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-        }
-
-    def url(self, path):
-        return f"s3://{self.bucket}/{path}"
-
-    def obstore(self, path, **options):
-        """The same place as a store of obstore."""
-        from obstore.store import S3Store
-
-        options = {"client_options": {"allow_http": True}, **self.options, **options}
-        return S3Store(self.bucket, prefix=path, **options)
-
-    def zarr_store(self, path, **options):
-        """The same place as a store of zarr-python."""
-        from zarr.storage import ObjectStore
-
-        return ObjectStore(self.obstore(path, **options))
-
-    def s3fs_store(self, path):
-        """The same place as a store of zarr-python by way of s3fs."""
-        from zarr.storage import FsspecStore
-
-        options = {"key": "somebody", "secret": "secret", "endpoint_url": self.endpoint}
-        return FsspecStore.from_url(self.url(path), storage_options=options)
-
-
-class TestServer(S3):
-    """The server of this project, which does what it is told."""
-
-    __test__ = False
-
-    def _ask(self, order, asked=None):
-        body = json.dumps(asked or {}).encode()
-        address = f"{self.endpoint}/__control/{order}"
-        with urllib.request.urlopen(address, data=body, timeout=30) as answer:
-            return answer.read()
-
-    def order(self, latency=0, rules=()):
-        """Requests take ``latency`` milliseconds longer; ``rules`` say what befalls them."""
-        self._ask("orders", {"latency": latency, "rules": list(rules)})
-
-    def requests(self):
-        """Method, path, query, range and status of each request since the last time."""
-        return json.loads(self._ask("requests"))
-
-
-@contextlib.contextmanager
-def test_server():
-    with subprocess.Popen([BINARY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            yield TestServer(process.stdout.readline().decode().strip())
-        finally:
-            process.stdin.close()
-
-
-test_server.__test__ = False
+__all__ = ["S3", "folder", "moto", "test_server"]
 
 
 def _free_port():

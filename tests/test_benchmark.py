@@ -76,7 +76,7 @@ def cell(described, operation, **settings):
 def test_families_make_cells():
     cells = load()
     assert {each.family for each in cells} == {
-        *("whole", "tiny", "indexing", "shards", "callers", "latency", "table"),
+        *("whole", "tiny", "indexing", "shards", "callers", "latency", "remote", "table"),
         *("memory", "durability"),
     }
     for each in cells:

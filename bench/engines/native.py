@@ -7,7 +7,9 @@ from typing import Any
 
 import fuzarr
 import numpy as np
-from engine import Cell, Engine, NotOfferedError, Place, Read, Write, encoded, write_files
+from engine import Cell, Engine, NotOfferedError, Read, Write
+from place import Place, encoded, write_files
+from remote import Remote
 from selections import Selection
 
 #: What codecs turn elements into bytes, in the documents of v3.
@@ -99,9 +101,11 @@ class Fuzarr(Engine):
 
     def configure(self, cell: Cell) -> None:
         super().configure(cell)
-        if cell["store"] not in ("local", "memory"):
-            raise NotOfferedError("the Python package opens folders and memory only")
-        fuzarr.config.set(index_cache=bool(cell.get("caches")))
+        if cell["store"] not in ("local", "memory", "remote"):
+            raise NotOfferedError("the Python package has no stores of Python's")
+        fuzarr.config.set(
+            index_cache=bool(cell.get("caches")), operations=cell.get("concurrency") or None
+        )
 
     def versions(self) -> dict[str, str]:
         return {"fuzarr": version("fuzarr")}
@@ -118,6 +122,8 @@ class Fuzarr(Engine):
     def _store(self, place: Any) -> Any:
         if isinstance(place, _Memory):
             return place.store
+        if isinstance(place, Remote):
+            return fuzarr.Store.remote(place.url, place.options)
         if self.asks_for_sync:
             return fuzarr.Store.local(place.path, fsync=True)
         return str(place.path)

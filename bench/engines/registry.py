@@ -11,8 +11,12 @@ ENGINES = {
     "drop-in accelerated": ("zarr_python", "drop_in_accelerated"),
     "batched": ("zarr_python", "batched"),
     "fused": ("zarr_python", "fused"),
+    "batched fsspec": ("zarr_python", "batched_fsspec"),
+    "fused fsspec": ("zarr_python", "fused_fsspec"),
     "fused 1": ("zarr_python", "fused_alone"),
     "zarrs-python": ("zarr_python", "Zarrs"),
+    "icechunk": ("icechunk_repository", "batched"),
+    "icechunk fused": ("icechunk_repository", "fused"),
     "tensorstore": ("tensor_store", "unsynced"),
     "tensorstore synced": ("tensor_store", "synced"),
 }

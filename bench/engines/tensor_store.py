@@ -1,23 +1,15 @@
 """tensorstore, with its file driver in both settings of `file_io_sync`."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorstore
-from engine import (
-    Cell,
-    Engine,
-    Folder,
-    NotOfferedError,
-    Place,
-    Read,
-    Write,
-    is_document,
-    stored_files,
-    write_files,
-)
+from engine import Cell, Engine, NotOfferedError, Read, Write
+from place import Folder, Place, is_document, stored_files, write_files
+from remote import Remote
 from selections import Selection
 
 
@@ -68,7 +60,7 @@ class TensorStore(Engine):
         super().configure(cell)
         if cell["operation"]["kind"] == "walk":
             raise NotOfferedError("tensorstore has no groups")
-        if cell["store"] not in ("local", "memory"):
+        if cell["store"] not in ("local", "memory", "remote"):
             raise NotOfferedError("tensorstore has no stores of Python's")
         if self.synced and not self.asks_for_sync:
             raise NotOfferedError("this row is about writes that are synced")
@@ -88,6 +80,8 @@ class TensorStore(Engine):
         if self.cell.get("caches"):
             # There is none unless asked for, and none for indexes alone.
             spec["cache_pool"] = {"total_bytes_limit": 1 << 28}
+        if self.cell.get("concurrency"):
+            spec["s3_request_concurrency"] = {"limit": self.cell["concurrency"]}
         return tensorstore.Context(spec)
 
     def versions(self) -> dict[str, str]:
@@ -100,6 +94,9 @@ class TensorStore(Engine):
         if isinstance(place, Folder):
             context = self.context
             kvstore = {"driver": "file", "path": str(place.path / path)}
+        elif isinstance(place, Remote):
+            context = self.context
+            kvstore = self._s3(place, path)
         else:
             context = place.context
             kvstore = {"driver": "memory", "path": path}
@@ -107,6 +104,20 @@ class TensorStore(Engine):
         return tensorstore.open(
             spec, context=context, open=True, read=True, write=writable
         ).result()
+
+    @staticmethod
+    def _s3(place: Remote, path: str) -> dict[str, Any]:
+        # Secrets have no place in a specification.
+        os.environ["AWS_ACCESS_KEY_ID"] = place.options["access_key_id"]
+        os.environ["AWS_SECRET_ACCESS_KEY"] = place.options["secret_access_key"]
+        return {
+            "driver": "s3",
+            "bucket": place.bucket,
+            "path": f"{place.prefix}/{path}",
+            "endpoint": place.endpoint,
+            "aws_region": place.options["region"],
+            "aws_credentials": {"type": "environment"},
+        }
 
     def reader(self, array: Any, selection: Selection) -> Read:
         index = selection.index

@@ -1,5 +1,6 @@
 """zarr-python, with each of its codec pipelines."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -7,25 +8,17 @@ from typing import Any
 import numpy as np
 import zarr
 from clock import Clock
-from engine import (
-    Cell,
-    Engine,
-    Folder,
-    NotOfferedError,
-    Place,
-    Read,
-    Write,
-    is_document,
-    stored_files,
-    write_files,
-)
+from engine import Cell, Engine, NotOfferedError, Read, Write
+from place import Folder, Place, is_document, stored_files, write_files
+from remote import Remote
 from selections import Selection
 from zarr.core.buffer import cpu
-from zarr.storage import MemoryStore
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore
 from zarr.testing.store import LatencyStore
 
-_BATCHED = "zarr.core.codec_pipeline.BatchedCodecPipeline"
-_FUSED = "zarr.core.codec_pipeline.FusedCodecPipeline"
+#: zarr-python's own pipelines.
+BATCHED = "zarr.core.codec_pipeline.BatchedCodecPipeline"
+FUSED = "zarr.core.codec_pipeline.FusedCodecPipeline"
 _DROP_IN = "fuzarr.FuzarrCodecPipeline"
 _ZARRS = "zarrs.ZarrsCodecPipeline"
 
@@ -79,10 +72,39 @@ class _Memory(Place):
         write_files(folder, {key: buffer.to_bytes() for key, buffer in self.objects.items()})
 
 
+def over_obstore(place: Remote) -> Any:
+    """A remote place as a store of zarr-python's over obstore."""
+    from obstore.store import S3Store
+
+    client = {"client_options": {"allow_http": True}}
+    return ObjectStore(S3Store(place.bucket, prefix=place.prefix, **place.options, **client))
+
+
+def over_s3fs(place: Remote) -> Any:
+    """A remote place as a store of zarr-python's over fsspec."""
+    from s3fs import S3FileSystem
+
+    # As many connections as zarr-python may use; botocore's pool has 10 otherwise.
+    pool = {"max_pool_connections": max(10, zarr.config.get("async.concurrency"))}
+    options = place.options
+    system = S3FileSystem(
+        key=options["access_key_id"],
+        secret=options["secret_access_key"],
+        client_kwargs={"endpoint_url": place.endpoint, "region_name": options["region"]},
+        config_kwargs=pool,
+        asynchronous=True,
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    return FsspecStore(system, path=f"{place.bucket}/{place.prefix}")
+
+
 class ZarrPython(Engine):
     """zarr-python with one codec pipeline for the whole process."""
 
-    packages = ("zarr", "numcodecs", "numpy")
+    packages: tuple[str, ...] = ("zarr", "numcodecs", "numpy", "obstore")
+    #: What makes a store of a remote place.
+    over: Callable[[Remote], Any] = staticmethod(over_obstore)
 
     def __init__(self, pipeline: str, workers: int, *, threads: int | None = None) -> None:
         zarr.config.set({"codec_pipeline.path": pipeline})
@@ -91,9 +113,11 @@ class ZarrPython(Engine):
         if threads or workers:
             # Of the fused pipeline, and of fuzarr's, which is one.
             zarr.config.set({"codec_pipeline.max_workers": threads or workers})
+        self.concurrency = zarr.config.get("async.concurrency")
 
     def configure(self, cell: Cell) -> None:
         super().configure(cell)
+        zarr.config.set({"async.concurrency": cell.get("concurrency") or self.concurrency})
         if self.asks_for_sync:
             raise NotOfferedError("zarr-python's LocalStore has no option to sync")
 
@@ -107,8 +131,9 @@ class ZarrPython(Engine):
         mode: Any = "r+" if writable else "r"
         return zarr.open_array(self._store(place), path=path, mode=mode)
 
-    @staticmethod
-    def _store(place: Any) -> Any:
+    def _store(self, place: Any) -> Any:
+        if isinstance(place, Remote):
+            return self.over(place)
         return str(place.path) if isinstance(place, Folder) else place.store
 
     def reader(self, array: zarr.Array, selection: Selection) -> Read:
@@ -151,6 +176,18 @@ class ZarrPython(Engine):
         ]
 
 
+class OverFsspec(ZarrPython):
+    """zarr-python whose remote stores are fsspec's."""
+
+    packages = ("zarr", "numcodecs", "numpy", "s3fs", "aiobotocore")
+    over = staticmethod(over_s3fs)
+
+    def configure(self, cell: Cell) -> None:
+        if cell["store"] != "remote":
+            raise NotOfferedError("this row is about remote stores")
+        super().configure(cell)
+
+
 class DropIn(ZarrPython):
     """zarr-python with fuzarr's pipeline, and fuzarr's planning if it is accelerated."""
 
@@ -190,12 +227,20 @@ class Zarrs(ZarrPython):
     def __init__(self, workers: int) -> None:
         # It obeys `threading.max_workers`; the bounds of chunks at a time follow from that.
         super().__init__(_ZARRS, workers)
-        self.left = 0
+        self.left, self.workers = 0, workers or None
 
     def configure(self, cell: Cell) -> None:
         super().configure(cell)
-        if cell["store"] != "local":
+        if cell["store"] not in ("local", "remote"):
             raise NotOfferedError("zarrs-python has no store in memory, nor stores of Python's")
+        chunks = cell.get("concurrency") or None
+        # Threads are what waits: the second bounds the first.
+        zarr.config.set(
+            {
+                "codec_pipeline.chunk_concurrent_maximum": chunks,
+                "threading.max_workers": chunks or self.workers,
+            }
+        )
 
     def open(self, place: Any, path: str = "", *, writable: bool = False) -> zarr.Array:
         array = super().open(place, path, writable=writable)
@@ -213,17 +258,27 @@ class Zarrs(ZarrPython):
 
 def batched(workers: int) -> Engine:
     """zarr-python as it comes."""
-    return ZarrPython(_BATCHED, workers)
+    return ZarrPython(BATCHED, workers)
 
 
 def fused(workers: int) -> Engine:
     """zarr-python with its synchronous pipeline."""
-    return ZarrPython(_FUSED, workers)
+    return ZarrPython(FUSED, workers)
+
+
+def batched_fsspec(workers: int) -> Engine:
+    """zarr-python as it comes, its remote stores over fsspec."""
+    return OverFsspec(BATCHED, workers)
+
+
+def fused_fsspec(workers: int) -> Engine:
+    """Its synchronous pipeline, its remote stores over fsspec."""
+    return OverFsspec(FUSED, workers)
 
 
 def fused_alone(workers: int) -> Engine:
     """The synchronous pipeline with one thread."""
-    return ZarrPython(_FUSED, workers, threads=1)
+    return ZarrPython(FUSED, workers, threads=1)
 
 
 def drop_in(workers: int) -> Engine:

@@ -35,6 +35,7 @@ ARRAY = {
 SETTINGS = {
     "content": "semi-random",
     "latency": 0.0,
+    "concurrency": 0,
     "durability": "renamed",
     "caches": False,
     "workers": 0,
@@ -71,6 +72,8 @@ class Cell:
     #: Seconds that the native engine must not exceed, if that is asked of the cell.
     target: float | None
     quick: bool = field(default=False, compare=False)
+    #: Requests to a remote store at the same time, where an engine can be told; 0: as it comes.
+    concurrency: int = 0
 
     @property
     def title(self) -> str:
@@ -190,4 +193,5 @@ def _cell(
         measure=settings["measure"],
         target=target.get(labels[-1]) if isinstance(target, dict) else target,
         quick=name in sweep.get("quick", []),
+        concurrency=settings["concurrency"],
     )

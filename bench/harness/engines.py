@@ -14,17 +14,28 @@ ROOT = BENCH.parent
 NATIVE = "fuzarr"
 DROP_INS = ("drop-in", "drop-in accelerated")
 #: Of the native package.
-PEERS = ("batched", "fused", "fused 1", "zarrs-python", "tensorstore", "tensorstore synced")
+PEERS = (
+    *("batched", "fused", "fused 1", "batched fsspec", "fused fsspec", "zarrs-python"),
+    *("tensorstore", "tensorstore synced", "icechunk", "icechunk fused"),
+)
 #: Of the drop-ins: what else runs under zarr-python's API.
-DROP_IN_PEERS = ("batched", "fused", "fused 1", "zarrs-python")
+DROP_IN_PEERS = (
+    *("batched", "fused", "fused 1", "batched fsspec", "fused fsspec", "zarrs-python"),
+    *("icechunk", "icechunk fused"),
+)
+#: Rows of remote stores alone.
+REMOTE_PEERS = ("batched fsspec", "fused fsspec", "icechunk", "icechunk fused")
 RUST = "fuzarr rust"
 RUST_PEERS = ("zarrs rust",)
 FLOORS = ("floor ready", "floor fresh")
+#: Where waiting counts the floor is reckoned (`waits.py`), not run.
+WAITS = "floor waits"
 
 PYTHON_ENGINES = (NATIVE, *DROP_INS, *PEERS)
 RUST_ENGINES = (RUST, *RUST_PEERS, *FLOORS)
 #: In the order of the report.
 ALL = (*PYTHON_ENGINES, *RUST_ENGINES)
+REPORTED = (*ALL, WAITS)
 #: What a change to fuzarr can make faster or slower.
 OURS = (NATIVE, *DROP_INS, RUST)
 
@@ -75,6 +86,11 @@ def engines(builds: Builds, names: tuple[str, ...] = ALL) -> list[Engine]:
 def takes_part(engine: Engine, cell: Cell) -> bool:
     """Whether a cell is put to an engine at all; workers decline what they do not do."""
     name = engine.own_name
+    if cell.store == "remote":
+        # Threads are not what is short, and the workers in Rust have no such store.
+        return name not in (*RUST_ENGINES, "fused 1", "tensorstore synced")
+    if name in REMOTE_PEERS:
+        return False
     if name == "fused 1":
         # With one worker `fused` is the same.
         return cell.workers != 1

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from harness.cells import Cell
 from harness.engines import (
-    ALL,
     BASE,
     DROP_IN_PEERS,
     DROP_INS,
     NATIVE,
     PEERS,
+    REPORTED,
     RUST,
     RUST_ENGINES,
     RUST_PEERS,
+    WAITS,
 )
 from harness.ratios import (
     SMALL_MEAN,
@@ -169,7 +170,10 @@ def _with_ratio(cell: Cell, rows: dict[str, Row], engine: str, peers: tuple[str,
 
 
 def _floors(cell: Cell, rows: dict[str, Row]) -> str:
-    """Both ratios; the one that counts is in bold."""
+    """Both ratios; the one that counts is in bold. Where waiting is all, the one there is."""
+    if floor_kind(cell) == WAITS:
+        over = ratio(rows.get(NATIVE), rows.get(WAITS))
+        return "" if over is None else f"**{over:.2f}**"
     told = []
     for floor in ("floor ready", "floor fresh"):
         over = ratio(rows.get(NATIVE), rows.get(floor))
@@ -213,13 +217,29 @@ def _notes(cell: Cell, rows: dict[str, Row]) -> Iterable[str]:
 def _every_engine(cells: list[Cell], rows: dict[str, dict[str, Row]]) -> list[str]:
     """Medians of all engines, folded away."""
     present = {engine for cell in cells for engine in rows[cell.title]}
-    engines = [name for each in ALL for name in (each, each + BASE) if name in present]
+    engines = [name for each in REPORTED for name in (each, each + BASE) if name in present]
     lines = ["<details>", "<summary>Every engine</summary>", ""]
     lines += [f"| cell | {' | '.join(engines)} |", "|---|" + "--:|" * len(engines)]
     for cell in cells:
         told = [amount(cell, value(rows[cell.title].get(engine))) for engine in engines]
         lines.append(f"| {cell.name} | {' | '.join(told)} |")
-    return [*lines, "", "</details>"]
+    return [*lines, "", "</details>", *_requests(cells, rows, engines)]
+
+
+def _requests(
+    cells: list[Cell], rows: dict[str, dict[str, Row]], engines: list[str]
+) -> Iterable[str]:
+    """What a call asks of a remote store, folded away."""
+    if not any(cell.store == "remote" for cell in cells):
+        return
+    engines = [name for name in engines if name != WAITS]
+    yield from ("", "<details>", "<summary>Requests of a call</summary>", "")
+    yield f"| cell | {' | '.join(engines)} |"
+    yield "|---|" + "--:|" * len(engines)
+    for cell in cells:
+        told = [str(rows[cell.title].get(name, {}).get("requests", "")) for name in engines]
+        yield f"| {cell.name} | {' | '.join(told)} |"
+    yield from ("", "</details>")
 
 
 def _against_base(run: Run) -> list[str]:

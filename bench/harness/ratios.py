@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.cells import Cell
+from harness.engines import WAITS
 
 Row = Mapping[str, Any]
 #: The rows of one cell, by engine.
@@ -17,6 +18,8 @@ NEAR_FLOOR = 1.1
 SHORT = 5e-3
 #: which allows this much over it, and otherwise this.
 SHORT_LIMIT, LIMIT = 2.0, 1.15
+#: Where waiting is all.
+WAITS_LIMIT = 1.2
 #: Words of families that stand for several selections.
 SEVERAL = {"each", "random chunks"}
 
@@ -74,6 +77,8 @@ def floor_kind(cell: Cell) -> str:
     """Into which memory the cell's floor goes: fresh where a call returns new memory.
 
     Of several results one after the other, the next can have the memory of the last."""
+    if cell.store == "remote":
+        return WAITS
     operation = cell.operation
     select = operation.get("select")
     several = isinstance(select, list) or (isinstance(select, dict) and not set(select) - SEVERAL)
@@ -104,6 +109,8 @@ def floor_limit(rows: Rows, floor: str) -> float | None:
     least = value(rows.get(floor))
     if least is None:
         return None
+    if floor == WAITS:
+        return WAITS_LIMIT
     return SHORT_LIMIT if least < SHORT else LIMIT
 
 

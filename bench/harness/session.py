@@ -1,5 +1,6 @@
 """A run: processes of engines, data that cells share, and a line of progress a cell."""
 
+import contextlib
 import itertools
 import shutil
 import subprocess
@@ -13,8 +14,10 @@ from harness.machine import CHANGED, commit, machine
 from harness.process import SILENCE, DiedError, EngineProcess
 from harness.ratios import best, ratio, value
 from harness.report import Run
+from harness.server import TestServer, test_server
 from harness.stored import Data
-from harness.turns import Budget, Row, Setting, run_cell
+from harness.turns import Budget, Remote, Row, Setting, run_cell
+from harness.waits import bytes_a_second
 
 #: Bytes that a process may keep between cells; more is given back by starting it again.
 KEPT = 1 << 30
@@ -42,6 +45,8 @@ class Session:
         self.processes: dict[tuple[Engine, int], EngineProcess] = {}
         self.passing: list[EngineProcess] = []
         self.counter: Path | None = None
+        self.services = contextlib.ExitStack()
+        self.remote: Remote | None = None
 
     def run(self, cells: list[Cell], begun: Path, resume: bool = False) -> Run:
         """All cells, those with the same data together.
@@ -99,7 +104,8 @@ class Session:
     def cell(self, cell: Cell, data: Data, number: int) -> list[Row]:
         """The rows of one cell; whatever happens, the run goes on."""
         try:
-            setting = Setting(cell, data, self.folders[cell.place] / f"work-{number}")
+            remote = self._service(cell)
+            setting = Setting(cell, data, self.folders[cell.place] / f"work-{number}", remote)
             return run_cell(setting, self.engines, self._process_for(cell), self.budget)
         except Exception as error:
             text = f"the harness: {type(error).__name__}: {error}"
@@ -133,6 +139,18 @@ class Session:
         """Ends all processes."""
         for process in [*self.processes.values(), *self.passing]:
             process.end()
+        self.services.close()
+
+    def _service(self, cell: Cell) -> Remote | None:
+        """The object store of a cell, empty and as slow as it asks, started when first needed."""
+        if cell.store != "remote":
+            return None
+        if self.remote is None:
+            server: TestServer = self.services.enter_context(test_server())
+            self.remote = Remote(server, bytes_a_second(server))
+        self.remote.server.clear()
+        self.remote.server.order(latency=round(cell.latency * 1e3))
+        return self.remote
 
     def _process_for(self, cell: Cell):
         if cell.measure != "memory":

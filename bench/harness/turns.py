@@ -10,13 +10,15 @@ from typing import Any
 
 from harness.cells import Cell
 from harness.documents import document
-from harness.engines import Engine, takes_part, weaker
+from harness.engines import WAITS, Engine, takes_part, weaker
 from harness.judge import expected_result, wrong_array, wrong_result
 from harness.process import DiedError, EngineProcess
 from harness.ratios import quantiles
 from harness.selections import Selection, draw
+from harness.server import TestServer
 from harness.stored import Data, stored_bytes
 from harness.traces import operation_trace, sequential
+from harness.waits import least_seconds
 
 #: About how long a turn takes, in seconds: short beside what the machine does now and then, long
 #: beside the messages around it.
@@ -29,6 +31,15 @@ SLOW = 0.4
 LEAST_TURNS = ((0.1, 5), (0.5, 3), (20.0, 2), (float("inf"), 1))
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A server in whose objects arrays are."""
+
+    server: TestServer
+    #: What it sends to a bare client in a second.
+    bytes_a_second: float
 
 
 @dataclass
@@ -77,15 +88,16 @@ class Contender:
             return False
         typical = statistics.median(self.samples)
         least = next(turns for limit, turns in LEAST_TURNS if typical <= limit)
-        enough = self.spent >= budget.seconds or typical > SLOW
+        enough = self.spent >= budget.seconds
         return len(self.samples) >= least and enough
 
 
 class Setting:
     """A cell with its data, ready for engines."""
 
-    def __init__(self, cell: Cell, data: Data, work: Path) -> None:
+    def __init__(self, cell: Cell, data: Data, work: Path, remote: Remote | None = None) -> None:
         self.cell = cell
+        self.remote = remote
         self.data = data
         self.work = work
         operation = cell.operation
@@ -120,8 +132,17 @@ class Setting:
             "latency": cell.latency,
             "durability": cell.durability,
             "caches": cell.caches,
+            "concurrency": cell.concurrency,
             "operation": operation,
         }
+        if self.remote:
+            server = self.remote.server
+            described["service"] = {
+                "endpoint": server.endpoint,
+                "bucket": server.bucket,
+                "options": server.options,
+                "scratch": scratch.name,
+            }
         return {
             "do": "open",
             "cell": described,
@@ -131,6 +152,14 @@ class Setting:
             "other": str(self.data.path(contents[1])),
             "trace": self.trace,
         }
+
+    def floor(self) -> list[Row]:
+        """A row of what is reckoned rather than run."""
+        if not self.remote:
+            return []
+        speed = self.remote.bytes_a_second
+        least = least_seconds(self.cell, self.data, self.selections, speed)
+        return [{"cell": self.cell.title, "engine": WAITS, **quantiles([least])}]
 
     @property
     def overwrites(self) -> bool:
@@ -179,12 +208,14 @@ def run_cell(
     try:
         for contender in contenders:
             _begin(setting, contender)
+            if setting.remote and contender.alive:
+                _count(setting.remote, contender)
         if setting.cell.measure == "time":
             _rounds(contenders, budget)
     finally:
         for contender in contenders:
             _finish(contender)
-    return [contender.row for contender in contenders]
+    return [*(contender.row for contender in contenders), *setting.floor()]
 
 
 def _begin(setting: Setting, contender: Contender) -> None:
@@ -206,6 +237,13 @@ def _begin(setting: Setting, contender: Contender) -> None:
             wrong = _changes(setting, contender)
         if wrong:
             contender.row["wrong"] = wrong
+
+
+def _count(remote: Remote, contender: Contender) -> None:
+    """Counts what a call asks of the server."""
+    remote.server.requests()
+    if contender.ask({"do": "turn", "calls": 1}) is not None:
+        contender.row["requests"] = len(remote.server.requests())
 
 
 def _changes(setting: Setting, contender: Contender) -> str | None:

@@ -1,7 +1,9 @@
 //! An object store for tests: the needed part of S3 over HTTP, in memory, with real compare-and-swap,
 //! and with latency and faults on demand.
 //!
-//! Every request is taken note of. Signatures are not looked at. Nothing leaves the machine: the
+//! Every request is taken note of, but for those to `/__control/…`: orders to the server, and
+//! `/__control/objects/<bucket>/<key>`, which is done at once, whatever befalls requests to the same
+//! path without that prefix. Signatures are not looked at. Nothing leaves the machine: the
 //! server listens on loopback, on a port that the system chooses.
 
 mod fault;

@@ -2,6 +2,7 @@
 //! included.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -20,6 +21,7 @@ pub(super) struct Object {
     pub(super) tag: String,
     /// What the client keeps beside the bytes.
     pub(super) meta: Meta,
+    pub(super) changed: SystemTime,
 }
 
 /// Names and values that a client keeps with an object.
@@ -36,7 +38,7 @@ pub(super) enum Condition {
 /// Names below a prefix.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    pub(super) objects: Vec<(String, u64, String)>,
+    pub(super) objects: Vec<(String, Object)>,
     pub(super) prefixes: Vec<String>,
     /// Where the next page starts.
     pub(super) next: Option<String>,
@@ -74,7 +76,8 @@ impl Objects {
         }
         self.changes += 1;
         let tag = format!("\"{:x}\"", self.changes);
-        self.by_key.insert(key.to_owned(), Object { bytes, tag: tag.clone(), meta });
+        let object = Object { bytes, tag: tag.clone(), meta, changed: SystemTime::now() };
+        self.by_key.insert(key.to_owned(), object);
         Some(tag)
     }
 
@@ -111,7 +114,7 @@ impl Objects {
             match folder {
                 Some(folder) => page.prefixes.push(folder.to_owned()),
                 None => {
-                    page.objects.push((key.clone(), object.bytes.len() as u64, object.tag.clone()));
+                    page.objects.push((key.clone(), object.clone()));
                 }
             }
         }
@@ -136,7 +139,7 @@ impl Objects {
     /// Makes an object of the parts; its tag, or `None` if there is no such upload.
     pub(super) fn complete(&mut self, upload: u64, key: &str) -> Option<String> {
         let (meta, parts) = self.uploads.remove(&upload)?;
-        let bytes: Vec<u8> = parts.into_values().flatten().collect();
+        let bytes = parts.into_values().collect::<Vec<_>>().concat();
         self.put(key, (bytes.into(), meta), &Condition::None)
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat::Millis, Utc};
 use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -44,9 +45,6 @@ type Answer = Response<Body>;
 
 /// The most objects of one page of a listing.
 const PAGE: usize = 1000;
-
-/// When all objects were changed, as far as anybody asks.
-const CHANGED: &str = "Sat, 01 Jan 2000 00:00:00 GMT";
 
 /// Serves connections for ever.
 pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -109,6 +107,9 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
     let path = path.into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    if let Some(path) = path.strip_prefix("__control/objects/") {
+        return Ok(act(&state, &parts.method, (path, &query), &parts.headers, body));
+    }
     if let Some(order) = path.strip_prefix("__control/") {
         return Ok(control(&state, order, &body));
     }
@@ -228,8 +229,11 @@ fn act(
         },
         Method::PUT => {
             let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            if let Some(source) = header("x-amz-copy-source") {
+                return copy(&mut objects, source, path);
+            }
             let condition = match (header("if-match"), header("if-none-match")) {
-                (Some(tag), _) => Condition::Tag(tag.to_owned()),
+                (Some(tag), _) => Condition::Tag(quoted(tag)),
                 (None, Some(_)) => Condition::Absent,
                 (None, None) => Condition::None,
             };
@@ -252,6 +256,22 @@ fn act(
         }
         _ => failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
     }
+}
+
+/// A tag as it is kept; clients may leave the quotes away.
+fn quoted(tag: &str) -> String {
+    format!("\"{}\"", tag.trim_matches('"'))
+}
+
+/// Copies an object, whatever its conditions.
+fn copy(objects: &mut Objects, source: &str, path: &str) -> Answer {
+    let source = percent_decode_str(source.trim_start_matches('/')).decode_utf8_lossy();
+    let Some(object) = objects.get(&source).cloned() else {
+        return failure(StatusCode::NOT_FOUND, "NoSuchKey");
+    };
+    let tag = objects.put(path, (object.bytes, object.meta), &Condition::None);
+    let tag = escaped(&tag.unwrap_or_default());
+    with(StatusCode::OK, format!("<CopyObjectResult><ETag>{tag}</ETag></CopyObjectResult>"))
 }
 
 /// Does what is asked of an upload in parts.
@@ -316,8 +336,13 @@ fn range_of(header: Option<&str>, size: usize) -> Result<Option<std::ops::Range<
 /// Gives an object, or a range of it.
 fn get(object: super::objects::Object, method: &Method, headers: &HeaderMap) -> Answer {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if header("if-match").is_some_and(|tag| tag != object.tag) {
+    if header("if-match").is_some_and(|tag| quoted(tag) != object.tag) {
         return failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
+    }
+    if header("if-none-match").is_some_and(|tag| quoted(tag) == object.tag) {
+        let mut answer = tagged(&object.tag, "");
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return answer;
     }
     let size = object.bytes.len();
     let Ok(range) = range_of(header("range"), size) else {
@@ -336,7 +361,10 @@ fn get(object: super::objects::Object, method: &Method, headers: &HeaderMap) -> 
         }
     }
     headers.insert(CONTENT_LENGTH, length.into());
-    headers.insert(LAST_MODIFIED, http::HeaderValue::from_static(CHANGED));
+    let changed = DateTime::<Utc>::from(object.changed).format("%a, %d %b %Y %H:%M:%S GMT");
+    if let Ok(changed) = changed.to_string().parse() {
+        headers.insert(LAST_MODIFIED, changed);
+    }
     if range.is_some() {
         let content = format!("bytes {}-{}/{size}", wanted.start, wanted.end - 1);
         if let Ok(content) = content.parse() {
@@ -375,11 +403,12 @@ fn bucket(state: &State, method: &Method, (bucket, query): (&str, &str), body: &
     let page = objects.list(&prefix, &text("delimiter"), &text("continuation-token"), most);
     let bare = |key: &str| escaped(&key[bucket.len() + 1..]);
     let mut answer = "<?xml version=\"1.0\"?><ListBucketResult>".to_owned();
-    for (key, size, tag) in &page.objects {
-        let (key, tag) = (bare(key), escaped(tag));
+    for (key, object) in &page.objects {
+        let (key, tag, size) = (bare(key), escaped(&object.tag), object.bytes.len());
+        let changed = DateTime::<Utc>::from(object.changed).to_rfc3339_opts(Millis, true);
         let _ = write!(
             answer,
-            "<Contents><Key>{key}</Key><LastModified>2000-01-01T00:00:00.000Z</LastModified>\
+            "<Contents><Key>{key}</Key><LastModified>{changed}</LastModified>\
              <ETag>{tag}</ETag><Size>{size}</Size></Contents>"
         );
     }
