@@ -80,6 +80,13 @@ def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine
             session.end()
 
 
+def recorded_name(run: report.Run) -> str:
+    """What a run is kept as: by its day and its cores, and by its family if it is of one."""
+    families = {cell.family for cell in run.cells}
+    family = f"-{families.pop()}" if len(families) == 1 else ""
+    return f"{run.date}{family}-{run.machine['cores']}-cores"
+
+
 def main() -> int:
     """Runs, reports, and fails if a result was wrong."""
     options = arguments()
@@ -100,7 +107,7 @@ def main() -> int:
     run = measured(options, cells, chosen(options, base))
     run.date = datetime.date.today().isoformat()
     run.base = base.name if base else ""
-    name = f"{run.date}-{run.machine['cores']}-cores" if options.record else "latest"
+    name = recorded_name(run) if options.record else "latest"
     name = f"against-{base.name}" if base else name
     folder = RECORDED if options.record else options.output
     written = report.write(run, folder, name)

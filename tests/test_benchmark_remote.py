@@ -13,7 +13,7 @@ from harness.server import test_server
 from harness.session import Session
 from harness.stored import Data
 from harness.turns import Budget
-from harness.waits import AT_ONCE, bytes_a_second, least_seconds
+from harness.waits import AT_ONCE, Transfer, least_seconds, measured
 from test_benchmark import array, cell
 
 SHARDED = {"shards": [40], "codec": "raw"}
@@ -76,7 +76,7 @@ def test_objects_are_copied(server, ask):
 
 
 def test_the_floor_counts_rounds_and_bytes(tmp_path):
-    speed = 1e6
+    transfer = Transfer(sent=1e6, received=2e6)
     few = array([AT_ONCE * 10], [10], codec="raw")
     many = array([AT_ONCE * 10 + 1], [10], codec="raw")
     sharded = array([AT_ONCE * 80], [10], **SHARDED)
@@ -95,12 +95,15 @@ def test_the_floor_counts_rounds_and_bytes(tmp_path):
         data = Data(each, tmp_path / str(number))
         selections = draw(operation.get("select", "whole"), described, data.folder)
         data.store()
-        least = least_seconds(each, data, selections, speed)
+        least = least_seconds(each, data, selections, transfer)
+        speed = transfer.sent if each.changes else transfer.received
         assert least == pytest.approx(rounds * 0.05 + moved / speed), (operation, caches)
 
 
 def test_the_transfer_is_measured(server):
-    assert 1e7 < bytes_a_second(server) < 1e12
+    transfer = measured(server)
+    assert 1e7 < transfer.sent < 1e12
+    assert 1e7 < transfer.received < 1e12
 
 
 def test_a_remote_cell_is_held_to_its_waits():

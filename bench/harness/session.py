@@ -17,7 +17,7 @@ from harness.report import Run
 from harness.server import TestServer, test_server
 from harness.stored import Data
 from harness.turns import Budget, Remote, Row, Setting, run_cell
-from harness.waits import bytes_a_second
+from harness.waits import measured
 
 #: Bytes that a process may keep between cells; more is given back by starting it again.
 KEPT = 1 << 30
@@ -147,7 +147,7 @@ class Session:
             return None
         if self.remote is None:
             server: TestServer = self.services.enter_context(test_server())
-            self.remote = Remote(server, bytes_a_second(server))
+            self.remote = Remote(server, measured(server))
         self.remote.server.clear()
         self.remote.server.order(latency=round(cell.latency * 1e3))
         return self.remote

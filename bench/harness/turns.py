@@ -18,7 +18,7 @@ from harness.selections import Selection, draw
 from harness.server import TestServer
 from harness.stored import Data, stored_bytes
 from harness.traces import operation_trace, sequential
-from harness.waits import least_seconds
+from harness.waits import Transfer, least_seconds
 
 #: About how long a turn takes, in seconds: short beside what the machine does now and then, long
 #: beside the messages around it.
@@ -38,8 +38,7 @@ class Remote:
     """A server in whose objects arrays are."""
 
     server: TestServer
-    #: What it sends to a bare client in a second.
-    bytes_a_second: float
+    transfer: Transfer
 
 
 @dataclass
@@ -157,8 +156,7 @@ class Setting:
         """A row of what is reckoned rather than run."""
         if not self.remote:
             return []
-        speed = self.remote.bytes_a_second
-        least = least_seconds(self.cell, self.data, self.selections, speed)
+        least = least_seconds(self.cell, self.data, self.selections, self.remote.transfer)
         return [{"cell": self.cell.title, "engine": WAITS, **quantiles([least])}]
 
     @property
@@ -208,10 +206,8 @@ def run_cell(
     try:
         for contender in contenders:
             _begin(setting, contender)
-            if setting.remote and contender.alive:
-                _count(setting.remote, contender)
         if setting.cell.measure == "time":
-            _rounds(contenders, budget)
+            _rounds(contenders, budget, setting.remote)
     finally:
         for contender in contenders:
             _finish(contender)
@@ -239,13 +235,6 @@ def _begin(setting: Setting, contender: Contender) -> None:
             contender.row["wrong"] = wrong
 
 
-def _count(remote: Remote, contender: Contender) -> None:
-    """Counts what a call asks of the server."""
-    remote.server.requests()
-    if contender.ask({"do": "turn", "calls": 1}) is not None:
-        contender.row["requests"] = len(remote.server.requests())
-
-
 def _changes(setting: Setting, contender: Contender) -> str | None:
     """What is wrong if neither of two calls leaves the other content; they alternate."""
     if contender.engine.own_name.startswith("floor"):
@@ -271,12 +260,17 @@ def _turn(contender: Contender) -> tuple[float, float] | None:
     return answer["seconds"] / contender.calls, wall / contender.calls
 
 
-def _calibrate(contender: Contender) -> None:
-    """Finds how many calls make a turn; a slow call is a sample already."""
-    for _ in range(3):
+def _calibrate(contender: Contender, remote: Remote | None) -> None:
+    """Finds how many calls make a turn; a slow call is a sample already. The first one shows what a
+    call asks of a server."""
+    for attempt in range(3):
+        if remote:
+            remote.server.requests()
         taken = _turn(contender)
         if taken is None:
             return
+        if remote and attempt == 0:
+            contender.row["requests"] = len(remote.server.requests())
         seconds, wall = taken
         if seconds > SLOW:
             contender.samples.append(seconds)
@@ -290,10 +284,10 @@ def _calibrate(contender: Contender) -> None:
             return
 
 
-def _rounds(contenders: list[Contender], budget: Budget) -> None:
+def _rounds(contenders: list[Contender], budget: Budget, remote: Remote | None) -> None:
     for contender in contenders:
         if contender.alive:
-            _calibrate(contender)
+            _calibrate(contender, remote)
     turn = 0
     while waiting := [each for each in contenders if not each.done(budget)]:
         # Another one begins each round: nobody always follows the same neighbour's cache.

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import math
 import time
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,9 +22,15 @@ AT_ONCE = 128
 SAMPLE = 64 << 20
 
 
-def least_seconds(
-    cell: Cell, data: Data, selections: list[Selection], bytes_a_second: float
-) -> float:
+@dataclass(frozen=True)
+class Transfer:
+    """Bytes that a bare client and the server move in a second."""
+
+    sent: float
+    received: float
+
+
+def least_seconds(cell: Cell, data: Data, selections: list[Selection], transfer: Transfer) -> float:
     """What `cell` takes at least: its rounds of requests, and the transfer of its bytes.
 
     One round fetches an object or a part of one, or stores one; a part of a shard of which nothing
@@ -31,27 +38,32 @@ def least_seconds(
     if cell.changes:
         (selection,) = selections
         traced = write_trace(cell.array, data.stored, selection)
-        rounds = math.ceil(len(traced) / AT_ONCE)
+        depth, speed = 1, transfer.sent
     else:
         traced = read_trace(cell.array, data.stored, selections, caches=cell.caches)
         depth = 2 if any(each.get("indexes") for each in traced) else 1
-        rounds = depth * math.ceil(len(traced) / AT_ONCE)
+        speed = transfer.received
+    rounds = depth * math.ceil(len(traced) / AT_ONCE)
     moved = sum(length for each in traced for _, length, *_ in each["parts"])
-    return rounds * cell.latency + moved / bytes_a_second
+    return rounds * cell.latency + moved / speed
 
 
-def bytes_a_second(server: TestServer) -> float:
-    """How fast an object comes from the server into fresh memory: the best of three times."""
-    best = math.inf
-    server.put("sample", bytes(SAMPLE))
-    host = urlsplit(server.endpoint).netloc
+def measured(server: TestServer) -> Transfer:
+    """How fast an object goes to the server, and comes from it into fresh memory: the best of three
+    times each."""
+    sent, received = math.inf, math.inf
+    content, host = bytes(SAMPLE), urlsplit(server.endpoint).netloc
     with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as connection:
         for _ in range(3):
+            start = time.perf_counter()
+            connection.request("PUT", server.at_once("sample"), content)
+            connection.getresponse().read()
+            sent = min(sent, time.perf_counter() - start)
             start, at = time.perf_counter(), 0
             room = memoryview(np.empty(SAMPLE, "uint8"))
             connection.request("GET", server.at_once("sample"))
             answer = connection.getresponse()
             while read := answer.readinto(room[at:]):
                 at += read
-            best = min(best, time.perf_counter() - start)
-    return SAMPLE / best
+            received = min(received, time.perf_counter() - start)
+    return Transfer(SAMPLE / sent, SAMPLE / received)

@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat::Millis, Utc};
 use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -100,13 +100,28 @@ fn orders(state: &State, method: &Method, path: &str) -> (Duration, Option<Fault
     (latency, Some(rule.fault))
 }
 
+/// The most bytes that are made room for because a client says that it will send them.
+const ROOM: u64 = 1 << 30;
+
+/// A whole body, in one run of memory from the start.
+async fn received(mut body: Incoming) -> Result<Bytes, io::Error> {
+    let room = body.size_hint().exact().unwrap_or(0).min(ROOM);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.into())
+}
+
 /// Answers a request; an error closes the connection.
 async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<Answer, io::Error> {
     let (parts, body) = request.into_parts();
     let path = percent_decode_str(parts.uri.path().trim_start_matches('/')).decode_utf8_lossy();
     let path = path.into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let body = received(body).await?;
     if let Some(path) = path.strip_prefix("__control/objects/") {
         return Ok(act(&state, &parts.method, (path, &query), &parts.headers, body));
     }
