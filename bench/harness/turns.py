@@ -27,6 +27,9 @@ TURN = 0.02
 #: A call that takes this long is a turn from the first one on.
 SLOW = 0.4
 
+#: Seconds from which on the judged call of a cell that waits is a turn: it has no more to show.
+LONG = 2.0
+
 #: Turns that an engine gets at least, by the seconds that a call takes.
 LEAST_TURNS = ((0.1, 5), (0.5, 3), (20.0, 2), (float("inf"), 1))
 
@@ -220,6 +223,8 @@ def _begin(setting: Setting, contender: Contender) -> None:
     opened = contender.ask(setting.request(contender.scratch))
     if opened is None:
         return
+    if setting.remote:
+        setting.remote.server.requests()
     asked = setting.cell.durability != "as they come"
     if asked and (opened.get("weaker") or weaker(contender.engine.name, setting.cell)):
         contender.row["weaker"] = True
@@ -227,8 +232,14 @@ def _begin(setting: Setting, contender: Contender) -> None:
     weighs = setting.cell.measure == "memory"
     if weighs and (weighed := contender.ask({"do": "memory"})):
         contender.row |= {key: weighed.get(key) for key in ("peak", "allocations")}
+    start = time.perf_counter()
     if contender.alive and contender.ask({"do": "check"}) is not None:
+        taken = time.perf_counter() - start
         wrong = setting.wrong(contender)
+        if setting.remote and taken > LONG and not setting.overwrites:
+            contender.samples.append(taken)
+            contender.spent += taken
+            contender.row["requests"] = len(setting.remote.server.requests())
         if wrong is None and setting.overwrites and setting.cell.store == "local":
             wrong = _changes(setting, contender)
         if wrong:
@@ -286,7 +297,7 @@ def _calibrate(contender: Contender, remote: Remote | None) -> None:
 
 def _rounds(contenders: list[Contender], budget: Budget, remote: Remote | None) -> None:
     for contender in contenders:
-        if contender.alive:
+        if contender.alive and not contender.done(budget):
             _calibrate(contender, remote)
     turn = 0
     while waiting := [each for each in contenders if not each.done(budget)]:
