@@ -227,20 +227,15 @@ class Zarrs(ZarrPython):
     def __init__(self, workers: int) -> None:
         # It obeys `threading.max_workers`; the bounds of chunks at a time follow from that.
         super().__init__(_ZARRS, workers)
-        self.left, self.workers = 0, workers or None
+        self.left = 0
 
     def configure(self, cell: Cell) -> None:
         super().configure(cell)
         if cell["store"] not in ("local", "remote"):
             raise NotOfferedError("zarrs-python has no store in memory, nor stores of Python's")
-        chunks = cell.get("concurrency") or None
-        # Threads are what waits: the second bounds the first.
-        zarr.config.set(
-            {
-                "codec_pipeline.chunk_concurrent_maximum": chunks,
-                "threading.max_workers": chunks or self.workers,
-            }
-        )
+        if cell.get("concurrency"):
+            # Neither `chunk_concurrent_maximum` nor `threading.max_workers` changes it.
+            raise NotOfferedError("zarrs-python waits for as many chunks as there are cores")
 
     def open(self, place: Any, path: str = "", *, writable: bool = False) -> zarr.Array:
         array = super().open(place, path, writable=writable)

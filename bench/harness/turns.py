@@ -27,7 +27,7 @@ TURN = 0.02
 #: A call that takes this long is a turn from the first one on.
 SLOW = 0.4
 
-#: Seconds from which on the judged call of a cell that waits is a turn: it has no more to show.
+#: Seconds from which on the judged call to a remote store is the one turn: waiting varies little.
 LONG = 2.0
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
@@ -65,6 +65,8 @@ class Contender:
     calls: int = 1
     samples: list[float] = field(default_factory=list)
     spent: float = 0.0
+    #: Whether it needs no more turns.
+    is_settled: bool = False
 
     @property
     def alive(self) -> bool:
@@ -84,7 +86,7 @@ class Contender:
 
     def done(self, budget: Budget) -> bool:
         """Whether it has had its turns."""
-        if not self.alive or len(self.samples) >= budget.turns:
+        if not self.alive or self.is_settled or len(self.samples) >= budget.turns:
             return True
         if not self.samples:
             return False
@@ -238,7 +240,7 @@ def _begin(setting: Setting, contender: Contender) -> None:
         wrong = setting.wrong(contender)
         if setting.remote and taken > LONG and not setting.overwrites:
             contender.samples.append(taken)
-            contender.spent += taken
+            contender.is_settled = True
             contender.row["requests"] = len(setting.remote.server.requests())
         if wrong is None and setting.overwrites and setting.cell.store == "local":
             wrong = _changes(setting, contender)
@@ -297,7 +299,7 @@ def _calibrate(contender: Contender, remote: Remote | None) -> None:
 
 def _rounds(contenders: list[Contender], budget: Budget, remote: Remote | None) -> None:
     for contender in contenders:
-        if contender.alive and not contender.done(budget):
+        if contender.alive and not contender.is_settled:
             _calibrate(contender, remote)
     turn = 0
     while waiting := [each for each in contenders if not each.done(budget)]:
