@@ -34,8 +34,14 @@ class Remote(Place):
     def _ask(self, method: str, path: str, body: Any = None, **query: str) -> bytes:
         address = f"{_AT_ONCE}{self.bucket}/{quote(path)}"
         address += f"?{urlencode(query)}" if query else ""
-        self._connection.request(method, address, body)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request(method, address, body)
+            answer = self._connection.getresponse()
+        except ConnectionError:
+            # The server closes what is idle; all that is asked here can be asked again.
+            self._connection.close()
+            self._connection.request(method, address, body)
+            answer = self._connection.getresponse()
         content = answer.read()
         if answer.status >= 400:
             raise OSError(f"{method} {path}: {answer.status}")
