@@ -46,7 +46,7 @@ class Session:
         self.passing: list[EngineProcess] = []
         self.counter: Path | None = None
         self.services = contextlib.ExitStack()
-        self.remote: Remote | None = None
+        self.server: TestServer | None = None
 
     def run(self, cells: list[Cell], begun: Path, resume: bool = False) -> Run:
         """All cells, those with the same data together.
@@ -145,12 +145,12 @@ class Session:
         """The object store of a cell, empty and as slow as it asks, started when first needed."""
         if cell.store != "remote":
             return None
-        if self.remote is None:
-            server: TestServer = self.services.enter_context(test_server())
-            self.remote = Remote(server, measured(server))
-        self.remote.server.clear()
-        self.remote.server.order(latency=round(cell.latency * 1e3))
-        return self.remote
+        if self.server is None:
+            self.server = self.services.enter_context(test_server())
+        transfer = measured(self.server)
+        self.server.clear()
+        self.server.order(latency=round(cell.latency * 1e3))
+        return Remote(self.server, transfer)
 
     def _process_for(self, cell: Cell):
         if cell.measure != "memory":

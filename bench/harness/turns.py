@@ -27,8 +27,10 @@ TURN = 0.02
 #: A call that takes this long is a turn from the first one on.
 SLOW = 0.4
 
-#: Seconds from which on the judged call to a remote store is the one turn: waiting varies little.
+#: Seconds from which on the judged call to a remote store is the one turn: waiting varies little,
 LONG = 2.0
+#: where no more bytes than this are moved, which judging would move again.
+LITTLE = 1 << 25
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
 LEAST_TURNS = ((0.1, 5), (0.5, 3), (20.0, 2), (float("inf"), 1))
@@ -165,6 +167,13 @@ class Setting:
         return [{"cell": self.cell.title, "engine": WAITS, **quantiles([least])}]
 
     @property
+    def moved(self) -> int:
+        """The bytes of a call's elements, as far as they are known."""
+        if self.expected is None:
+            return self.cell.array_bytes
+        return sum(part.nbytes for part in self.expected)
+
+    @property
     def overwrites(self) -> bool:
         """Whether `check` leaves what was there before, so that it shows nothing of the write."""
         return self.cell.operation.get("onto") == "stored"
@@ -238,7 +247,7 @@ def _begin(setting: Setting, contender: Contender) -> None:
     if contender.alive and contender.ask({"do": "check"}) is not None:
         taken = time.perf_counter() - start
         wrong = setting.wrong(contender)
-        if setting.remote and taken > LONG and not setting.overwrites:
+        if setting.remote and taken > LONG and setting.moved < LITTLE and not setting.overwrites:
             contender.samples.append(taken)
             contender.is_settled = True
             contender.row["requests"] = len(setting.remote.server.requests())
