@@ -228,6 +228,73 @@ def test_many_threads_share_a_store(obedient, place):
     obedient.order()
 
 
+WRITERS, ROUNDS = 8, 6
+
+# Sets its own rows of the shard again and again, a piece of a chunk at a time.
+WRITER = """
+import sys, fuzarr, numpy as np
+url, writer, writers, rounds, options = sys.argv[1], *map(int, sys.argv[2:5]), eval(sys.argv[5])
+array = fuzarr.open_array(url, storage_options=options)
+print("ready", flush=True)
+sys.stdin.read()
+for number in range(1, rounds + 1):
+    for column in range(0, array.shape[1], 16):
+        place = slice(writer, None, writers), slice(column, column + 16)
+        array[place] = 1000 * writer + number
+"""
+
+
+def test_processes_that_change_one_shard_lose_nothing_though_answers_do(obedient, place):
+    obedient.order()
+    fuzarr.create_array(
+        obedient.url(place),
+        shape=(16, 32),
+        dtype="u2",
+        chunks=(4, 8),
+        shards=(16, 32),
+        storage_options={**obedient.options, "first_pause": "0.01"},
+    )
+    arguments = [str(WRITERS), str(ROUNDS), repr({**obedient.options, "first_pause": "0.01"})]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, obedient.url(place), str(writer), *arguments], **pipes
+        )
+        for writer in range(WRITERS)
+    ]
+    try:
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * WRITERS
+        # Puts are carried out and nobody is told; answers to gets end early.
+        at_random = [("PUT", "lost", 5), ("GET", ["truncated", 20], 7)]
+        obedient.order(
+            latency=1,
+            rules=[
+                {"method": method, "path": f"{place}/c/", "one_in": one_in, "fault": fault}
+                for method, fault, one_in in at_random
+            ],
+        )
+        obedient.requests()
+        for process in processes:
+            process.stdin.close()
+        assert [process.wait(timeout=120) for process in processes] == [0] * WRITERS
+    finally:
+        obedient.order()
+        for process in processes:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+    requests = obedient.requests()
+    # They did meet, and answers did get lost.
+    assert any(status == 412 and method == "PUT" for method, *_, status in requests)
+    assert any(status == 0 and method == "PUT" for method, *_, status in requests)
+    expected = np.repeat(1000 * (np.arange(16, dtype="u2") % WRITERS) + ROUNDS, 32)
+    for engine in (
+        fuzarr.open_array(obedient.url(place), storage_options=obedient.options),
+        zarr.open_array(obedient.zarr_store(place), mode="r"),
+    ):
+        np.testing.assert_array_equal(engine[...], expected.reshape(16, 32))
+
+
 @pytest.mark.parametrize(
     ("url", "options"),
     [

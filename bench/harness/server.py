@@ -87,6 +87,11 @@ class TestServer(S3):
         """Method, path, query, range and status of each request since the last time."""
         return json.loads(self._ask("requests"))
 
+    def gauges(self) -> dict[str, int]:
+        """How many requests are `answering`, how many were (`most_at_once`) since this was last asked,
+        and how many `connections` are open."""
+        return json.loads(self._ask("gauges"))
+
     def at_once(self, key: str) -> str:
         """The path at which an object is reached without latency, faults and notes."""
         return f"/__control/objects/{self.bucket}/{quote(key)}"

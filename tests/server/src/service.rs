@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -206,6 +207,16 @@ fn control(state: &State, order: &str, body: &Bytes) -> Answer {
                 ])
             };
             with(StatusCode::OK, Value::from_iter(requests.iter().map(json)).to_string())
+        }
+        "gauges" => {
+            let (answering, connections) = (&state.answering, &state.connections);
+            let counts = serde_json::json!({
+                "answering": answering.now.load(Ordering::SeqCst),
+                "most_at_once": answering.most.swap(0, Ordering::SeqCst),
+                // Beside the one that asks.
+                "connections": connections.now.load(Ordering::SeqCst) - 1,
+            });
+            with(StatusCode::OK, counts.to_string())
         }
         "uploads" => with(StatusCode::OK, lock(&state.objects).open_uploads().to_string()),
         "clear" => {
