@@ -76,6 +76,11 @@ impl Flight {
 pub(super) struct Held<'a>(Option<SemaphorePermit<'a>>);
 
 impl<'a> Held<'a> {
+    /// Whether there is a share.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Gives the share back and waits for another, of `bytes`. What is more than all there is gets
     /// all there is.
     pub(super) async fn exchange(&mut self, job: &'a Job<'_>, bytes: u64) {

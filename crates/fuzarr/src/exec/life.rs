@@ -53,13 +53,11 @@ impl<'a, 'm> Life<'a, 'm> {
         Self { job, machine, scratch, upload, object, read: 0, held, is_held, restarts }
     }
 
-    /// Drives the machine to its end; whether its object is stored. `weight`: bytes that it holds
-    /// all the time, or 0.
-    pub(super) async fn run(mut self, weight: u64) -> Result<bool> {
-        if weight > 0 {
-            self.held.exchange(self.job, weight).await;
-            self.is_held = true;
-        }
+    /// Drives the machine to its end; whether its object is stored. `held`: the share of the bytes in
+    /// flight that is for all of its life, if there is one.
+    pub(super) async fn run(mut self, held: Held<'a>) -> Result<bool> {
+        self.is_held = held.is_some();
+        self.held = held;
         let outcome = self.live().await;
         outcome.context("key", || self.machine.key())
     }

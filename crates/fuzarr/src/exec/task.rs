@@ -11,7 +11,7 @@ use std::task::Poll;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::job::{Job, with_scratch};
+use super::job::{Held, Job, with_scratch};
 use super::life::Life;
 use crate::error::Result;
 use crate::plan::Machine;
@@ -48,7 +48,8 @@ pub(super) fn run(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64
         with_scratch(|scratch| {
             claims.each(&mut |number| {
                 task.begin(&mut machine, number);
-                let present = wait(Life::new(job, &mut machine, Some(scratch)).run(0))?;
+                let present =
+                    wait(Life::new(job, &mut machine, Some(scratch)).run(Held::default()))?;
                 task.end(&machine, number, present)
             });
         });
@@ -71,9 +72,14 @@ async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize) {
     let idle = Mutex::new(Vec::new());
     let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
     let live = |number| async move {
+        let mut held = Held::default();
+        if task.weight() > 0 {
+            // Before there is a machine: it keeps memory after its life, for the next.
+            held.exchange(job, task.weight()).await;
+        }
         let mut machine = idle().pop().unwrap_or_else(|| task.machine());
         task.begin(&mut machine, number);
-        let present = Life::new(job, &mut machine, None).run(task.weight()).await;
+        let present = Life::new(job, &mut machine, None).run(held).await;
         let outcome = present.and_then(|present| task.end(&machine, number, present));
         idle().push(machine);
         (number, outcome)
