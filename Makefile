@@ -7,6 +7,7 @@ PYTEST_ARGS ?= -n auto
 FUZARR := target/release/fuzarr
 VENV := .venv/.installed
 CARGO_FUZZ := .tools/bin/cargo-fuzz
+AZURITE := .tools/npm/.installed
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ help: ## Show this list
 demo: release $(VENV) ## Store real MRI volumes, read slices, change a part, copy, verify
 	.venv/bin/python demo/demo.py --fuzarr $(FUZARR)
 
-test: $(VENV) ## Run tests: Rust, interop with zarr-python, zarrs and tensorstore, zarr-python's own
+test: $(VENV) $(AZURITE) ## Run tests: Rust, interop with zarr-python, zarrs and tensorstore, zarr-python's own
 	$(CARGO) test
 	$(CARGO) test --package fuzarr --features faults --test safety
 	@$(MAKE) --no-print-directory release
@@ -74,6 +75,15 @@ $(VENV): tests/requirements.txt bench/requirements.txt tests/find_python
 	echo "Installing the test environment into .venv ($$python)" && \
 	"$$python" -m venv --clear .venv && \
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -r bench/requirements.txt
+	@touch $@
+
+# Without npm, the tests of Azure are skipped.
+$(AZURITE): tests/package.json tests/package-lock.json
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@if command -v npm >/dev/null; then \
+	  echo "Installing a server of Azure's blobs into .tools/npm" && \
+	  npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "no npm: tests of Azure will be skipped" >&2; fi
 	@touch $@
 
 $(CARGO_FUZZ):

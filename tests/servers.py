@@ -1,14 +1,68 @@
 """Object stores for tests, started here on loopback and ended here."""
 
+import base64
 import contextlib
+import datetime
+import hashlib
+import hmac
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 
 from harness.server import S3, test_server
 
-__all__ = ["S3", "folder", "moto", "test_server"]
+__all__ = ["S3", "Azure", "azurite", "folder", "moto", "test_server"]
+
+ROOT = Path(__file__).resolve().parent.parent
+AZURITE = ROOT / ".tools" / "npm" / "node_modules" / ".bin" / "azurite-blob"
+
+
+@dataclass(frozen=True)
+class Azure:
+    """A service that speaks Azure's language, with the account that all its emulators have."""
+
+    endpoint: str
+    bucket: str = "container"
+    account = "devstoreaccount1"
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+    @property
+    def options(self):
+        return {"account_name": self.account, "account_key": self.key, "endpoint": self.endpoint}
+
+    @property
+    def environment(self):
+        return {
+            "AZURE_STORAGE_ACCOUNT_NAME": self.account,
+            "AZURE_STORAGE_ACCOUNT_KEY": self.key,
+            "AZURE_STORAGE_ENDPOINT": self.endpoint,
+        }
+
+    def url(self, path):
+        return f"az://{self.bucket}/{path}"
+
+    def zarr_store(self, path):
+        from obstore.store import AzureStore
+        from zarr.storage import ObjectStore
+
+        allowed = {"client_options": {"allow_http": True}}
+        return ObjectStore(AzureStore(self.bucket, prefix=path, **self.options, **allowed))
+
+    def create_container(self):
+        now = datetime.datetime.now(datetime.UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        headers = {"x-ms-date": now, "x-ms-version": "2021-08-06"}
+        signed = ["PUT", *[""] * 11, *(f"{name}:{value}" for name, value in headers.items())]
+        signed += [f"/{self.account}/{self.account}/{self.bucket}", "restype:container"]
+        digest = hmac.digest(base64.b64decode(self.key), "\n".join(signed).encode(), hashlib.sha256)
+        headers["Authorization"] = f"SharedKey {self.account}:{base64.b64encode(digest).decode()}"
+        headers["Content-Length"] = "0"
+        address = f"{self.endpoint}/{self.bucket}?restype=container"
+        request = urllib.request.Request(address, method="PUT", headers=headers)
+        urllib.request.urlopen(request, timeout=30).close()
 
 
 def _free_port():
@@ -36,6 +90,17 @@ def _running(command, port):
             yield
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def azurite():
+    port = _free_port()
+    command = [AZURITE, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent"]
+    command += ["--disableTelemetry", "--inMemoryPersistence", "--skipApiVersionCheck"]
+    with _running(command, port):
+        service = Azure(f"http://127.0.0.1:{port}/{Azure.account}")
+        service.create_container()
+        yield service
 
 
 @contextlib.contextmanager

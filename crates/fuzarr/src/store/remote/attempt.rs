@@ -216,8 +216,14 @@ enum Verdict {
     Unanswered,
 }
 
+/// The status of an answer that holds one for each of several objects.
+const SEVERAL: u16 = 202;
+
 fn judge(trouble: &Trouble, status: u16) -> Verdict {
     let error = match trouble {
+        Trouble::Client(object_store::Error::NotFound { .. }) if status == SEVERAL => {
+            return Verdict::Final;
+        }
         Trouble::Short(..) | Trouble::Garbled | Trouble::Stalled(_) => return Verdict::Unanswered,
         Trouble::Refused(_) => return Verdict::Final,
         Trouble::Client(error) => error,
@@ -322,7 +328,7 @@ impl Failure {
     /// Whether the store says, and has the authority to say, that there is no such object.
     pub(super) fn is_missing(&self) -> bool {
         // The client takes "not allowed" for "not found", too.
-        let has_authority = matches!(self.status, 0 | 404);
+        let has_authority = matches!(self.status, 0 | 404 | SEVERAL);
         has_authority
             && matches!(self.trouble, Trouble::Client(object_store::Error::NotFound { .. }))
     }
