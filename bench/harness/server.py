@@ -88,8 +88,8 @@ class TestServer(S3):
         return json.loads(self._ask("requests"))
 
     def gauges(self) -> dict[str, int]:
-        """How many requests are `answering`, how many were (`most_at_once`) since this was last asked,
-        and how many `connections` are open."""
+        """How many requests are `answering`, how many were (`most_at_once`) since this was last
+        asked, and how many `connections` are open."""
         return json.loads(self._ask("gauges"))
 
     def at_once(self, key: str) -> str:
