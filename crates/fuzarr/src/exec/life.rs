@@ -160,7 +160,10 @@ impl<'a, 'm> Life<'a, 'm> {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         }
-        self.fill_targets().await?;
+        if !self.fill_targets().await? {
+            self.machine.supply(None, Precondition::Absent);
+            return Ok(());
+        }
         let mut pieces = match self.scratch.as_deref_mut() {
             Some(scratch) => std::mem::take(&mut scratch.pieces),
             None => Vec::new(),
@@ -187,15 +190,22 @@ impl<'a, 'm> Life<'a, 'm> {
         Ok(())
     }
 
-    /// Has the store read what the machine wants in memory of its own, if the store can.
-    async fn fill_targets(&mut self) -> Result<()> {
-        let Some(object) = self.object.as_deref() else { return Ok(()) };
-        let targets = self.machine.targets(object.size());
+    /// Has the store read what the machine wants in memory of its own, if the store can. `false` if it
+    /// turns out that there is no such object.
+    async fn fill_targets(&mut self) -> Result<bool> {
+        let Some(object) = self.object.as_deref() else { return Ok(true) };
+        let (size, targets) = (object.size(), self.machine.targets(object.size()));
         let filled = match targets {
-            0 => None,
+            0 => Ok(None),
             // What is large, or seldom taken, lives in a box: the future of every tiny chunk is
             // the smaller for it.
-            targets => Box::pin(fill_targets(self.job, &*self.machine, object, targets)).await?,
+            targets => Box::pin(fill_targets(self.job, &*self.machine, object, targets)).await,
+        };
+        let filled = match filled {
+            Err(error) if size.is_none() && error.kind() == Kind::NotFound => return Ok(false),
+            // It is shorter: how, decoding tells.
+            Err(error) if size.is_none() && error.kind() == Kind::Corrupt => None,
+            filled => filled?,
         };
         match filled {
             Some(length) => {
@@ -204,7 +214,7 @@ impl<'a, 'm> Life<'a, 'm> {
             }
             None => self.machine.without_targets(),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads the machine's spans; whether there is such an object.
@@ -315,12 +325,23 @@ async fn fill_targets(
 }
 
 /// Fills `memory` with the bytes from `start` on; a store that is awaited gives parts of it at the
-/// same time.
+/// same time. If the size is not known, the first tells it, and `false` is also that it is another than
+/// where `memory` ends.
 async fn fill(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) -> Result<bool> {
     if !job.is_awaited() {
         return object.read_into(start, memory).await;
     }
     let part = usize_of(job.limits.tuning.part.max(1));
+    let first = if object.size().is_some() { 0 } else { part.min(memory.len()) };
+    let end = start.saturating_add(memory.len() as u64);
+    let (first, memory) = memory.split_at_mut(first);
+    let start = start + first.len() as u64;
+    if !first.is_empty() {
+        let from = start - first.len() as u64;
+        if !job.ask(move || object.read_into(from, first)).await? || object.size() != Some(end) {
+            return Ok(false);
+        }
+    }
     let parts = memory.chunks_mut(part).zip((start..).step_by(part));
     let fill = |(memory, start)| job.ask(move || object.read_into(start, memory));
     Ok(try_join_all(parts.map(fill)).await?.into_iter().all(|filled| filled))

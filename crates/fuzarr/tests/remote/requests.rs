@@ -230,6 +230,35 @@ fn chunks_wanted_whole_and_in_part_come_together() {
 }
 
 #[test]
+fn large_chunks_of_unknown_size_are_read_to_where_they_belong() {
+    // Of the right size, shorter, longer, and not there.
+    let server = Server::start(2).unwrap();
+    let written = array(store(&server, "x"), "", false);
+    let mut options = ReadOptions::default();
+    (options.limits.tuning.large_chunk, options.limits.tuning.part) = (1, 100);
+    let first = selection("0:16, 0:16");
+    for (length, read) in [(256, Some(7)), (255, None), (257, None), (99, None), (0, None)] {
+        fuzarr::store::put_bytes(&**written.store(), "c/0/0", &vec![7; length], Precondition::None)
+            .unwrap();
+        let before = written.counters().get(FastPath::DirectRead);
+        match (written.read_bytes(&first, &options), read) {
+            (Ok(found), Some(value)) => assert_eq!(found.bytes, [value; 256]),
+            (Err(error), None) => {
+                assert_eq!(error.kind(), fuzarr::Kind::Corrupt);
+                assert!(error.to_string().contains("256"), "{error}");
+            }
+            (outcome, _) => panic!("{length}: {outcome:?}"),
+        }
+        let direct = written.counters().get(FastPath::DirectRead) - before;
+        assert_eq!(direct, u64::from(read.is_some()), "{length}");
+    }
+    drop(server.take_requests());
+    let other = selection("16:32, 0:16");
+    assert_eq!(written.read_bytes(&other, &options).unwrap().bytes, [255; 256]);
+    assert_eq!(server.take_requests().len(), 1, "what is missing is asked for once");
+}
+
+#[test]
 fn shards_that_may_have_gaps_are_no_larger_in_flight_than_others() {
     // Seen to fail when each counted with all that a shard may have: three at the same time.
     let server = Server::start(2).unwrap();

@@ -355,7 +355,8 @@ impl Machine for ReadMachine<'_> {
 
     fn targets(&self, size: Option<u64>) -> usize {
         let fits = match self.state {
-            State::Whole => size == Some(self.chain.length as u64),
+            // A store that tells sizes late may have it; what is of another size is not placed.
+            State::Whole => size.is_none_or(|size| size == self.chain.length as u64),
             _ => size.is_some(),
         };
         if fits { self.targets.len() } else { 0 }
