@@ -12,6 +12,7 @@
 mod awaited;
 mod copies;
 mod faults;
+mod matrix;
 mod races;
 mod requests;
 

@@ -158,7 +158,8 @@ impl HttpService for Counted {
         let length = request.body().content_length() as u64;
         let patience = self.patience + Duration::from_secs(length / SLOWEST);
         // Objects are received with patience of their own; all else is small.
-        let is_object = request.method() == Method::GET && request.uri().query().is_none();
+        let is_get = request.method() == Method::GET;
+        let is_object = is_get && request.uri().query().is_none();
         let response = within(patience, self.client.execute(request)).await?;
         let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|seconds| seconds.trim().parse().ok());
@@ -168,8 +169,22 @@ impl HttpService for Counted {
         }
         let (parts, body) = response.into_parts();
         let body = within(patience, body.bytes()).await?;
+        if is_get && parts.status.is_success() && is_error_document(&body) {
+            // The client would take it for a list of nothing.
+            let told = std::io::Error::other("the answer is an error document");
+            return Err(HttpError::new(HttpErrorKind::Interrupted, told));
+        }
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
+}
+
+/// Whether the root of a document in XML is `Error`.
+fn is_error_document(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    let end = body.windows(2).position(|pair| pair == b"?>");
+    let start = if body.starts_with(b"<?xml") { end.map_or(0, |end| end + 2) } else { 0 };
+    let root = body[start..].trim_ascii_start();
+    root.starts_with(b"<Error>") || root.starts_with(b"<Error ")
 }
 
 /// Why an operation did not come to its end.
