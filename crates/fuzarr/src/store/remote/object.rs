@@ -56,6 +56,10 @@ fn changed() -> Error {
     Error::conflict("the object changed while it was read")
 }
 
+fn too_short() -> Error {
+    Error::corrupt("the object ends before what is wanted of it")
+}
+
 impl RemoteObject {
     /// The object as it will be found, or as it was in `version`.
     pub(super) fn new(client: Arc<Client>, path: Path, version: Option<Version>) -> Self {
@@ -140,8 +144,7 @@ impl RemoteObject {
                 room.map_err(Trouble::Refused)?;
             }
             Sink::Memory(memory) if memory.len() as u64 != wanted => {
-                let short = "the object ends before what is wanted of it";
-                return Err(Trouble::Refused(Error::corrupt(short)));
+                return Err(Trouble::Refused(too_short()));
             }
             Sink::Memory(_) => {}
         }
@@ -279,6 +282,9 @@ impl Object for RemoteObject {
             let range = GetRange::Bounded(start..start + memory.len() as u64);
             match self.fetch(Some(range), Sink::Memory(memory)).await {
                 Err(_) if !self.client.has_ranges() => Ok(false),
+                Err(error) if error.context("status") == Some("416") => {
+                    Err(too_short().with("key", self.client.key(&self.path)))
+                }
                 outcome => {
                     let missing = || Error::not_found("there is no such object");
                     outcome?.map(|_| true).ok_or_else(missing)
