@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::object::identity;
@@ -35,6 +35,8 @@ pub(super) struct Target {
     is_named: bool,
     /// Where folders are noted that have to be synced, if the store is asked to.
     unsettled: Option<Arc<Unsettled>>,
+    /// What replaces the object has its permissions.
+    keeps_permissions: bool,
 }
 
 impl Target {
@@ -82,6 +84,7 @@ impl Target {
                 _claim: claim,
                 is_named: true,
                 unsettled: store.unsettled.clone(),
+                keeps_permissions: store.keeps_permissions,
             }));
         }
     }
@@ -106,13 +109,31 @@ impl Target {
         self.lock.file().ok_or_else(forked)
     }
 
-    /// Drops what an earlier, killed writer left in the file.
-    pub(super) fn clear(&self) -> Result<()> {
+    /// Makes the file ready for what replaces the object: what an earlier, killed writer left in it is
+    /// dropped, and nobody can read of it who cannot read the object.
+    pub(super) fn prepare(&self) -> Result<()> {
+        if self.keeps_permissions {
+            self.keep_permissions()?;
+        }
         if self.is_used {
             let cannot = |errno| failed(errno, "the object cannot be written");
             system::truncate(self.file()?, 0).map_err(cannot)?;
         }
         Ok(())
+    }
+
+    fn keep_permissions(&self) -> Result<()> {
+        let mode = match system::status_of(self.folder.as_fd(), &self.name, AtFlags::empty()) {
+            Ok(stat) => Mode::from_raw_mode(stat.st_mode),
+            Err(errno) if is_missing(errno) => return Ok(()),
+            Err(errno) => return Err(failed(errno, "the object has no status")),
+        };
+        if !mode.intersects(Mode::WUSR | Mode::WGRP | Mode::WOTH) {
+            let what = "the file is read-only; to change it, make it writable (chmod u+w)";
+            return Err(Error::io(what));
+        }
+        system::permit(self.file()?, mode)
+            .map_err(|errno| failed(errno, "the permissions of the file cannot be kept"))
     }
 
     /// Puts the file that was written in the place of the object.

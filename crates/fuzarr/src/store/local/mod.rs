@@ -70,7 +70,7 @@ pub struct LocalOptions {
 /// A folder of the local file system as a store. Objects are files, `/` separates folders.
 ///
 /// A new file gets the permissions that the process gives to new files (its umask), also where it
-/// replaces one, as zarr-python does.
+/// replaces one, as zarr-python does; only a [file by itself](Self::of_file) keeps those it has.
 #[derive(Debug)]
 pub struct LocalStore {
     root: Arc<Opened>,
@@ -80,6 +80,8 @@ pub struct LocalStore {
     prompt: Option<Prompt>,
     /// Folders that have to be synced, if that is asked for.
     unsettled: Option<Arc<Unsettled>>,
+    /// A file that replaces another has its permissions.
+    keeps_permissions: bool,
 }
 
 impl LocalStore {
@@ -115,7 +117,8 @@ impl LocalStore {
             .context("path", || path.display())?;
         let prompt = system::prompt(root.as_fd());
         let root = Arc::new(root);
-        Ok(Self { root, path: path.to_owned(), options, prompt, unsettled })
+        let (path, keeps_permissions) = (path.to_owned(), false);
+        Ok(Self { root, path, options, prompt, unsettled, keeps_permissions })
     }
 
     /// Opens a folder, creating it and its parents if they are missing.
@@ -139,7 +142,8 @@ impl LocalStore {
     }
 
     /// Opens the folder that a file is in, or will be, and gives the file's key in it. A link is
-    /// followed. With `create`, a missing folder is made.
+    /// followed. With `create`, a missing folder is made. What replaces the file gets its permissions,
+    /// and a file that nobody may write is not replaced.
     ///
     /// # Errors
     /// As [`open_with`](Self::open_with) and [`create_with`](Self::create_with); `InvalidArgument` for
@@ -165,7 +169,7 @@ impl LocalStore {
         } else {
             Self::open_with(folder, options)
         };
-        Ok((opened?, name.to_owned()))
+        Ok((Self { keeps_permissions: true, ..opened? }, name.to_owned()))
     }
 
     /// Whether the folder is of a file system of this machine, of which

@@ -267,6 +267,17 @@ pub(super) fn truncate(file: BorrowedFd<'_>, length: u64) -> Result<(), Errno> {
     retry_on_intr(|| point(Call::Truncate { file, length }, |_| fs::ftruncate(file, length)))
 }
 
+/// Gives back the room of bytes in a file, which are zeros from then on.
+pub(super) fn punch(file: BorrowedFd<'_>, start: u64, length: u64) -> Result<(), Errno> {
+    let flags = fs::FallocateFlags::PUNCH_HOLE | fs::FallocateFlags::KEEP_SIZE;
+    retry_on_intr(|| fs::fallocate(file, flags, start, length))
+}
+
+/// Sets the permissions of a file.
+pub(super) fn permit(file: BorrowedFd<'_>, mode: Mode) -> Result<(), Errno> {
+    retry_on_intr(|| point(Call::Touch, |_| fs::fchmod(file, mode)))
+}
+
 /// Sets the time of the last change.
 pub(super) fn touch(file: BorrowedFd<'_>, modified: fs::Timespec) -> Result<(), Errno> {
     let last_access = fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT };

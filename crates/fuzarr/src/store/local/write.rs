@@ -150,7 +150,7 @@ pub(super) struct LocalUpload {
 
 impl LocalUpload {
     pub(super) fn new(target: Target, key: &str) -> Result<Self> {
-        target.clear()?;
+        target.prepare()?;
         Ok(Self { target, key: key.to_owned() })
     }
 }
@@ -177,7 +177,7 @@ impl LocalStore {
     ) -> Result<()> {
         let target = self.target(key)?;
         target.check(precondition)?;
-        target.clear()?;
+        target.prepare()?;
         Writer::new(target.file()?, 0).write(content)?;
         target.replace()
     }
