@@ -20,7 +20,8 @@ use std::time::Duration;
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
-    Content, LocalOptions, LocalStore, Part, Precondition, Span, Store, Upload, put_bytes,
+    Content, LocalOptions, LocalStore, Part, Precondition, Span, Store, Upload, Writing,
+    ZipOptions, ZipStore, put_bytes,
 };
 use fuzarr::{Array, Limits, Selection, Tuning};
 
@@ -232,6 +233,76 @@ fn children_forked_while_others_read_can_read_with_several_workers() {
                 let one = Selection::parse("5").unwrap();
                 let options = WriteOptions { limits: limits.clone(), ..WriteOptions::default() };
                 is_right() && is_right() && array.write_bytes(&one, &[5], &options).is_ok()
+            });
+            ended_well(child)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(all_good);
+    });
+}
+
+/// What a parent has not written yet is its own, also where that is in a file that both have open.
+#[test]
+fn a_child_begins_with_the_archive_and_leaves_its_parents_changes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.zip");
+    let options = ZipOptions { writing: Writing::OnClose, memory: 0, ..ZipOptions::default() };
+    let store = ZipStore::local(&path, options.clone()).unwrap();
+    let put = |store: &ZipStore, key: &str, value: u8| {
+        put_bytes(store, key, &[value; 3000], Precondition::None).unwrap();
+    };
+    put(&store, "old", 1);
+    store.close().unwrap();
+    put(&store, "one", 2);
+    let inherited = store.open("one").wait().unwrap().unwrap();
+    let child = fork(|| {
+        let is_refused = inherited.read(Span::Whole(1 << 20), Vec::new()).wait().is_err();
+        let is_missing = store.open("one").wait().unwrap().is_none();
+        put(&store, "child", 3);
+        put(&store, "two", 3);
+        is_refused
+            && is_missing
+            && !std::fs::read(&path).unwrap().is_empty()
+            && get(&store, "old") == [1; 3000]
+            && get(&store, "two") == [3; 3000]
+    });
+    put(&store, "two", 4);
+    assert!(ended_well(child));
+    put(&store, "three", 5);
+    for (key, value) in [("one", 2), ("two", 4), ("three", 5)] {
+        assert_eq!(get(&store, key), [value; 3000]);
+    }
+    store.close().unwrap();
+    let stored = ZipStore::local(&path, options).unwrap();
+    for (key, value) in [("old", 1), ("one", 2), ("two", 4), ("three", 5)] {
+        assert_eq!(get(&stored, key), [value; 3000]);
+    }
+    assert!(stored.open("child").wait().unwrap().is_none());
+}
+
+#[test]
+fn children_forked_while_others_use_an_archive_can_use_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.zip");
+    let store = ZipStore::local(&path, ZipOptions::default()).unwrap();
+    put_bytes(&store, "k", &[7; 3000], Precondition::None).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // Refused when a child was first.
+                let _ = put_bytes(&store, "parent", &[8; 3000], Precondition::None);
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(get(&store, "k"), [7; 3000]);
+            }
+        });
+        let all_good = (0..100).all(|_| {
+            let child = fork(|| {
+                let _ = put_bytes(&store, "child", &[9; 3000], Precondition::None);
+                get(&store, "k") == [7; 3000]
             });
             ended_well(child)
         });

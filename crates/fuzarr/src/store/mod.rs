@@ -11,6 +11,7 @@ mod latency;
 mod local;
 mod memory;
 mod meter;
+mod process;
 #[cfg(feature = "remote")]
 mod remote;
 mod whole;

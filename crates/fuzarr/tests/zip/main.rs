@@ -11,6 +11,7 @@
 mod hostile;
 mod reading;
 mod remote;
+mod together;
 mod writing;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::process;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, OFlags};
@@ -11,13 +12,15 @@ use super::object::read_at;
 use super::write::Writer;
 use super::{failed, system};
 use crate::buffer::{Buffer, addressable, reuse};
-use crate::error::{Result, ResultExt};
+use crate::error::{Error, Result, ResultExt};
 use crate::store::{Answer, Content, Object, Part, Piece, Span, Version};
 
 /// A file that goes when the process does, or this.
 #[derive(Debug)]
 pub(in crate::store) struct Spool {
     file: OwnedFd,
+    /// The process that made it. A forked child shares the file, and leaves it alone.
+    process: u32,
     length: Mutex<u64>,
 }
 
@@ -31,11 +34,15 @@ impl Spool {
         };
         let file = open().map_err(|errno| failed(errno, "no file can be made for what is written"));
         let file = file.context("folder", || folder.display())?;
-        Ok(Self { file, length: Mutex::new(0) })
+        Ok(Self { file, process: process::id(), length: Mutex::new(0) })
     }
 
     /// Puts bytes at the end; where that is.
+    ///
+    /// # Errors
+    /// Those of the file system; `Io` in a process that did not make the file.
     pub(in crate::store) fn append(&self, bytes: &[u8]) -> Result<u64> {
+        self.check_process()?;
         // Each has its place before it is written, so that several are written at the same time.
         let start = {
             let mut length = self.length();
@@ -48,8 +55,37 @@ impl Spool {
         Ok(start)
     }
 
+    /// Bytes that were put there are not needed any more. Their room on the disk is free, where the
+    /// file system can do that.
+    pub(in crate::store) fn free(&self, range: Range<u64>) {
+        if self.process != process::id() || range.is_empty() {
+            return;
+        }
+        {
+            let mut length = self.length();
+            // Nobody else has had this place: it is the next one's.
+            if *length == range.end {
+                *length = range.start;
+                return;
+            }
+        }
+        // Behind it is something else: without this the file is as long, and as right.
+        let _ = system::punch(self.file.as_fd(), range.start, range.end - range.start);
+    }
+
+    /// Who made the file may have overwritten anything in it, and is not disturbed.
+    fn check_process(&self) -> Result<()> {
+        if self.process == process::id() {
+            return Ok(());
+        }
+        Err(Error::io(
+            "what was not written yet belongs to the process that this one was forked from",
+        ))
+    }
+
     /// Bytes that were put there.
     pub(in crate::store) fn bytes(&self, range: Range<u64>, mut spare: Vec<u8>) -> Result<Vec<u8>> {
+        self.check_process()?;
         let length = addressable(range.end.saturating_sub(range.start))?;
         read_at(self.file.as_fd(), range.start, reuse(&mut spare, length)?)?;
         Ok(spare)

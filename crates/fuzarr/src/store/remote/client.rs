@@ -11,9 +11,9 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectStore};
 
 use super::attempt::{Attempts, Meter, Retries, Traffic, Trouble};
-use super::process::PerProcess;
 use super::runtime::{Inside, handle};
 use crate::error::{Error, Result};
+use crate::store::process::PerProcess;
 use crate::store::{Answer, check_key};
 
 /// What a service can do beside reading ranges and writing whole objects.

@@ -7,7 +7,6 @@ mod attempt;
 mod client;
 mod location;
 mod object;
-mod process;
 mod runtime;
 mod settings;
 mod tag;

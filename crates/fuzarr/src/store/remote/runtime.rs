@@ -8,8 +8,8 @@ use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::process::PerProcess;
 use crate::error::{Error, Result};
+use crate::store::process::PerProcess;
 
 /// The most threads of the runtime.
 const MOST_THREADS: usize = 4;

@@ -28,6 +28,9 @@ pub(super) struct Archive {
     number: u64,
 }
 
+/// What tells one state of a key from all others of this process.
+type Identity = (u64, u64);
+
 impl Archive {
     pub(super) fn new(object: Box<dyn Object>, directory: Directory) -> Self {
         Self { object: Some(object), directory, number: number() }
@@ -36,6 +39,25 @@ impl Archive {
     /// The archive that is yet to be written.
     pub(super) fn none() -> Self {
         Self { object: None, directory: Directory::default(), number: number() }
+    }
+
+    /// This archive, which was made of an earlier one and changes: what it has of them is the same for
+    /// who has looked at it before.
+    pub(super) fn following(mut self, earlier: &Self, changes: &Changes) -> Self {
+        for (key, entry) in &mut self.directory.entries {
+            let identity = match changes.get(key) {
+                Some(change) => change.as_ref().map(|found| found.identity(earlier)),
+                None => earlier.directory.entries.get(key).map(|entry| earlier.identity(entry)),
+            };
+            if let Some(entry) = Arc::get_mut(entry) {
+                entry.identity = identity;
+            }
+        }
+        self
+    }
+
+    fn identity(&self, entry: &Entry) -> Identity {
+        entry.identity.unwrap_or((self.number, entry.header))
     }
 
     /// What has to hold for it to be replaced.
@@ -75,6 +97,14 @@ impl Unwritten {
     }
 }
 
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if let Place::Spool(spool, start) = &self.place {
+            spool.free(*start..start.saturating_add(self.size));
+        }
+    }
+}
+
 /// What a key leads to.
 #[derive(Debug, Clone)]
 pub(super) enum Found {
@@ -91,9 +121,14 @@ impl Found {
     }
 
     pub(super) fn version(&self, archive: &Archive) -> Version {
+        let (one, other) = self.identity(archive);
+        Version::new([one, other, 0, 0, 0])
+    }
+
+    fn identity(&self, archive: &Archive) -> Identity {
         match self {
-            Self::Archive(entry) => Version::new([archive.number, entry.header, 0, 0, 0]),
-            Self::Unwritten(new) => Version::new([u64::MAX, new.number, 0, 0, 0]),
+            Self::Archive(entry) => archive.identity(entry),
+            Self::Unwritten(new) => (u64::MAX, new.number),
         }
     }
 
@@ -114,6 +149,8 @@ pub(super) type Changes = BTreeMap<Arc<str>, Option<Found>>;
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) archive: Option<Arc<Archive>>,
+    /// Grows with each other archive: what was read of one before is not put in its place.
+    pub(super) generation: u64,
     pub(super) changes: Changes,
     /// Bytes of changes that are in memory.
     pub(super) in_memory: u64,
@@ -122,6 +159,15 @@ pub(super) struct Contents {
     pub(super) moment: u64,
     /// How many had been made when some were given up.
     pub(super) lost: u64,
+}
+
+/// Whether two changes of a key are the same one.
+fn is_same(one: &Option<Found>, other: &Option<Found>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one.is(other),
+        _ => false,
+    }
 }
 
 /// Bytes in memory of what a key leads to.
@@ -148,8 +194,14 @@ impl Contents {
     pub(super) fn forget(&mut self, archive: &Arc<Archive>) {
         let is_this = self.archive.as_ref().is_some_and(|known| Arc::ptr_eq(known, archive));
         if is_this && self.changes.is_empty() {
-            self.archive = None;
+            self.replace(None);
         }
+    }
+
+    /// From now on this is the archive; without one, it is to be read.
+    pub(super) fn replace(&mut self, archive: Option<Arc<Archive>>) {
+        self.archive = archive;
+        self.generation += 1;
     }
 
     /// Checks a precondition.
@@ -182,22 +234,50 @@ impl Contents {
         self.in_memory -= before.as_ref().map_or(0, held);
     }
 
-    /// Changes are stored, those made meanwhile excepted.
-    pub(super) fn stored(&mut self, stored: &Changes) {
-        self.archive = None;
-        self.changes.retain(|key, now| match (stored.get(key), now) {
-            (Some(None), None) => false,
-            (Some(Some(then)), Some(now)) => !now.is(then),
-            _ => true,
-        });
-        self.count();
+    /// Changes are in the archive, which is this one now, those made meanwhile excepted.
+    pub(super) fn stored(&mut self, stored: &Changes, archive: Option<Arc<Archive>>) {
+        self.replace(archive);
+        self.drop_changes(stored);
     }
 
-    /// Changes are given up.
-    pub(super) fn give_up(&mut self) {
-        self.archive = None;
-        self.changes.clear();
+    /// Changes are in an archive that others have replaced since.
+    pub(super) fn stored_before(&mut self, stored: &Changes) {
+        self.drop_changes(stored);
+        if self.changes.is_empty() {
+            self.replace(None);
+        }
+    }
+
+    /// Changes are in the archive, which is this one now, but may not stay there: they are made once
+    /// more when it is written again.
+    pub(super) fn stored_for_now(&mut self, stored: &Changes, archive: &Arc<Archive>) {
+        self.replace(Some(Arc::clone(archive)));
+        let entries = &archive.directory.entries;
+        for (key, found) in &mut self.changes {
+            let is_stored = stored.get(key).is_some_and(|then| is_same(then, found));
+            // An entry of the archive before has a place in this one.
+            if is_stored && matches!(found, Some(Found::Archive(_))) {
+                *found = entries.get(key).map(|entry| Found::Archive(Arc::clone(entry)));
+            }
+        }
+    }
+
+    /// Changes that could not be stored are given up; if the archive is another's by now, so are all
+    /// that were made to the one before.
+    pub(super) fn give_up(&mut self, refused: &Changes, is_replaced: bool) {
         self.lost = self.moment;
+        if is_replaced {
+            self.changes.clear();
+        }
+        self.drop_changes(refused);
+        if self.changes.is_empty() {
+            self.replace(None);
+        }
+    }
+
+    /// Drops these changes; what was changed once more since stays.
+    fn drop_changes(&mut self, done: &Changes) {
+        self.changes.retain(|key, now| done.get(key).is_none_or(|then| !is_same(then, now)));
         self.count();
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) method: u16,
     flags: u16,
     name_length: u16,
+    /// What it was in an archive before this one, or before it was in any.
+    pub(super) identity: Option<(u64, u64)>,
     /// Where its bytes are, once that is known: never 0.
     data: AtomicU64,
 }
@@ -183,6 +185,11 @@ impl Directory {
         Ok(Self { bytes: bytes.clone(), entries, before, comment, not_a_key })
     }
 
+    /// Whether these are the records at the end of an archive with this directory.
+    pub(super) fn is_of(&self, records: &[u8]) -> bool {
+        records.starts_with(&self.bytes)
+    }
+
     /// The record of an entry.
     ///
     /// # Errors
@@ -204,6 +211,7 @@ fn entry(record: usize, header: u64, central: &Central<'_>) -> Entry {
         flags: central.flags,
         // The length is one of 16 bits.
         name_length: u16::try_from(central.name.len()).unwrap_or(u16::MAX),
+        identity: None,
         data: AtomicU64::new(0),
     }
 }

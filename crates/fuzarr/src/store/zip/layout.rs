@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::contents::{Archive, Changes, Found, Unwritten};
-use super::directory::Entry;
+use super::directory::{Directory, Entry};
 use super::object::data_of;
 use super::record::{Central, End};
 use crate::error::{Error, Result, ResultExt};
+use crate::store::Object;
 
 /// How many headers of entries that are renamed are read at the same time.
 const AT_ONCE: usize = 32;
@@ -93,6 +94,16 @@ impl Layout {
     fn records(&mut self, bytes: Vec<u8>) {
         self.length += bytes.len() as u64;
         self.segments.push(Segment::Records(bytes));
+    }
+
+    /// Whether an archive is this one: the directory says how long all entries are, and has their
+    /// checksums.
+    pub(super) fn is_of(&self, object: &dyn Object, directory: &Directory) -> bool {
+        let is_end = match self.segments.last() {
+            Some(Segment::Records(records)) => directory.is_of(records),
+            _ => false,
+        };
+        is_end && object.size().is_none_or(|size| size == self.length)
     }
 
     /// Puts an entry into the directory.

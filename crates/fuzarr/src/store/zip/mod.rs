@@ -34,7 +34,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::contents::{Archive, Contents, Found, Place, Unwritten};
 use self::directory::Directory;
 use self::object::ZipObject;
+use self::rewrite::Refused;
 use super::local::Spool;
+use super::process::PerProcess;
 use super::{
     Answer, Capabilities, Content, Listing, LocalOptions, LocalStore, Moment, Object, Precondition,
     Store, check_key,
@@ -87,18 +89,55 @@ struct Shared {
     /// Those of the store that the archive is in.
     capabilities: Capabilities,
     options: ZipOptions,
+    /// What a process changes is its own to write: a forked child begins with the archive.
+    state: PerProcess<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The key of the archive.
+    key: String,
     contents: Mutex<Contents>,
     /// Who writes the archive, or renames.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
+    fn state(&self) -> &State {
+        self.state.get_or_make(|| State {
+            key: self.key.clone(),
+            contents: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
     fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state().contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Shared {
+impl Shared {
+    /// The archive as it is stored; the known one, if that is it.
+    async fn read(&self, known: Option<Arc<Archive>>) -> Result<Arc<Archive>> {
+        let present = self.store.open(&self.key).await?;
+        if let Some(archive) = known
+            && let version = present.as_ref().map(|object| object.version())
+            && version.as_ref().is_none_or(Option::is_some)
+            && version == archive.object.as_ref().map(|object| object.version())
+        {
+            return Ok(archive);
+        }
+        let read = match present {
+            None => None,
+            Some(object) => Directory::read(&*object).await?.map(|directory| (object, directory)),
+        };
+        let archive =
+            read.map_or_else(Archive::none, |(object, directory)| Archive::new(object, directory));
+        Ok(Arc::new(archive))
+    }
+}
+
+impl Drop for State {
     fn drop(&mut self) {
         let contents = self.contents.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !contents.changes.is_empty() {
@@ -113,8 +152,8 @@ impl ZipStore {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, key: impl Into<String>, options: ZipOptions) -> Self {
         let (capabilities, key) = (store.capabilities(), key.into());
-        let (contents, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { shared: Arc::new(Shared { store, key, capabilities, options, contents, turn }) }
+        let state = PerProcess::new();
+        Self { shared: Arc::new(Shared { store, key, capabilities, options, state }) }
     }
 
     /// The archive that is, or will be, a file; its folder must exist, and takes what is not written
@@ -155,7 +194,7 @@ impl ZipStore {
     /// # Errors
     /// As [`close`](Self::close).
     pub async fn close_async(&self) -> Result<()> {
-        self.write().await.context("archive", || &self.shared.key)
+        self.write(Refused::Kept).await.context("archive", || &self.shared.key)
     }
 
     /// Whether something was changed that is not written yet.
@@ -167,33 +206,27 @@ impl ZipStore {
     /// The archive as it is now, as far as that can be told without waiting, or as the changes are of.
     async fn archive(&self) -> Result<Arc<Archive>> {
         let shared = &*self.shared;
-        let known = || {
-            let contents = shared.contents();
-            let is_pinned = !shared.capabilities.blocking || !contents.changes.is_empty();
-            (contents.archive.clone(), is_pinned)
-        };
-        if let (Some(archive), true) = known() {
-            return Ok(archive);
-        }
-        let present = shared.store.open(&shared.key).await?;
-        if let Some(archive) = known().0
-            && shared.capabilities.blocking
-            && let version = present.as_ref().map(|object| object.version())
-            && version.as_ref().is_none_or(Option::is_some)
-            && version == archive.object.as_ref().map(|object| object.version())
-        {
-            return Ok(archive);
-        }
-        let read = match present {
-            None => None,
-            Some(object) => Directory::read(&*object).await?.map(|directory| (object, directory)),
-        };
-        let archive =
-            read.map_or_else(Archive::none, |(object, directory)| Archive::new(object, directory));
-        let mut contents = shared.contents();
-        match &contents.archive {
-            Some(pinned) if !contents.changes.is_empty() => Ok(Arc::clone(pinned)),
-            _ => Ok(Arc::clone(contents.archive.insert(Arc::new(archive)))),
+        loop {
+            let (known, is_pinned, generation) = {
+                let contents = shared.contents();
+                let is_pinned = !shared.capabilities.blocking || !contents.changes.is_empty();
+                (contents.archive.clone(), is_pinned, contents.generation)
+            };
+            let read = match known {
+                Some(archive) if is_pinned => return Ok(archive),
+                known => shared.read(known).await,
+            };
+            let mut contents = shared.contents();
+            // Somebody may have written, or read, another one meanwhile.
+            if contents.generation == generation {
+                let archive = read?;
+                let is_known =
+                    contents.archive.as_ref().is_some_and(|known| Arc::ptr_eq(known, &archive));
+                if !is_known && (contents.archive.is_none() || contents.changes.is_empty()) {
+                    contents.replace(Some(Arc::clone(&archive)));
+                }
+                return Ok(archive);
+            }
         }
     }
 
@@ -211,10 +244,14 @@ impl ZipStore {
 
     /// The contents, of an archive that is known.
     async fn contents(&self) -> Result<MutexGuard<'_, Contents>> {
-        let archive = self.archive().await?;
-        let mut contents = self.shared.contents();
-        contents.archive.get_or_insert(archive);
-        Ok(contents)
+        loop {
+            let archive = self.archive().await?;
+            let contents = self.shared.contents();
+            // Another may have been written since.
+            if contents.archive.as_ref().is_some_and(|known| Arc::ptr_eq(known, &archive)) {
+                return Ok(contents);
+            }
+        }
     }
 
     /// Keeps bytes until they are written.
@@ -278,7 +315,7 @@ impl ZipStore {
     async fn rename_all(&self, from: &str, to: &str) -> Result<()> {
         check_key(from)?;
         check_key(to)?;
-        let _turn = self.shared.turn.lock().await;
+        let _turn = self.shared.state().turn.lock().await;
         self.contents().await?.rename(from, to)
     }
 
@@ -286,12 +323,9 @@ impl ZipStore {
         if self.shared.options.writing == Writing::OnClose {
             return Ok(());
         }
-        let written = self.close_async().await;
-        let mut contents = self.shared.contents();
-        if written.is_err() {
-            // Nothing is there that was refused.
-            contents.give_up();
-        } else if contents.lost > since {
+        // Nothing is there that was refused.
+        let written = self.write(Refused::GivenUp).await.context("archive", || &self.shared.key);
+        if written.is_ok() && self.shared.contents().lost > since {
             let lost = "changes were lost, as the zip archive could not be written";
             return Err(Error::conflict(lost).with("archive", &self.shared.key));
         }

@@ -198,10 +198,12 @@ impl ZipObject {
     }
 
     /// An error names the entry, and an archive that changed is read anew by who opens it next.
-    fn judge<T>(&self, outcome: Result<T>) -> Result<T> {
+    async fn judge<T>(&self, outcome: Result<T>) -> Result<T> {
         if let (Err(error), Source::Archive(archive, _)) = (&outcome, &self.source)
             && matches!(error.kind(), Kind::Conflict | Kind::NotFound)
         {
+            // It may be this process that replaces it. Who tries again then does it with the new one.
+            drop(self.shared.state().turn.lock().await);
             self.shared.contents().forget(archive);
         }
         outcome.context("entry", || &self.key)
@@ -210,11 +212,11 @@ impl ZipObject {
 
 impl Object for ZipObject {
     fn read(&self, span: Span, spare: Vec<u8>) -> Answer<'_, Option<Piece>> {
-        Answer::later(async move { self.judge(self.piece(span, spare).await).map(Some) })
+        Answer::later(async move { self.judge(self.piece(span, spare).await).await.map(Some) })
     }
 
     fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool> {
-        Answer::later(async move { self.judge(self.fill(start, memory).await) })
+        Answer::later(async move { self.judge(self.fill(start, memory).await).await })
     }
 
     fn size(&self) -> Option<u64> {

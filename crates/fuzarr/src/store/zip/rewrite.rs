@@ -1,12 +1,14 @@
 //! Putting a new archive in the place of the old one.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::contents::{Archive, Place};
+use super::contents::{Archive, Changes, Place};
 use super::layout::{Layout, Segment};
 use super::{Shared, ZipStore};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{Content, Object, Part, Precondition, Upload, find};
 
 /// The most bytes of an archive that are put at once, where what comes in pieces cannot be put on
@@ -40,27 +42,91 @@ impl Piece<'_> {
     }
 }
 
+/// What becomes of changes that cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// They can be written later.
+    Kept,
+    GivenUp,
+}
+
 impl ZipStore {
     /// Writes the changes made so far, all or none.
-    pub(super) async fn write(&self) -> Result<()> {
-        let _turn = self.shared.turn.lock().await;
-        let (archive, changes) = {
-            let contents = self.shared.contents();
-            let Some(archive) = &contents.archive else { return Ok(()) };
-            if contents.changes.is_empty() {
-                return Ok(());
+    pub(super) async fn write(&self, refused: Refused) -> Result<()> {
+        let shared = &*self.shared;
+        let _turn = shared.state().turn.lock().await;
+        if shared.contents().changes.is_empty() {
+            return Ok(());
+        }
+        let found = self.contents().await.map(|contents| {
+            contents.archive.clone().map(|archive| (archive, contents.changes.clone()))
+        });
+        let (outcome, changes) = match found {
+            Ok(Some((archive, changes))) => {
+                (shared.rewrite(&archive, &changes, refused).await, changes)
             }
-            (std::sync::Arc::clone(archive), contents.changes.clone())
+            Ok(None) => return Ok(()),
+            Err(error) => (Err(Failure::Refused(error)), shared.contents().changes.clone()),
         };
-        let layout = Layout::of(&archive, &changes).await?;
-        let since = self.shared.store.moment();
-        self.shared.replace(&archive, &layout).await?;
-        self.shared.contents().stored(&changes);
-        self.shared.store.settle(since).await
+        let error = match outcome {
+            Ok(()) => return Ok(()),
+            Err(Failure::NotSettled(error)) => return Err(error),
+            Err(Failure::Refused(error)) => error,
+        };
+        if refused == Refused::GivenUp {
+            shared.contents().give_up(&changes, error.kind() == Kind::Conflict);
+        }
+        Err(error)
+    }
+}
+
+/// Why a new archive is not there, or may not stay.
+enum Failure {
+    Refused(Error),
+    NotSettled(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }
 
 impl Shared {
+    /// Writes a new archive of an old one and changes, which are none any more then.
+    async fn rewrite(
+        &self,
+        archive: &Archive,
+        changes: &Changes,
+        refused: Refused,
+    ) -> Result<(), Failure> {
+        let layout = Layout::of(archive, changes).await?;
+        let since = self.store.moment();
+        self.replace(archive, &layout).await?;
+        let settled = self.store.settle(since).await;
+        let new = self.read(None).await.ok().and_then(Arc::into_inner);
+        let is_ours = new.as_ref().is_none_or(|new| {
+            let object = new.object.as_deref();
+            object.is_some_and(|object| layout.is_of(object, &new.directory))
+        });
+        let mut contents = self.contents();
+        match new {
+            Some(new) if is_ours => {
+                let new = Arc::new(new.following(archive, changes));
+                if settled.is_err() && refused == Refused::Kept {
+                    contents.stored_for_now(changes, &new);
+                } else {
+                    contents.stored(changes, Some(new));
+                }
+            }
+            // What was changed meanwhile was so in an archive that others have replaced since: that is
+            // a conflict, of which is told when it is to be written.
+            Some(_) => contents.stored_before(changes),
+            None => contents.stored(changes, None),
+        }
+        settled.map_err(Failure::NotSettled)
+    }
+
     async fn replace(&self, archive: &Archive, layout: &Layout) -> Result<()> {
         let capabilities = self.capabilities;
         let precondition = archive.precondition();

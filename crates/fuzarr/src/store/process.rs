@@ -1,11 +1,13 @@
 //! What each process makes for itself: a forked child has none of its parent's threads, so what
-//! rests on them is left alone there, and made anew.
+//! rests on them, and what they may have held locked, is left alone there and made anew.
 
+use std::convert::Infallible;
 use std::process;
 
 use once_cell::race::OnceBox;
 
-use crate::error::Result;
+#[cfg(feature = "remote")]
+use crate::error;
 
 /// A value of which each process has its own. Without locks, which a child could inherit held.
 #[derive(Debug)]
@@ -25,13 +27,26 @@ impl<T> PerProcess<T> {
         Self(OnceBox::new())
     }
 
+    /// This process's value, made by `make` if there is none yet, and cannot fail to be.
+    pub(super) fn get_or_make(&self, make: impl Fn() -> T) -> &T {
+        match self.find(|| Ok::<_, Infallible>(make())) {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }
+
     /// This process's value, made by `make` if there is none yet. Two threads may both make one; one
     /// of them is kept.
-    pub(super) fn get(&self, make: impl Fn() -> Result<T>) -> Result<&T> {
+    #[cfg(feature = "remote")]
+    pub(super) fn get(&self, make: impl Fn() -> error::Result<T>) -> error::Result<&T> {
+        self.find(make)
+    }
+
+    fn find<E>(&self, make: impl Fn() -> Result<T, E>) -> Result<&T, E> {
         let present = process::id();
         let mut place = self;
         loop {
-            let node = place.0.get_or_try_init(|| -> Result<_> {
+            let node = place.0.get_or_try_init(|| -> Result<_, E> {
                 let value = Some(make()?);
                 Ok(Box::new(Node { process: present, value, next: Self::new() }))
             })?;
