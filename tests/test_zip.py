@@ -147,14 +147,18 @@ def test_more_entries_than_16_bits_count(tmp_path):
 
 def test_what_fails_in_a_with_block_is_not_written(tmp_path):
     path = tmp_path / "x.zip"
+    store = fuzarr.Store.zip(path)
 
     def fail_half_way():
-        with fuzarr.Store.zip(path) as store:
+        with store:
             fuzarr.create_array(store, shape=(3,), dtype="i4")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_half_way()
+    assert not path.exists()
+    store.discard()
+    store.close()
     assert not path.exists()
 
 
@@ -174,6 +178,7 @@ def test_two_writers_conflict(tmp_path):
     one.close()
     with pytest.raises(fuzarr.errors.ConflictError):
         other.close()
+    other.discard()
 
 
 def test_addresses(tmp_path):
@@ -293,3 +298,48 @@ def test_no_message_shows_the_value_of_an_option():
         words = [word for pair in pairs for word in ("--storage-option", pair)]
         outcome = shell.fuzarr("info", server.url("none.zip"), "--json", *words, code=2)
         assert secret not in outcome.err + outcome.out
+
+
+def test_a_store_with_changes_is_not_pickled_and_not_dropped_in_silence(tmp_path):
+    path = tmp_path / "x.zip"
+    store = fuzarr.Store.zip(path)
+    array = fuzarr.create_array(store, shape=(3,), dtype="i4")
+    for object in (store, array):
+        with pytest.raises(TypeError, match="close it first"):
+            pickle.dumps(object)
+    store.close()
+    assert pickle.loads(pickle.dumps(array)).shape == (3,)
+    # One is written at the end of each request, the other when it is closed.
+    assert store != fuzarr.open(path).store
+    array[...] = 4
+    with pytest.warns(ResourceWarning, match="not closed"):
+        del store, array, object
+    assert fuzarr.open(path)[...].tolist() == [0, 0, 0]
+
+
+def test_changes_are_discarded_after_a_conflict(tmp_path):
+    path = tmp_path / "x.zip"
+    fuzarr.create_array(path, shape=(3,), dtype="i4")
+    store = fuzarr.Store.zip(path)
+    array = fuzarr.open_array(store)
+    array[...] = 4
+    fuzarr.open_array(path)[...] = 5
+    with pytest.raises(fuzarr.errors.ConflictError):
+        store.close()
+    store.discard()
+    assert array[...].tolist() == [5, 5, 5]
+    array[0] = 6
+    store.close()
+    assert fuzarr.open_array(path)[...].tolist() == [6, 5, 5]
+
+
+def test_an_archive_keeps_its_permissions(tmp_path):
+    path = tmp_path / "x.zip"
+    array = fuzarr.create_array(path, shape=(3,), dtype="i4")
+    path.chmod(0o600)
+    array[...] = 1
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o400)
+    with pytest.raises(fuzarr.errors.StoreError, match="read-only"):
+        array[...] = 2
+    assert array[...].tolist() == [1, 1, 1]

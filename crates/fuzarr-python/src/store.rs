@@ -9,7 +9,7 @@ use fuzarr::store::{
     Writing, ZipStore, join,
 };
 use pyo3::IntoPyObjectExt as _;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyResourceWarning, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict as _, PyMapping, PyMappingMethods, PyString};
 
@@ -33,14 +33,35 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) location: Location,
     /// The same store, if it is a zip archive.
-    zip: Option<ZipStore>,
+    zip: Option<Arc<Zip>>,
     /// Whether what is written is on the disk when a request ends.
     fsync: bool,
 }
 
 impl PartialEq for Opened {
     fn eq(&self, other: &Self) -> bool {
-        self.location == other.location
+        let writing = |opened: &Self| opened.zip.as_ref().map(|zip| zip.0.writing());
+        self.location == other.location && writing(self) == writing(other)
+    }
+}
+
+/// An archive, of which is told if it goes with changes.
+#[derive(Debug)]
+struct Zip(ZipStore);
+
+impl Drop for Zip {
+    fn drop(&mut self) {
+        if !self.0.is_changed() {
+            return;
+        }
+        // Not when the interpreter is at its end.
+        Python::try_attach(|py| {
+            let class = py.get_type::<PyResourceWarning>();
+            let lost = c"a store of a zip archive was not closed: its changes are lost";
+            if let Err(error) = PyErr::warn(py, &class, lost, 1) {
+                error.write_unraisable(py, None);
+            }
+        });
     }
 }
 
@@ -74,7 +95,12 @@ impl Opened {
         };
         let opened = py.detach(|| root.open(&options)).map_err(raise)?;
         let location = Location::At(root, settings);
-        Ok(Self { store: opened.store, location, zip: opened.zip, fsync })
+        Ok(Self {
+            store: opened.store,
+            location,
+            zip: opened.zip.map(|zip| Arc::new(Zip(zip))),
+            fsync,
+        })
     }
 
     /// The URL of the node at `path`.
@@ -111,11 +137,22 @@ impl Opened {
         }
     }
 
+    /// Checks that another process would find all of it.
+    fn check_written(&self) -> PyResult<()> {
+        match &self.zip {
+            Some(zip) if zip.0.is_changed() => Err(PyTypeError::new_err(
+                "a zip archive with changes that are not written cannot be pickled: close it first",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// What another process needs to open the store.
     ///
     /// # Errors
-    /// `TypeError` for a store in memory.
+    /// `TypeError` for a store in memory, and an archive with changes that are not written.
     pub(crate) fn pickled(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.check_written()?;
         match &self.location {
             Location::At(Root::Folder(folder), _) if !self.fsync => folder.into_py_any(py),
             Location::Memory(_) | Location::At(Root::Memory(_), _) => Err(in_memory()),
@@ -348,7 +385,14 @@ impl PyStore {
     /// Writes what was changed of a zip archive and is not written yet; nothing for other stores.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let zip = self.opened.zip.clone();
-        py.detach(|| zip.map_or(Ok(()), |zip| zip.close())).map_err(raise)
+        py.detach(|| zip.map_or(Ok(()), |zip| zip.0.close())).map_err(raise)
+    }
+
+    /// Gives up what was changed of a zip archive and is not written yet: after a ``ConflictError``, say.
+    fn discard(&self) {
+        if let Some(zip) = &self.opened.zip {
+            zip.0.discard();
+        }
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -386,6 +430,7 @@ impl PyStore {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Py<PyAny>)> {
+        self.opened.check_written()?;
         let (open, arguments) = match &self.opened.location {
             Location::At(Root::Folder(folder), _) if self.opened.fsync => {
                 ("_synced", (folder,).into_py_any(py)?)

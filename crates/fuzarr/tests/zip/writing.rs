@@ -147,6 +147,11 @@ fn the_second_of_two_writers_gets_a_conflict() {
     one.close().unwrap();
     assert_eq!(kind(other.close()), Kind::Conflict);
     assert_eq!(kind(other.close()), Kind::Conflict);
+    assert_eq!(get(&other, "k").unwrap().unwrap(), b"2");
+    other.discard();
+    assert!(!other.is_changed());
+    assert_eq!(get(&other, "k").unwrap().unwrap(), b"1");
+    other.close().unwrap();
     assert_eq!(get(&open(inside()), "k").unwrap().unwrap(), b"1");
     // A request whose changes are refused is as if it had not been made.
     let (one, other) = (open(inside()), open(inside()));

@@ -31,7 +31,7 @@ mod rewrite;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::contents::{Archive, Contents, Found, Place, Unwritten};
+use self::contents::{Archive, Changes, Contents, Found, Place, Unwritten};
 use self::directory::Directory;
 use self::object::ZipObject;
 use self::rewrite::Refused;
@@ -195,6 +195,18 @@ impl ZipStore {
     /// As [`close`](Self::close).
     pub async fn close_async(&self) -> Result<()> {
         self.write(Refused::Kept).await.context("archive", || &self.shared.key)
+    }
+
+    /// Gives up what was changed and is not written yet: after a conflict, say. What the archive has is
+    /// what there is.
+    pub fn discard(&self) {
+        self.shared.contents().give_up(&Changes::default(), true);
+    }
+
+    /// When it writes.
+    #[must_use]
+    pub fn writing(&self) -> Writing {
+        self.shared.options.writing
     }
 
     /// Whether something was changed that is not written yet.
