@@ -1,9 +1,10 @@
-"""Stops the run at once, and says why, where there is no binary to test."""
+"""Stops the run at once, saying why, where there is no binary to test; servers that several use."""
 
 import os
 
 import pytest
 
+import servers
 import shell
 
 
@@ -14,3 +15,15 @@ def pytest_sessionstart():
             " (`make test` does), or name one in FUZARR_BIN",
             returncode=2,
         )
+
+
+@pytest.fixture(scope="module")
+def obedient():
+    with servers.test_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def moto():
+    with servers.moto() as service:
+        yield service

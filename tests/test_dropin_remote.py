@@ -17,7 +17,6 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, ObjectStore, WrapperStore
 
 import dropin
-import servers
 
 VALUES = np.random.default_rng(7).integers(1, 2**31, (40, 30), dtype="i4")
 
@@ -33,18 +32,6 @@ HASTY = {
     "retry_timeout": timedelta(seconds=5),
     "backoff": {"init_backoff": timedelta(milliseconds=10)},
 }
-
-
-@pytest.fixture(scope="module")
-def obedient():
-    with servers.test_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def moto():
-    with servers.moto() as service:
-        yield service
 
 
 @pytest.fixture

@@ -18,18 +18,6 @@ import shell
 
 
 @pytest.fixture(scope="module")
-def obedient():
-    with servers.test_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def moto():
-    with servers.moto() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
 def azurite():
     if not servers.AZURITE.exists():
         pytest.skip("there is no Azurite: `make test` installs it if there is npm")

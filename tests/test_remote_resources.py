@@ -179,7 +179,13 @@ def wait_until_it_is_as(before):
         time.sleep(0.05)
     return after
 
+# Each way is gone once before anything is counted: threads that start when they are first needed
+# have started then.
 async def all_awaited():
+    global ended
+    async for _ in awaited():
+        pass
+    ended = 0
     steps = awaited()
     await anext(steps)
     before = is_open()
@@ -187,6 +193,10 @@ async def all_awaited():
     return before, wait_until_it_is_as(before)
 
 def all_interrupted():
+    global ended
+    for _ in interrupted():
+        pass
+    ended = 0
     steps = interrupted()
     next(steps)
     before = is_open()
