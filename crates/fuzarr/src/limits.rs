@@ -45,7 +45,8 @@ pub struct Tuning {
     /// fetched whole when a part is wanted of a store that answers late.
     pub small_object: u64,
     /// Bytes of one request to a store whose answers are awaited: what is larger is asked for in
-    /// parts at the same time.
+    /// parts at the same time, and in larger ones, up to 8 times this, if `operations` would have
+    /// them take turns.
     pub part: u64,
     /// Shards of more bytes than this are written as their inner chunks are encoded.
     pub streamed: u64,

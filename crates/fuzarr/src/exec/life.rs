@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use super::job::{Held, Job};
 use crate::buffer::{Buffer, usize_of, zeroed};
 use crate::error::{Error, Kind, Result, ResultExt};
+use crate::limits::Limits;
 use crate::plan::{Commit, Machine, Scratch, Step};
 use crate::store::{Content, Object, Piece, Precondition, Span, Upload};
 
@@ -16,6 +17,9 @@ const ATTEMPTS: usize = 100;
 
 /// A read of at most this many bytes is not torn by a writer that changes the file in place.
 const PAGE: u64 = 4096;
+
+/// By how much parts of a large object grow where few operations at a time would take them in turns.
+const LARGER: u64 = 8;
 
 /// What a read of so many bytes adds to those before it, see [`Life::read`].
 fn read_of(before: u64, length: u64) -> u64 {
@@ -336,6 +340,7 @@ async fn fill(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8])
     let end = start.saturating_add(memory.len() as u64);
     let (first, memory) = memory.split_at_mut(first);
     let start = start + first.len() as u64;
+    let part = part.max(in_one_round(&job.limits, memory.len()));
     if !first.is_empty() {
         let from = start - first.len() as u64;
         if !job.ask(move || object.read_into(from, first)).await? || object.size() != Some(end) {
@@ -345,6 +350,13 @@ async fn fill(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8])
     let parts = memory.chunks_mut(part).zip((start..).step_by(part));
     let fill = |(memory, start)| job.ask(move || object.read_into(start, memory));
     Ok(try_join_all(parts.map(fill)).await?.into_iter().all(|filled| filled))
+}
+
+/// The bytes of a part with which so many bytes are asked for in one round of requests, as long as
+/// parts do not get too large to be asked for again.
+fn in_one_round(limits: &Limits, length: usize) -> usize {
+    let most = usize_of(limits.tuning.part.saturating_mul(LARGER));
+    length.div_ceil(limits.operations.max(1)).min(most)
 }
 
 /// Reads a span of an object of a store that is awaited: a large one in parts at the same time.

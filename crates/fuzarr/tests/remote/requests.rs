@@ -259,6 +259,23 @@ fn large_chunks_of_unknown_size_are_read_to_where_they_belong() {
 }
 
 #[test]
+fn parts_of_a_large_object_come_in_one_round() {
+    // Seen to fail when parts were of one size: with 4 operations at a time, 16 of them in 4 rounds.
+    let server = Server::start(2).unwrap();
+    let written = array(store(&server, "x"), "", false);
+    let place = selection("0:16, 0:16");
+    written.write_bytes(&place, &[5; 256], &WriteOptions::default()).unwrap();
+    let mut options = ReadOptions::default();
+    (options.limits.tuning.large_chunk, options.limits.tuning.part) = (1, 16);
+    for (operations, requests) in [(4, 1 + 4), (1, 1 + 2), (64, 1 + 15)] {
+        options.limits.operations = operations;
+        drop(server.take_requests());
+        assert_eq!(written.read_bytes(&place, &options).unwrap().bytes, [5; 256]);
+        assert_eq!(server.take_requests().len(), requests, "{operations} at a time");
+    }
+}
+
+#[test]
 fn shards_that_may_have_gaps_are_no_larger_in_flight_than_others() {
     // Seen to fail when each counted with all that a shard may have: three at the same time.
     let server = Server::start(2).unwrap();
