@@ -42,6 +42,7 @@ SETTINGS = {
     "place": "memory",
     "measure": "time",
     "target": None,
+    "turns": 0,
     "stores": ["local", "memory"],
 }
 
@@ -74,6 +75,8 @@ class Cell:
     quick: bool = field(default=False, compare=False)
     #: Requests to a remote store at the same time, where an engine can be told; 0: as it comes.
     concurrency: int = 0
+    #: Turns that each engine gets at least; 0: by how long a call takes.
+    turns: int = 0
 
     @property
     def title(self) -> str:
@@ -194,4 +197,5 @@ def _cell(
         target=target.get(labels[-1]) if isinstance(target, dict) else target,
         quick=name in sweep.get("quick", []),
         concurrency=settings["concurrency"],
+        turns=settings["turns"],
     )

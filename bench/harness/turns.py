@@ -67,6 +67,8 @@ class Contender:
     calls: int = 1
     samples: list[float] = field(default_factory=list)
     spent: float = 0.0
+    #: Turns that the cell asks for.
+    turns: int = 0
     #: Whether it needs no more turns.
     is_settled: bool = False
 
@@ -95,7 +97,7 @@ class Contender:
         typical = statistics.median(self.samples)
         least = next(turns for limit, turns in LEAST_TURNS if typical <= limit)
         enough = self.spent >= budget.seconds
-        return len(self.samples) >= least and enough
+        return len(self.samples) >= max(least, self.turns) and enough
 
 
 class Setting:
@@ -216,7 +218,8 @@ def run_cell(
         workers = setting.floor_workers if floor else setting.cell.workers
         row: Row = {"cell": setting.cell.title, "engine": engine.name}
         scratch = setting.work / f"engine-{number}"
-        contenders.append(Contender(engine, process_of(engine, workers), scratch, row))
+        process = process_of(engine, workers)
+        contenders.append(Contender(engine, process, scratch, row, turns=setting.cell.turns))
     try:
         for contender in contenders:
             _begin(setting, contender)
