@@ -170,6 +170,9 @@ def test_as_little_is_asked_as_can_be(server, place, request):
     np.testing.assert_array_equal(array[10:20], values[10:20])
     (only,) = requests(server, place)
     assert only[:2] == ("GET", "c/0"), "the index is known"
+    with fuzarr.config.set(index_cache=False):
+        np.testing.assert_array_equal(array[10:20], values[10:20])
+        assert len(requests(server, place)) == 2, "fuzarr's options count in the pipeline"
     array[0:50_000] = values[:50_000]
     assert {method for method, *_ in requests(server, place)} == {"GET", "PUT"}
 

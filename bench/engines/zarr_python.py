@@ -195,10 +195,15 @@ class DropIn(ZarrPython):
 
     def __init__(self, workers: int, *, accelerated: bool) -> None:
         super().__init__(_DROP_IN, workers)
-        if accelerated:
-            import fuzarr
+        import fuzarr
 
+        self.config = fuzarr.config
+        if accelerated:
             fuzarr.accelerate_zarr()
+
+    def configure(self, cell: Cell) -> None:
+        super().configure(cell)
+        self.config.set(index_cache=bool(cell.get("caches")))
 
 
 class _Counted:

@@ -22,6 +22,7 @@ use super::memory::Snapshot;
 use super::pinned::{Made, Pinned};
 use super::remote::Emptied;
 use super::{decline, text};
+use crate::config::ArrayConfig;
 use crate::error::raise;
 use crate::request;
 use crate::store::PyStore;
@@ -52,24 +53,22 @@ struct Options {
 }
 
 impl Options {
-    fn limits(&self, cancel: &Cancel) -> Limits {
-        Limits {
-            workers: self.workers,
-            max_decode_buffers: self.workers,
-            operations: self.operations,
-            cancel: Some(cancel.clone()),
-            ..Limits::default()
-        }
+    /// The limits that zarr-python has options for, in the place of ours; memory is not counted,
+    /// since most of it, the result, is zarr-python's.
+    fn limit(&self, limits: &mut Limits) {
+        limits.workers = self.workers;
+        limits.max_decode_buffers = self.workers;
+        limits.operations = self.operations;
+        limits.memory = None;
     }
 
-    fn reading(&self, cancel: &Cancel) -> ReadOptions {
-        ReadOptions {
-            coalesce_gap: self.gap,
-            coalesce_span: self.span,
-            one_round_trip: self.generous,
-            limits: self.limits(cancel),
-            ..ReadOptions::default()
-        }
+    fn reading(&self, cancel: &Cancel) -> PyResult<ReadOptions> {
+        let mut options = ArrayConfig::default().read(cancel)?;
+        options.coalesce_gap = self.gap;
+        options.coalesce_span = self.span;
+        options.one_round_trip &= self.generous;
+        self.limit(&mut options.limits);
+        Ok(options)
     }
 
     fn writing(&self, cancel: &Cancel) -> PyResult<WriteOptions> {
@@ -79,12 +78,11 @@ impl Options {
             "colexicographic" => WriteOrder::Colexicographic,
             other => return Err(decline(format!("inner chunks in {other} order"))),
         };
-        Ok(WriteOptions {
-            write_empty_chunks: self.write_empty_chunks,
-            order,
-            limits: self.limits(cancel),
-            ..WriteOptions::default()
-        })
+        let mut options = ArrayConfig::default().write(cancel)?;
+        options.write_empty_chunks = self.write_empty_chunks;
+        options.order = order;
+        self.limit(&mut options.limits);
+        Ok(options)
     }
 }
 
@@ -199,7 +197,7 @@ impl ReadCall {
         };
         let cancel = Cancel::new();
         let text = layout.variable() == Some("string");
-        let reading = options.reading(&cancel);
+        let reading = options.reading(&cancel)?;
         let plan = ReadPlan::of_objects(Arc::clone(&layout.layout), list, reading);
         let plan = plan.map_err(raise)?;
         let (attended, estimate) = (options.attended, plan.estimate_at_most());
@@ -220,7 +218,7 @@ impl ReadCall {
         let elements = resolved.elements();
         let output = Mutex::new(Some(Output::kept(Pinned::writable(memory)?)));
         let cancel = Cancel::new();
-        let plan = ReadPlan::new(whole, resolved, options.reading(&cancel));
+        let plan = ReadPlan::new(whole, resolved, options.reading(&cancel)?);
         let plan = plan.map_err(raise)?;
         let (attended, estimate) = (options.attended, plan.estimate_at_most());
         Ok(Self { plan, output, cancel, text: false, attended, estimate, elements })

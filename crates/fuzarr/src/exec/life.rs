@@ -340,7 +340,7 @@ async fn fill(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8])
     let end = start.saturating_add(memory.len() as u64);
     let (first, memory) = memory.split_at_mut(first);
     let start = start + first.len() as u64;
-    let part = part.max(in_one_round(&job.limits, memory.len()));
+    let part = part.max(in_one_round(job.limits, memory.len()));
     if !first.is_empty() {
         let from = start - first.len() as u64;
         if !job.ask(move || object.read_into(from, first)).await? || object.size() != Some(end) {
