@@ -211,7 +211,9 @@ def _gcs(system: Any, path: str) -> Place:
     )
     if system.requester_pays or system.version_aware or system.consistency != "none":
         raise NotCarriedError("the requester pays, or versions or checks are chosen")
-    if system._location != "https://storage.googleapis.com" or system._use_client_cert:
+    if system._location != "https://storage.googleapis.com" or getattr(
+        system, "_use_client_cert", False
+    ):
         raise NotCarriedError("another endpoint than Google's")
     options = {"environment": "false"}
     token = system.storage_options.get("token")
