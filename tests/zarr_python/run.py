@@ -3,7 +3,11 @@
     run.py                arrays, indexing, codecs, pipelines, v2, properties, config
     run.py --all          everything
     run.py --accelerate   with `fuzarr.accelerate_zarr()`
-    run.py --record       with zarr-python's FusedCodecPipeline: writes fused.json
+    run.py --store NAME   tests of arrays, indexing and codecs that have a store in memory as a
+                          parameter, and the suite for pipelines, with another store in its place:
+                          `latency`, `s3`, or `both`
+    run.py --record       with zarr-python's FusedCodecPipeline: writes fused.json, or, of a store,
+                          fused-NAME.json
 
 Every test that passes with FusedCodecPipeline (fused.json says which do not) has to pass, but for
 those that `bound.txt` names, each with its reason.
@@ -19,12 +23,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TOOLS = ROOT / ".tools"
 VERSION = "3.4.2"
 SOURCES = TOOLS / f"zarr-{VERSION}"
-RECORD = HERE / "fused.json"
+STORES = ("latency", "s3")
+
+# What the tests of a store, which are chosen by its name as a parameter, are in.
+OF_STORES = ["test_array.py", "test_codecs", "test_indexing.py"]
 
 FIRST = [
     "test_api.py",
@@ -71,10 +78,32 @@ def rename():
     return copies
 
 
-def run(pipeline, everything, accelerate, processes):
-    """The outcome of every test, and the counts of calls with the reasons for fallbacks."""
+def record_of(store):
+    """The file that says what passes with FusedCodecPipeline."""
+    return HERE / (f"fused-{store}.json" if store else "fused.json")
+
+
+def selection(everything, store, pipeline):
+    """The arguments that choose tests."""
     own = rename()
-    chosen = ["tests"] if everything else [*own, *(f"tests/{name}" for name in FIRST)]
+    if store:
+        suite = "fuzarr_codec_pipeline_suite" if "fuzarr" in pipeline else "codec_pipeline_suite"
+        files = [f"test_{suite}.py", *OF_STORES]
+        # Parameters: what makes its own stores is tested without these.
+        return [
+            *(f"tests/{name}" for name in files),
+            "-k",
+            "memory or codec_pipeline_suite",
+            "-p",
+            "fuzarr_stores",
+        ]
+    return ["tests"] if everything else [*own, *(f"tests/{name}" for name in FIRST)]
+
+
+def run(pipeline, arguments, store=None, endpoint=""):
+    """The outcome of every test, and the counts of calls with the reasons for fallbacks."""
+    everything = arguments.all or (arguments.record and not store)
+    chosen, processes = selection(everything, store, pipeline), arguments.processes
     options = (
         "-q -p no:cacheprovider -p fuzarr_counts --ignore tests/benchmarks --benchmark-disable"
     )
@@ -84,11 +113,14 @@ def run(pipeline, everything, accelerate, processes):
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ)
         environment["ZARR_CODEC_PIPELINE__PATH"] = pipeline
-        environment["PYTHONPATH"] = str(HERE)
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
         environment["FUZARR_COUNTS"] = folder
         environment["FUZARR_OUTCOMES"] = str(Path(folder) / "outcomes")
-        if accelerate:
+        if arguments.accelerate:
             environment["FUZARR_ACCELERATE"] = "1"
+        if store:
+            environment["FUZARR_STORE"] = store
+            environment["FUZARR_STORE_ENDPOINT"] = endpoint
         subprocess.run(command, cwd=SOURCES, env=environment, check=False)
         outcomes = json.loads((Path(folder) / "outcomes").read_text())
         counts, reasons = Counter(), Counter()
@@ -99,16 +131,18 @@ def run(pipeline, everything, accelerate, processes):
     return outcomes, counts, reasons
 
 
-def record(outcomes):
+def record(outcomes, file):
     """Writes what does not pass, and how many do in each file."""
     files = {}
     for test, outcome in sorted(outcomes.items()):
-        file, _, name = test.partition("::")
-        entry = files.setdefault(file, {"passed": 0, "failed": []})
+        place, _, name = test.partition("::")
+        if "test_fuzarr_" in place:
+            continue
+        entry = files.setdefault(place, {"passed": 0, "failed": []})
         if outcome == "failed":
             entry["failed"].append(name)
         entry["passed"] += outcome == "passed"
-    RECORD.write_text(json.dumps(files, indent=1) + "\n")
+    file.write_text(json.dumps(files, indent=1) + "\n")
 
 
 def bound():
@@ -117,9 +151,9 @@ def bound():
     return tuple(line for line in lines if line and not line.startswith((" ", "#")))
 
 
-def judge(outcomes):
+def judge(outcomes, store):
     """What should have passed and did not."""
-    known, left_out = json.loads(RECORD.read_text()), bound()
+    known, left_out = json.loads(record_of(store).read_text()), bound()
     problems, passed = [], Counter()
     for test, outcome in outcomes.items():
         file, _, name = test.partition("::")
@@ -136,31 +170,43 @@ def judge(outcomes):
     return problems
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument("--accelerate", action="store_true")
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
-    fetch()
+def try_store(store, endpoint, arguments):
+    """Runs the tests, with a store in the place of one in memory or without, and says what came of
+    it: how many problems there are."""
     if arguments.record:
         fused = "zarr.core.codec_pipeline.FusedCodecPipeline"
-        outcomes = run(fused, True, False, arguments.processes)[0]
-        record({name: outcome for name, outcome in outcomes.items() if "test_fuzarr_" not in name})
+        record(run(fused, arguments, store, endpoint)[0], record_of(store))
         return 0
-    outcomes, counts, reasons = run(
-        "fuzarr.FuzarrCodecPipeline", arguments.all, arguments.accelerate, arguments.processes
-    )
+    outcomes, counts, reasons = run("fuzarr.FuzarrCodecPipeline", arguments, store, endpoint)
     print("\nCalls of the pipeline:")
     for name, count in counts.items():
         print(f"  {count:8} {name}")
     print("Left to zarr-python because of:")
     for reason, count in reasons.most_common(25):
         print(f"  {count:8} {reason[:110]}")
-    problems = judge(outcomes)
+    problems = judge(outcomes, store)
     print(*problems, f"{len(outcomes)} tests, {len(problems)} problems", sep="\n")
-    return bool(problems)
+    return len(problems)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--accelerate", action="store_true")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--store", choices=(*STORES, "both"))
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    fetch()
+    if arguments.store is None:
+        return bool(try_store(None, "", arguments))
+    sys.path.insert(0, str(HERE.parent))
+    import servers
+
+    chosen = STORES if arguments.store == "both" else (arguments.store,)
+    with servers.test_server() as server:
+        problems = [try_store(store, server.endpoint, arguments) for store in chosen]
+    return any(problems)
 
 
 if __name__ == "__main__":
