@@ -77,7 +77,13 @@ fn with(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 }
 
 fn failure(status: StatusCode, code: &str) -> Answer {
-    with(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>"))
+    // Clients look for these words.
+    let message = if code == "InvalidRange" {
+        "<Message>The requested range is not satisfiable</Message>"
+    } else {
+        ""
+    };
+    with(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code>{message}</Error>"))
 }
 
 /// What the orders make of a request: how long it takes, and what befalls it.
@@ -442,6 +448,8 @@ fn bucket(state: &State, method: &Method, (bucket, query): (&str, &str), body: &
         let prefix = bare(prefix);
         let _ = write!(answer, "<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>");
     }
+    // Some clients look at the one, some at the other.
+    let _ = write!(answer, "<IsTruncated>{}</IsTruncated>", page.next.is_some());
     if let Some(next) = &page.next {
         let next = escaped(next);
         let _ = write!(answer, "<NextContinuationToken>{next}</NextContinuationToken>");
