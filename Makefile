@@ -26,6 +26,7 @@ test: $(VENV) $(AZURITE) ## Run tests: Rust, interop with zarr-python, zarrs and
 	$(CARGO) build --release --quiet --package fuzarr-test-server
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release -m crates/fuzarr-python/Cargo.toml
 	.venv/bin/python tests/zarr_python/run.py
+	.venv/bin/python tests/zarr_python/run.py --store each
 	.venv/bin/python -m pytest tests $(PYTEST_ARGS)
 
 test-all: test ## As test, and all of zarr-python's own tests, twice

@@ -3,14 +3,14 @@
     run.py                arrays, indexing, codecs, pipelines, v2, properties, config
     run.py --all          everything
     run.py --accelerate   with `fuzarr.accelerate_zarr()`
-    run.py --store NAME   tests of arrays, indexing and codecs that have a store in memory as a
-                          parameter, and the suite for pipelines, with another store in its place:
-                          `latency`, `s3`, or `both`
-    run.py --record       with zarr-python's FusedCodecPipeline: writes fused.json, or, of a store,
+    run.py --store NAME   arrays, indexing, codecs and the suite for pipelines, where they ask for a
+                          store in memory, with another in its place: `latency`, `s3`, or `each`
+    run.py --record       with zarr-python's FusedCodecPipeline: writes fused.json, or, with stores,
                           fused-NAME.json
 
 Every test that passes with FusedCodecPipeline (fused.json says which do not) has to pass, but for
-those that `bound.txt` names, each with its reason.
+those that `bound.txt` names, each with its reason. What does not pass with FusedCodecPipeline over
+another store, `stores.txt` names with the reason.
 """
 
 import argparse
@@ -25,13 +25,22 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+BENCH = ROOT / "bench"
 TOOLS = ROOT / ".tools"
 VERSION = "3.4.2"
 SOURCES = TOOLS / f"zarr-{VERSION}"
-STORES = ("latency", "s3")
 
-# What the tests of a store, which are chosen by its name as a parameter, are in.
-OF_STORES = ["test_array.py", "test_codecs", "test_indexing.py"]
+# What may stand in the place of a store in memory, and how fuzarr is to serve most calls.
+STORES = {"latency": "foreign", "s3": "native"}
+
+# The tests that are run over each of them, beside the suite for pipelines.
+OF_STORES = [
+    "test_array.py",
+    "test_codecs",
+    "test_indexing.py",
+    "test_unified_chunk_grid.py",
+    "test_v2.py",
+]
 
 FIRST = [
     "test_api.py",
@@ -86,18 +95,11 @@ def record_of(store):
 def selection(everything, store, pipeline):
     """The arguments that choose tests."""
     own = rename()
-    if store:
-        suite = "fuzarr_codec_pipeline_suite" if "fuzarr" in pipeline else "codec_pipeline_suite"
-        files = [f"test_{suite}.py", *OF_STORES]
-        # Parameters: what makes its own stores is tested without these.
-        return [
-            *(f"tests/{name}" for name in files),
-            "-k",
-            "memory or codec_pipeline_suite",
-            "-p",
-            "fuzarr_stores",
-        ]
-    return ["tests"] if everything else [*own, *(f"tests/{name}" for name in FIRST)]
+    if store is None:
+        return ["tests"] if everything else [*own, *(f"tests/{name}" for name in FIRST)]
+    suite = "fuzarr_codec_pipeline_suite" if "fuzarr" in pipeline else "codec_pipeline_suite"
+    files = [f"tests/{name}" for name in (f"test_{suite}.py", *OF_STORES)]
+    return ["-p", "fuzarr_stores", *files]
 
 
 def run(pipeline, arguments, store=None, endpoint=""):
@@ -113,7 +115,8 @@ def run(pipeline, arguments, store=None, endpoint=""):
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ)
         environment["ZARR_CODEC_PIPELINE__PATH"] = pipeline
-        environment["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        places = [str(HERE), str(BENCH), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(places)
         environment["FUZARR_COUNTS"] = folder
         environment["FUZARR_OUTCOMES"] = str(Path(folder) / "outcomes")
         if arguments.accelerate:
@@ -145,28 +148,49 @@ def record(outcomes, file):
     file.write_text(json.dumps(files, indent=1) + "\n")
 
 
-def bound():
-    """Tests that are bound to an implementation: prefixes of their names, without reasons."""
-    lines = (HERE / "bound.txt").read_text().splitlines()
+def named(list_of_tests):
+    """How the names of tests start that a list names, without its reasons."""
+    lines = (HERE / list_of_tests).read_text().splitlines()
     return tuple(line for line in lines if line and not line.startswith((" ", "#")))
+
+
+def original(file):
+    """The file that a copy was made of, or the same one."""
+    return file.replace("test_fuzarr_", "test_")
 
 
 def judge(outcomes, store):
     """What should have passed and did not."""
-    known, left_out = json.loads(record_of(store).read_text()), bound()
+    known, left_out = json.loads(record_of(store).read_text()), named("bound.txt")
     problems, passed = [], Counter()
     for test, outcome in outcomes.items():
         file, _, name = test.partition("::")
-        expected = name in known.get(file, {}).get("failed", [])
+        expected = name in known.get(original(file), {}).get("failed", [])
         if outcome == "failed" and not expected and not test.startswith(left_out):
             problems.append(f"{test} failed")
         passed[file] += outcome == "passed" or (outcome == "failed" and test.startswith(left_out))
     for file, count in passed.items():
+        fused = known.get(original(file))
         # Where all tests were skipped, for want of a tool say, there is nothing to compare.
-        if count and file not in known and "test_fuzarr_" not in file:
+        if count and fused is None:
             problems.append(f"{file} is not on record")
-        elif count < known.get(file, {"passed": 0})["passed"]:
-            problems.append(f"{file}: {count} passed, {known[file]['passed']} with the fused one")
+        elif fused is not None and count < fused["passed"]:
+            problems.append(f"{file}: {count} passed, {fused['passed']} with the fused one")
+    return problems
+
+
+def judge_store(store, outcomes, counts):
+    """What else is wrong if another store stood in the place of one in memory."""
+    known, explained = json.loads(record_of(store).read_text()), named("stores.txt")
+    ran = {original(test.partition("::")[0]) for test in outcomes}
+    problems = [f"{file} was not run" for file in known if file not in ran]
+    for file, found in known.items():
+        tests = (f"{file}::{name}" for name in found["failed"])
+        problems += [f"{test} has no reason" for test in tests if not test.startswith(explained)]
+    way = STORES[store]
+    served = sum(count for name, count in counts.items() if name.endswith(way))
+    if 2 * served < sum(counts.values()):
+        problems.append(f"only {served} of {sum(counts.values())} calls were {way}")
     return problems
 
 
@@ -178,13 +202,15 @@ def try_store(store, endpoint, arguments):
         record(run(fused, arguments, store, endpoint)[0], record_of(store))
         return 0
     outcomes, counts, reasons = run("fuzarr.FuzarrCodecPipeline", arguments, store, endpoint)
-    print("\nCalls of the pipeline:")
+    print("\nCalls of the pipeline:" if store is None else f"\nCalls of the pipeline, {store}:")
     for name, count in counts.items():
         print(f"  {count:8} {name}")
     print("Left to zarr-python because of:")
     for reason, count in reasons.most_common(25):
         print(f"  {count:8} {reason[:110]}")
     problems = judge(outcomes, store)
+    if store is not None:
+        problems += judge_store(store, outcomes, counts)
     print(*problems, f"{len(outcomes)} tests, {len(problems)} problems", sep="\n")
     return len(problems)
 
@@ -194,17 +220,17 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--accelerate", action="store_true")
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--store", choices=(*STORES, "both"))
+    parser.add_argument("--store", choices=(*STORES, "each"))
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     fetch()
     if arguments.store is None:
         return bool(try_store(None, "", arguments))
-    sys.path.insert(0, str(HERE.parent))
-    import servers
+    sys.path.insert(0, str(BENCH))
+    from harness.server import test_server
 
-    chosen = STORES if arguments.store == "both" else (arguments.store,)
-    with servers.test_server() as server:
+    chosen = STORES if arguments.store == "each" else (arguments.store,)
+    with test_server() as server:
         problems = [try_store(store, server.endpoint, arguments) for store in chosen]
     return any(problems)
 
