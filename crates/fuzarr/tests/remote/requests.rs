@@ -17,7 +17,7 @@ fn of_chunks(requests: Vec<Request>) -> Vec<(String, Option<String>)> {
 }
 
 /// Options under which a part of a shard is worth its own requests, however small the shard.
-fn in_parts() -> ReadOptions {
+pub(super) fn in_parts() -> ReadOptions {
     let tuning = Tuning { small_object: 0, beside_index: 0, ..Tuning::default() };
     ReadOptions { limits: Limits { tuning, ..Limits::default() }, ..ReadOptions::default() }
 }

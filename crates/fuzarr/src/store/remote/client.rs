@@ -31,6 +31,8 @@ pub(super) struct Manners {
     pub(super) marks_parts: bool,
     /// Objects are deleted by lists: "not found" is not said of one of them.
     pub(super) deletes_lists: bool,
+    /// Every object has an ETag: an answer without one is about something else.
+    pub(super) tags: bool,
     /// Nothing may be changed.
     pub(super) read_only: bool,
 }
@@ -130,7 +132,13 @@ impl Client {
 
     pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult, Trouble> {
         let service = self.service().map_err(Trouble::Refused)?;
-        Ok(service.objects.get_opts(path, options).await?)
+        let is_head = options.head;
+        let answer = service.objects.get_opts(path, options).await?;
+        // No bytes will tell what the headers were of.
+        if is_head && self.manners.tags && answer.meta.e_tag.is_none() {
+            return Err(Trouble::Garbled);
+        }
+        Ok(answer)
     }
 
     /// The tries of one operation.

@@ -160,6 +160,7 @@ fn manners(settings: &Settings) -> Manners {
         parts: true,
         marks_parts: true,
         deletes_lists: false,
+        tags: true,
         read_only: settings.read_only,
     }
 }
@@ -198,8 +199,13 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
         }
         "http" | "https" => {
             let builder = HttpBuilder::new().with_url(&url[..url::Position::BeforePath]);
-            let manners =
-                Manners { conditions: false, may_ignore_ranges: true, parts: false, ..manners };
+            let manners = Manners {
+                conditions: false,
+                may_ignore_ranges: true,
+                parts: false,
+                tags: false,
+                ..manners
+            };
             (clients!(builder, settings, patience, plain), manners)
         }
         scheme => {

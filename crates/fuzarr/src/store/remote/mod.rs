@@ -91,6 +91,7 @@ impl RemoteStore {
             parts: false,
             marks_parts: false,
             deletes_lists: false,
+            tags: false,
             read_only: false,
         };
         let options = RemoteOptions::default();
