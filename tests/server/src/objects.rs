@@ -18,10 +18,22 @@ pub(super) struct Objects {
 #[derive(Debug, Clone)]
 pub(super) struct Object {
     pub(super) bytes: Bytes,
-    pub(super) tag: String,
+    /// No other version of any object has it.
+    pub(super) generation: u64,
     /// What the client keeps beside the bytes.
     pub(super) meta: Meta,
     pub(super) changed: SystemTime,
+}
+
+impl Object {
+    pub(super) fn tag(&self) -> String {
+        tag(self.generation)
+    }
+}
+
+/// The ETag of a generation.
+pub(super) fn tag(generation: u64) -> String {
+    format!("\"{generation:x}\"")
 }
 
 /// Names and values that a client keeps with an object.
@@ -33,6 +45,7 @@ pub(super) enum Condition {
     None,
     Absent,
     Tag(String),
+    Generation(u64),
 }
 
 /// Names below a prefix.
@@ -58,31 +71,33 @@ impl Objects {
         self.by_key.get(key)
     }
 
-    /// Puts an object; its tag, or `None` if the condition does not hold.
+    /// Puts an object; its generation, or `None` if the condition does not hold.
     pub(super) fn put(
         &mut self,
         key: &str,
         (bytes, meta): (Bytes, Meta),
         condition: &Condition,
-    ) -> Option<String> {
-        let present = self.by_key.get(key).map(|object| &object.tag);
+    ) -> Option<u64> {
+        let present = self.by_key.get(key).map(|object| object.generation);
         let holds = match condition {
             Condition::None => true,
             Condition::Absent => present.is_none(),
-            Condition::Tag(tag) => present == Some(tag),
+            Condition::Tag(wanted) => present.is_some_and(|present| tag(present) == *wanted),
+            Condition::Generation(wanted) => present == Some(*wanted),
         };
         if !holds {
             return None;
         }
         self.changes += 1;
-        let tag = format!("\"{:x}\"", self.changes);
-        let object = Object { bytes, tag: tag.clone(), meta, changed: SystemTime::now() };
+        let generation = self.changes;
+        let object = Object { bytes, generation, meta, changed: SystemTime::now() };
         self.by_key.insert(key.to_owned(), object);
-        Some(tag)
+        Some(generation)
     }
 
-    pub(super) fn delete(&mut self, key: &str) {
-        self.by_key.remove(key);
+    /// Deletes an object; whether it was there.
+    pub(super) fn delete(&mut self, key: &str) -> bool {
+        self.by_key.remove(key).is_some()
     }
 
     /// What is below a prefix of keys, from `after` on, at most so much. With a delimiter, what
@@ -136,8 +151,8 @@ impl Objects {
         })
     }
 
-    /// Makes an object of the parts; its tag, or `None` if there is no such upload.
-    pub(super) fn complete(&mut self, upload: u64, key: &str) -> Option<String> {
+    /// Makes an object of the parts; its generation, or `None` if there is no such upload.
+    pub(super) fn complete(&mut self, upload: u64, key: &str) -> Option<u64> {
         let (meta, parts) = self.uploads.remove(&upload)?;
         let bytes = parts.into_values().collect::<Vec<_>>().concat();
         self.put(key, (bytes.into(), meta), &Condition::None)

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::fault::{Fault, Rule};
-use super::objects::{Condition, Meta, Objects};
+use super::objects::{Condition, Meta, Object, Objects, tag};
 use super::{State, lock};
 
 /// A request that came.
@@ -260,17 +260,12 @@ fn act(
             None => failure(StatusCode::NOT_FOUND, "NoSuchKey"),
         },
         Method::PUT => {
-            let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-            if let Some(source) = header("x-amz-copy-source") {
+            let source = headers.get("x-amz-copy-source").and_then(|value| value.to_str().ok());
+            if let Some(source) = source {
                 return copy(&mut objects, source, path);
             }
-            let condition = match (header("if-match"), header("if-none-match")) {
-                (Some(tag), _) => Condition::Tag(quoted(tag)),
-                (None, Some(_)) => Condition::Absent,
-                (None, None) => Condition::None,
-            };
-            match objects.put(path, (body, meta_of(headers)), &condition) {
-                Some(tag) => tagged(&tag, ""),
+            match objects.put(path, (body, meta_of(headers)), &condition_of(headers)) {
+                Some(generation) => stored(generation, ""),
                 None => failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             }
         }
@@ -282,11 +277,36 @@ fn act(
             );
             with(StatusCode::OK, document)
         }
-        Method::DELETE => {
-            objects.delete(path);
-            with(StatusCode::NO_CONTENT, "")
-        }
+        Method::DELETE => match objects.delete(path) || !is_google(headers) {
+            true => with(StatusCode::NO_CONTENT, ""),
+            false => failure(StatusCode::NOT_FOUND, "NoSuchKey"),
+        },
         _ => failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+    }
+}
+
+/// Whether a client speaks to Google's service, which knows who it is by a token: the few answers
+/// that differ from Amazon's are as there.
+fn is_google(headers: &HeaderMap) -> bool {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    authorization.is_some_and(|text| text.starts_with("Bearer"))
+}
+
+/// The condition of a put, in the words of either service.
+fn condition_of(headers: &HeaderMap) -> Condition {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(generation) = header("x-goog-if-generation-match") {
+        return match generation.parse() {
+            Ok(0) => Condition::Absent,
+            Ok(generation) => Condition::Generation(generation),
+            // No object has it.
+            Err(_) => Condition::Generation(0),
+        };
+    }
+    match (header("if-match"), header("if-none-match")) {
+        (Some(tag), _) => Condition::Tag(quoted(tag)),
+        (None, Some(_)) => Condition::Absent,
+        (None, None) => Condition::None,
     }
 }
 
@@ -301,8 +321,8 @@ fn copy(objects: &mut Objects, source: &str, path: &str) -> Answer {
     let Some(object) = objects.get(&source).cloned() else {
         return failure(StatusCode::NOT_FOUND, "NoSuchKey");
     };
-    let tag = objects.put(path, (object.bytes, object.meta), &Condition::None);
-    let tag = escaped(&tag.unwrap_or_default());
+    let generation = objects.put(path, (object.bytes, object.meta), &Condition::None);
+    let tag = escaped(&tag(generation.unwrap_or_default()));
     with(StatusCode::OK, format!("<CopyObjectResult><ETag>{tag}</ETag></CopyObjectResult>"))
 }
 
@@ -320,24 +340,25 @@ fn in_parts(
             let number = number.filter(|&number| objects.add(upload, number, body));
             number.map(|number| tagged(&format!("\"{upload}-{number}\""), ""))
         }
-        Method::POST => objects.complete(upload, path).map(|tag| {
-            let bare = tag.trim_matches('"');
+        Method::POST => objects.complete(upload, path).map(|generation| {
+            let tag = escaped(&tag(generation));
             let document = format!(
-                "<CompleteMultipartUploadResult><ETag>&quot;{bare}&quot;</ETag>\
+                "<CompleteMultipartUploadResult><ETag>{tag}</ETag>\
                  </CompleteMultipartUploadResult>"
             );
-            tagged(&tag, &document)
+            stored(generation, &document)
         }),
         _ => objects.call_off(upload).then(|| with(StatusCode::NO_CONTENT, "")),
     };
     answer.unwrap_or_else(|| failure(StatusCode::NOT_FOUND, "NoSuchUpload"))
 }
 
-/// What a client keeps beside the bytes of an object.
-const META: &str = "x-amz-meta-";
+/// What the names begin with of what a client keeps beside the bytes of an object.
+const META: [&str; 2] = ["x-amz-meta-", "x-goog-meta-"];
 
 fn meta_of(headers: &HeaderMap) -> Meta {
-    let meta = headers.iter().filter(|(name, _)| name.as_str().starts_with(META));
+    let is_meta = |name: &str| META.iter().any(|start| name.starts_with(start));
+    let meta = headers.iter().filter(|(name, _)| is_meta(name.as_str()));
     let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     meta.map(|(name, value)| (name.to_string(), text(value))).collect()
 }
@@ -347,6 +368,13 @@ fn tagged(tag: &str, body: &str) -> Answer {
     if let Ok(tag) = tag.parse() {
         answer.headers_mut().insert(ETAG, tag);
     }
+    answer
+}
+
+/// An answer about an object, with what tells its version in either service.
+fn stored(generation: u64, body: &str) -> Answer {
+    let mut answer = tagged(&tag(generation), body);
+    answer.headers_mut().insert("x-goog-generation", generation.into());
     answer
 }
 
@@ -366,13 +394,13 @@ fn range_of(header: Option<&str>, size: usize) -> Result<Option<std::ops::Range<
 }
 
 /// Gives an object, or a range of it.
-fn get(object: super::objects::Object, method: &Method, headers: &HeaderMap) -> Answer {
+fn get(object: Object, method: &Method, headers: &HeaderMap) -> Answer {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if header("if-match").is_some_and(|tag| quoted(tag) != object.tag) {
+    if header("if-match").is_some_and(|tag| quoted(tag) != object.tag()) {
         return failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
     }
-    if header("if-none-match").is_some_and(|tag| quoted(tag) == object.tag) {
-        let mut answer = tagged(&object.tag, "");
+    if header("if-none-match").is_some_and(|tag| quoted(tag) == object.tag()) {
+        let mut answer = stored(object.generation, "");
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return answer;
     }
@@ -384,7 +412,7 @@ fn get(object: super::objects::Object, method: &Method, headers: &HeaderMap) -> 
     let length = wanted.len();
     let bytes =
         if method == Method::HEAD { Bytes::new() } else { object.bytes.slice(wanted.clone()) };
-    let mut answer = tagged(&object.tag, "");
+    let mut answer = stored(object.generation, "");
     *answer.body_mut() = full(bytes);
     let headers = answer.headers_mut();
     for (name, value) in &object.meta {
@@ -436,7 +464,7 @@ fn bucket(state: &State, method: &Method, (bucket, query): (&str, &str), body: &
     let bare = |key: &str| escaped(&key[bucket.len() + 1..]);
     let mut answer = "<?xml version=\"1.0\"?><ListBucketResult>".to_owned();
     for (key, object) in &page.objects {
-        let (key, tag, size) = (bare(key), escaped(&object.tag), object.bytes.len());
+        let (key, tag, size) = (bare(key), escaped(&object.tag()), object.bytes.len());
         let changed = DateTime::<Utc>::from(object.changed).to_rfc3339_opts(Millis, true);
         let _ = write!(
             answer,

@@ -7,7 +7,7 @@ use fuzarr::store::{Precondition, RemoteOptions, RemoteStore, Span, Store, put_b
 use fuzarr::{Array, Error, Kind, Result};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{array, selection, store, store_with, values};
+use super::{Open, SERVICES, array, selection, store, store_with, values};
 
 /// Faults that pass.
 const PASSING: [Fault; 9] = [
@@ -25,6 +25,11 @@ const PASSING: [Fault; 9] = [
 /// Answers that are final.
 const FINAL: [u16; 4] = [400, 401, 403, 405];
 
+/// Each service, with arrays of chunks and of shards.
+fn each_service() -> impl Iterator<Item = (Open, bool)> {
+    SERVICES.into_iter().flat_map(|open| [(open, false), (open, true)])
+}
+
 fn all(array: &Array) -> Result<Vec<u8>> {
     Ok(array.read_bytes(&selection("..."), &ReadOptions::default())?.bytes)
 }
@@ -32,7 +37,7 @@ fn all(array: &Array) -> Result<Vec<u8>> {
 #[test]
 fn reads_outlast_what_passes_and_tell_what_does_not() {
     let server = Server::start(2).unwrap();
-    for sharded in [false, true] {
+    for (store, sharded) in each_service() {
         server.set_rules(Vec::new());
         server.clear();
         let array = array(store(&server, "x"), "", sharded);
@@ -98,7 +103,7 @@ fn change(array: &Array) -> Result<()> {
 #[test]
 fn changes_are_made_once_whatever_gets_lost() {
     let server = Server::start(2).unwrap();
-    for sharded in [false, true] {
+    for (store, sharded) in each_service() {
         for (method, faults) in [("PUT", &PASSING[..]), ("GET", &PASSING[..])] {
             for &fault in faults {
                 server.set_rules(Vec::new());
@@ -132,27 +137,32 @@ fn changes_are_made_once_whatever_gets_lost() {
 
 #[test]
 fn a_lost_answer_to_a_conditional_put_is_no_conflict_and_a_conflict_is_one() {
-    let server = Server::start(1).unwrap();
-    let store = store(&server, "x");
+    for open in SERVICES {
+        let server = Server::start(1).unwrap();
+        put_on_condition(&server, &open(&server, "x"));
+    }
+}
+
+fn put_on_condition(server: &Server, store: &RemoteStore) {
     let lost = || server.set_rules(vec![Rule::once("PUT", "", Fault::Lost)]);
     lost();
-    put_bytes(&*store, "k", b"mine", Precondition::Absent).unwrap();
+    put_bytes(store, "k", b"mine", Precondition::Absent).unwrap();
     assert_eq!(store.traffic().retries, 1);
-    let conflict = put_bytes(&*store, "k", b"other", Precondition::Absent).unwrap_err();
+    let conflict = put_bytes(store, "k", b"other", Precondition::Absent).unwrap_err();
     assert_eq!(conflict.kind(), Kind::Conflict);
     // Lost, and then there is something else.
     server.set_rules(vec![Rule::once("PUT", "", Fault::Status(503))]);
-    let conflict = put_bytes(&*store, "k", b"other", Precondition::Absent).unwrap_err();
+    let conflict = put_bytes(store, "k", b"other", Precondition::Absent).unwrap_err();
     assert_eq!(conflict.kind(), Kind::Conflict);
     // The same bytes are another's all the same: whoever puts a claim twice has it once.
     server.set_rules(vec![Rule::once("PUT", "", Fault::Status(500))]);
-    let conflict = put_bytes(&*store, "k", b"mine", Precondition::Absent).unwrap_err();
+    let conflict = put_bytes(store, "k", b"mine", Precondition::Absent).unwrap_err();
     assert_eq!(conflict.kind(), Kind::Conflict);
-    let object = fuzarr::store::find(&*store, "k").wait().unwrap().unwrap();
+    let object = fuzarr::store::find(store, "k").wait().unwrap().unwrap();
     let version = object.version().unwrap();
     lost();
-    put_bytes(&*store, "k", b"next", Precondition::Unchanged(version.clone())).unwrap();
-    let stale = put_bytes(&*store, "k", b"late", Precondition::Unchanged(version)).unwrap_err();
+    put_bytes(store, "k", b"next", Precondition::Unchanged(version.clone())).unwrap();
+    let stale = put_bytes(store, "k", b"late", Precondition::Unchanged(version)).unwrap_err();
     assert_eq!(stale.kind(), Kind::Conflict);
     let objects = server.objects();
     assert_eq!(objects.len(), 1);
@@ -184,8 +194,9 @@ fn a_web_server_that_refuses_has_not_said_that_there_is_nothing() {
 #[test]
 fn listings_and_deletions_outlast_what_passes() {
     let server = Server::start(1).unwrap();
-    let store = store(&server, "x");
-    for fault in PASSING {
+    for (open, fault) in SERVICES.into_iter().flat_map(|open| PASSING.map(|fault| (open, fault))) {
+        let store = open(&server, "x");
+        server.set_rules(Vec::new());
         for key in ["a/1", "a/2", "b"] {
             put_bytes(&*store, key, b"1", Precondition::None).unwrap();
         }
@@ -197,12 +208,12 @@ fn listings_and_deletions_outlast_what_passes() {
         once("POST");
         store.delete_all("a").wait().unwrap();
         assert!(server.objects().is_empty(), "{fault:?}");
+        server.set_rules(vec![Rule::always("GET", "", Fault::Status(403))]);
+        let error: Error = store.list("").wait().unwrap_err();
+        assert_eq!(error.kind(), Kind::Io);
+        let missing = Array::open(store as _, "").unwrap_err();
+        assert_eq!(missing.kind(), Kind::Io, "no array is not what was said");
     }
-    server.set_rules(vec![Rule::always("GET", "", Fault::Status(403))]);
-    let error: Error = store.list("").wait().unwrap_err();
-    assert_eq!(error.kind(), Kind::Io);
-    let missing = Array::open(Arc::clone(&store) as _, "").unwrap_err();
-    assert_eq!(missing.kind(), Kind::Io, "no array is not what was said");
 }
 
 #[test]

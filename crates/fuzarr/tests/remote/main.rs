@@ -12,6 +12,7 @@
 mod awaited;
 mod copies;
 mod faults;
+mod google;
 mod matrix;
 mod races;
 mod requests;
@@ -21,8 +22,14 @@ use std::time::Duration;
 
 use fuzarr::dtype::DataType;
 use fuzarr::store::{RemoteOptions, RemoteStore, Retries, Store};
-use fuzarr::{Array, Selection};
+use fuzarr::{Array, Result, Selection};
 use fuzarr_test_server::Server;
+
+/// What opens a store in a server's bucket, as one of a service.
+type Open = fn(&Server, &str) -> Arc<RemoteStore>;
+
+/// The services that the server speaks for.
+const SERVICES: [Open; 2] = [store, google];
 
 /// A store in a server's bucket, reached with little patience and quick retries.
 fn store(server: &Server, folder: &str) -> Arc<RemoteStore> {
@@ -37,9 +44,20 @@ fn store_with(server: &Server, folder: &str, more: &[(&str, &str)]) -> Arc<Remot
         ("access_key_id", "somebody"),
         ("secret_access_key", "secret"),
     ];
-    let settings = settings.iter().chain(more);
+    open(&format!("s3://bucket/{folder}"), &[&settings, more].concat()).unwrap()
+}
+
+/// As [`store`], of Google's service.
+fn google(server: &Server, folder: &str) -> Arc<RemoteStore> {
+    let endpoint = server.endpoint();
+    let settings = [("endpoint", endpoint.as_str()), ("bearer_token", "somebody")];
+    open(&format!("gs://bucket/{folder}"), &settings).unwrap()
+}
+
+fn open(url: &str, settings: &[(&str, &str)]) -> Result<Arc<RemoteStore>> {
+    let own = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
     let options = RemoteOptions {
-        settings: settings.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        settings: own.collect(),
         retries: Retries {
             pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(5),
@@ -47,7 +65,7 @@ fn store_with(server: &Server, folder: &str, more: &[(&str, &str)]) -> Arc<Remot
         },
         patience: Duration::from_millis(300),
     };
-    Arc::new(RemoteStore::open(&format!("s3://bucket/{folder}"), &options).unwrap())
+    RemoteStore::open(url, &options).map(Arc::new)
 }
 
 /// An array of 64 × 64 bytes in `shards` of 32 × 32 and chunks of 8 × 8, or chunks of 16 × 16.

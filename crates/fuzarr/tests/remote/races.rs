@@ -7,10 +7,16 @@ use fuzarr::Array;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{array, selection, store, values};
+use super::{Open, SERVICES, array, selection, store, values};
 
 #[test]
 fn writers_of_one_shard_lose_nothing_though_answers_do() {
+    for open in SERVICES {
+        write_from_all_sides(open);
+    }
+}
+
+fn write_from_all_sides(store: Open) {
     let server = Arc::new(Server::start(2).unwrap());
     drop(array(store(&server, "x"), "", true));
     server.set_rules(vec![Rule {

@@ -184,9 +184,11 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
             let manners = Manners { conditions, deletes_lists: true, ..manners };
             (clients!(builder, settings, patience, in_parts), manners)
         }
-        "gs" | "gcs" => {
-            let builder =
-                from_environment!(GoogleCloudStorageBuilder, settings).with_url(bucket(&url)?);
+        scheme @ ("gs" | "gcs") => {
+            // The client knows one of the names, and has a word of its own for an endpoint.
+            let address = bucket(&url)?.replacen(scheme, "gs", 1);
+            let settings = &settings.renamed("endpoint", "base_url");
+            let builder = from_environment!(GoogleCloudStorageBuilder, settings).with_url(address);
             (clients!(builder, settings, patience, in_parts), manners)
         }
         "az" | "azure" | "abfs" | "abfss" | "adl" => {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const HEADER: &str = "header:";
 
 /// The settings of a store: those that are known here, and the client's.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) retries: Retries,
     /// Whether what nothing is said of comes from the environment.
@@ -47,6 +47,17 @@ impl Settings {
             })?;
         }
         Ok(settings)
+    }
+
+    /// The settings with another name for one of the client's.
+    pub(super) fn renamed(&self, from: &str, to: &str) -> Self {
+        let mut renamed = self.clone();
+        for (name, _) in &mut renamed.client {
+            if name.as_str() == from {
+                *name = to.to_owned();
+            }
+        }
+        renamed
     }
 
     /// Takes one; `None` if its value makes no sense.
