@@ -6,7 +6,7 @@ use super::Progress;
 use super::elements::Elements;
 use super::memory;
 use super::plan::{Job, Transcode};
-use super::schedule::{Geometry, Part, Schedule};
+use super::schedule::{ANY, Geometry, Part, Schedule};
 use crate::array::Array;
 use crate::error::{Result, ResultExt as _};
 use crate::hierarchy;
@@ -103,11 +103,12 @@ impl Transcode {
         let geometry = Geometry {
             shape: job.source.shape(),
             source_chunk: memory::decoded(&job.source),
+            source_object: job.source.chunk_shape(),
             object: memory::decoded(&job.destination),
             element: job.source.element_size() as u64,
         };
         let needs = memory::reading(&job.source).max(memory::reading(&job.destination));
-        let schedule = Schedule::new(geometry, self.options.memory, |part| {
+        let schedule = Schedule::new(geometry, (self.options.memory, ANY), |part| {
             memory::elements(geometry, part).saturating_mul(2).saturating_add(needs)
         })?;
         let held = memory::elements(geometry, &schedule.largest());

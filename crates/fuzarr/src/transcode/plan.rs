@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::memory;
 use super::record::{self, Fingerprint};
-use super::schedule::{Geometry, Part, Schedule};
+use super::schedule::{ANY, Geometry, Part, Schedule};
 use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
@@ -20,6 +20,10 @@ use crate::store::{Store, find, join};
 
 /// How much more often the source may be read where the next part is read while one is written.
 const MORE_REPEATS: f64 = 1.1;
+
+/// How many objects are put together in a part that is written while the next one is read, for each
+/// that may be asked for at the same time: enough that ends of parts, where fewer are, are seldom.
+const OBJECTS: u64 = 4;
 
 /// A copy of an array, or of a group and everything below it, into another place and layout.
 ///
@@ -190,6 +194,7 @@ impl Job {
         let geometry = Geometry {
             shape: source.shape(),
             source_chunk: memory::decoded(&source),
+            source_object: source.chunk_shape(),
             object: destination.chunk_shape(),
             element: source.element_size() as u64,
         };
@@ -198,9 +203,11 @@ impl Job {
             let elements = memory::elements(geometry, part).saturating_mul(at_once);
             elements.saturating_add(reading).saturating_add(writing)
         };
-        let alone = Schedule::new(geometry, options.memory, |part| need(part, 1))?;
+        let alone = Schedule::new(geometry, (options.memory, ANY), |part| need(part, 1))?;
         // Two parts at a time are smaller ones: no reason to read much of the source more often.
-        let paired = Schedule::new(geometry, options.memory, |part| need(part, 2)).ok();
+        let operations = options.read.limits.operations.max(options.write.limits.operations);
+        let objects = OBJECTS.saturating_mul(operations as u64);
+        let paired = Schedule::new(geometry, (options.memory, objects), |part| need(part, 2)).ok();
         let paired = paired.filter(|paired| {
             memory::may_overlap(&source, &destination)
                 && paired.is_cut()

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// Small parts are put together up to this many elements' bytes, so that each is worth a request.
 const BATCH: u64 = 32 << 20;
 
+/// No limit to the objects of parts that are put together.
+pub(super) const ANY: u64 = u64::MAX;
+
 /// A box of an array: where it starts and how long it is along each dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
@@ -26,6 +29,8 @@ pub(super) struct Geometry<'a> {
     pub(super) shape: &'a [u64],
     /// A piece of the source that is decoded as a whole.
     pub(super) source_chunk: &'a [u64],
+    /// An object of the source.
+    pub(super) source_object: &'a [u64],
     /// An object of the destination.
     pub(super) object: &'a [u64],
     /// Bytes of an element.
@@ -41,13 +46,14 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// Chooses parts. `need` tells how many bytes are needed to copy a part of a shape; larger
-    /// parts must not need less.
+    /// parts must not need less. Those that are put together have at most so many `objects` on
+    /// either side.
     ///
     /// # Errors
     /// `Limit` if even a single object needs more than `memory` bytes, saying how many.
     pub(super) fn new(
         geometry: Geometry<'_>,
-        memory: u64,
+        (memory, objects): (u64, u64),
         need: impl Fn(&[u64]) -> u64,
     ) -> Result<Self> {
         let clip = |part: &[u64]| -> Vec<u64> {
@@ -64,7 +70,7 @@ impl Schedule {
         while let Some(better) = better(geometry, &part, &|part| need(&clip(part)) <= memory) {
             part = better;
         }
-        batch(geometry, &mut part, &|part| need(&clip(part)) <= memory);
+        batch(geometry, &mut part, objects, &|part| need(&clip(part)) <= memory);
         Ok(Self { shape: geometry.shape.to_vec(), part })
     }
 
@@ -187,13 +193,25 @@ fn better(geometry: Geometry<'_>, part: &[u64], fits: &dyn Fn(&[u64]) -> bool) -
     best.map(|(_, _, part)| part)
 }
 
-/// Puts parts together along the last dimensions while they are small.
-fn batch(geometry: Geometry<'_>, part: &mut [u64], fits: &dyn Fn(&[u64]) -> bool) {
+/// How many objects a part has, or is made of if that are more.
+fn objects(geometry: Geometry<'_>, part: &[u64]) -> u64 {
+    let count = |object: &[u64]| {
+        let dimensions = part.iter().zip(geometry.shape).zip(object);
+        let counts =
+            dimensions.map(|((&part, &extent), &object)| part.min(extent).div_ceil(object.max(1)));
+        counts.fold(1_u64, u64::saturating_mul)
+    };
+    count(geometry.object).max(count(geometry.source_object))
+}
+
+/// Puts parts together along the last dimensions while they are small, and have at most so many objects.
+fn batch(geometry: Geometry<'_>, part: &mut [u64], most: u64, fits: &dyn Fn(&[u64]) -> bool) {
     for dimension in (0..part.len()).rev() {
         let extent = geometry.shape[dimension];
         let inside = part.iter().zip(geometry.shape).map(|(&part, &extent)| part.min(extent));
         let bytes = inside.fold(geometry.element, |bytes, n| bytes.saturating_mul(n));
-        let mut times = (BATCH / bytes.max(1)).min(extent.div_ceil(part[dimension].max(1))).max(1);
+        let times = (BATCH / bytes.max(1)).min(most / objects(geometry, part).max(1));
+        let mut times = times.min(extent.div_ceil(part[dimension].max(1))).max(1);
         let single = part[dimension];
         while times > 1 {
             part[dimension] = single.saturating_mul(times);
@@ -215,8 +233,10 @@ mod tests {
     use crate::error::Kind;
 
     fn schedule(shape: &[u64], chunk: &[u64], object: &[u64], memory: u64) -> Schedule {
-        let geometry = Geometry { shape, source_chunk: chunk, object, element: 1 << 20 };
-        Schedule::new(geometry, memory, |part| part.iter().product()).unwrap()
+        let element = 1 << 20;
+        let geometry =
+            Geometry { shape, source_chunk: chunk, source_object: chunk, object, element };
+        Schedule::new(geometry, (memory, ANY), |part| part.iter().product()).unwrap()
     }
 
     /// How often each source chunk is decoded, by counting.
@@ -289,14 +309,24 @@ mod tests {
         let geometry = Geometry {
             shape: &[1000, 1 << 20],
             source_chunk: &[1, 8],
+            source_object: &[1, 64],
             object: &[1, 8],
             element: 8,
         };
-        let all = Schedule::new(geometry, u64::MAX, |_| 0).unwrap();
+        let all = Schedule::new(geometry, (u64::MAX, ANY), |_| 0).unwrap();
         assert_eq!(all.part, [4, 1 << 20]);
         let need = |part: &[u64]| part.iter().product::<u64>() * 8;
-        let some = Schedule::new(geometry, 1 << 20, need).unwrap();
+        let some = Schedule::new(geometry, (1 << 20, ANY), need).unwrap();
         assert_eq!(some.part, [1, 1 << 17]);
+        let few = Schedule::new(geometry, (1 << 20, 500), need).unwrap();
+        assert_eq!(few.part, [1, 500 * 8]);
+        // The objects that are read count as well.
+        let turned = Geometry { source_object: &[1, 8], object: &[1, 64], ..geometry };
+        let few = Schedule::new(turned, (1 << 20, 500), need).unwrap();
+        assert_eq!(few.part, [1, 62 * 64]);
+        let rows = Geometry { shape: &[1000, 64], ..geometry };
+        let few = Schedule::new(rows, (1 << 20, 500), need).unwrap();
+        assert_eq!(few.part, [62, 64]);
     }
 
     #[test]
@@ -310,11 +340,16 @@ mod tests {
 
     #[test]
     fn too_little_memory_says_how_much_is_needed() {
-        let geometry =
-            Geometry { shape: &[5, 9], source_chunk: &[1, 1], object: &[8, 4], element: 1 };
+        let geometry = Geometry {
+            shape: &[5, 9],
+            source_chunk: &[1, 1],
+            source_object: &[1, 1],
+            object: &[8, 4],
+            element: 1,
+        };
         let need = |part: &[u64]| part.iter().product();
-        let error = Schedule::new(geometry, 19, need).unwrap_err();
+        let error = Schedule::new(geometry, (19, ANY), need).unwrap_err();
         assert_eq!((error.kind(), error.context("needed")), (Kind::Limit, Some("20")));
-        Schedule::new(geometry, 20, need).unwrap();
+        Schedule::new(geometry, (20, ANY), need).unwrap();
     }
 }
