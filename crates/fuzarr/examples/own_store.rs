@@ -132,9 +132,11 @@ impl Store for History {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         let joined = content.join();
-        Answer::ready(joined.and_then(|bytes| self.change(key, Some(bytes.into()), &precondition)))
+        let put = joined.and_then(|bytes| self.change(key, Some(bytes.into()), &precondition));
+        // Which version that made, whoever wants to know can ask.
+        Answer::ready(put.map(|()| None))
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {

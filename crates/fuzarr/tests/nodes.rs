@@ -10,7 +10,7 @@ use fuzarr::metadata::{Format, GroupMetadata, Node};
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
     Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Store,
-    WholeObjects, put_bytes,
+    Version, WholeObjects, put_bytes,
 };
 use fuzarr::{Array, Group, Kind, Selection, hierarchy, v2};
 use serde_json::json;
@@ -212,7 +212,7 @@ impl Store for Meanwhile {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.store.put(key, content, precondition)
     }
 

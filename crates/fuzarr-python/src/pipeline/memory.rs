@@ -58,10 +58,9 @@ impl Snapshot {
         self.changes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<'a>(&self, key: &str, bytes: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn change(&self, key: &str, bytes: Option<Vec<u8>>) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.push((key.to_owned(), bytes));
-        Answer::ready(Ok(()))
     }
 }
 
@@ -142,15 +141,19 @@ impl Store for Snapshot {
         key: &'a str,
         content: Content<'a>,
         _precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         match content.join() {
-            Ok(bytes) => self.change(key, Some(bytes)),
+            Ok(bytes) => {
+                self.change(key, Some(bytes));
+                Answer::ready(Ok(None))
+            }
             Err(error) => Answer::ready(Err(error)),
         }
     }
 
     fn delete<'a>(&'a self, key: &'a str, _precondition: Precondition) -> Answer<'a, ()> {
-        self.change(key, None)
+        self.change(key, None);
+        Answer::ready(Ok(()))
     }
 
     fn list<'a>(&'a self, _prefix: &'a str) -> Answer<'a, Listing> {

@@ -35,7 +35,7 @@ impl Store for Emptied {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.0.put(key, content, precondition)
     }
 

@@ -257,7 +257,7 @@ impl<'a, 'm> Life<'a, 'm> {
             Commit::Put => {
                 let parts = self.machine.parts();
                 let content = Content { parts: &parts, base: self.object.as_deref() };
-                job.ask(|| store.put(key, content, precondition)).await
+                job.ask(|| store.put(key, content, precondition)).await.map(drop)
             }
             Commit::Delete => {
                 self.upload = None;
@@ -271,7 +271,7 @@ impl<'a, 'm> Life<'a, 'm> {
             Commit::Finish => {
                 self.append().await?;
                 match self.upload.take() {
-                    Some(upload) => job.ask(|| upload.finish(precondition)).await,
+                    Some(upload) => job.ask(|| upload.finish(precondition)).await.map(drop),
                     None => Ok(()),
                 }
             }

@@ -183,7 +183,7 @@ impl Upload for FaultyUpload {
         self.script.run(Operation::Write, || self.upload.write(offset, content))
     }
 
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let Self { upload, script } = *self;
         script.run(Operation::Finish, || upload.finish(precondition))
     }
@@ -221,7 +221,7 @@ impl<S: Store> Store for Faulty<S> {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.script.run(Operation::Put, || self.store.put(key, content, precondition))
     }
 

@@ -134,7 +134,7 @@ impl Upload for SlowUpload {
         self.wait.then(move || self.upload.write(offset, content))
     }
 
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let Self { upload, wait } = *self;
         wait.then(move || upload.finish(precondition))
     }
@@ -164,7 +164,7 @@ impl<S: Store> Store for Latency<S> {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.wait.then(move || self.store.put(key, content, precondition))
     }
 

@@ -180,9 +180,11 @@ impl Store for MemoryStore {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         Answer::ready(content.join().and_then(|joined| {
-            self.write().change(key, &precondition, |_| Ok(Some(Bytes::from(joined))))
+            let changed =
+                self.write().change(key, &precondition, |_| Ok(Some(Bytes::from(joined))));
+            changed.map(|()| None)
         }))
     }
 
@@ -338,10 +340,11 @@ impl Upload for MemoryUpload {
         Answer::ready(placed.map_err(|error| error.with("key", &self.key)))
     }
 
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let mut bytes = self.bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
         bytes.shrink_to_fit();
         let bytes = |_: Option<&Bytes>| Ok(Some(Bytes::from(bytes)));
-        Answer::ready(write(&self.objects).change(&self.key, &precondition, bytes))
+        let changed = write(&self.objects).change(&self.key, &precondition, bytes);
+        Answer::ready(changed.map(|()| None))
     }
 }

@@ -140,7 +140,7 @@ impl Upload for MeteredUpload {
         self.upload.write(offset, content)
     }
 
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         self.upload.finish(precondition)
     }
 }
@@ -179,7 +179,7 @@ impl<S: Store> Store for Metered<S> {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         count(&self.counts.puts);
         self.counts.written(&content);
         self.store.put(key, content, precondition)

@@ -222,8 +222,9 @@ pub trait Upload: Debug + Send + Sync {
     /// thread; together they must cover the object.
     fn write<'a>(&'a self, offset: u64, content: Content<'a>) -> Answer<'a, ()>;
 
-    /// Replaces the object by what was written, if the precondition holds.
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()>;
+    /// Replaces the object by what was written, if the precondition holds. Gives what [`Store::put`]
+    /// does.
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>>;
 }
 
 /// Identity of one version of an object.
@@ -322,13 +323,14 @@ pub trait Store: Debug + Send + Sync {
         self.open(key)
     }
 
-    /// Writes an object.
+    /// Writes an object. Gives its version, as opening it would find it, if the store tells that
+    /// without being asked.
     fn put<'a>(
         &'a self,
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()>;
+    ) -> Answer<'a, Option<Version>>;
 
     /// Starts to write an object piece by piece. Other writers of the key may have to wait until
     /// the upload is finished or dropped.
@@ -428,7 +430,7 @@ pub(crate) async fn put_bytes_async(
     let since = store.moment();
     let put = store.put(key, content, precondition).await;
     let settled = store.settle(since).await;
-    put.and(settled)
+    put.map(drop).and(settled)
 }
 
 /// Deletes an object, and settles that.

@@ -32,7 +32,7 @@ impl<S: Store> Store for WholeObjects<S> {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.0.put(key, content, precondition)
     }
 

@@ -11,7 +11,7 @@ use super::record::{Due, Record};
 use super::schedule::{Part, positions};
 use crate::error::Result;
 use crate::plan::Layout;
-use crate::store::{Object, Store, find};
+use crate::store::{Object, Store, Version, find};
 
 /// The books of a copy. There is a record in them while it runs.
 #[derive(Debug, Default)]
@@ -130,25 +130,38 @@ impl Ledger {
                 find(&**job.source.store(), &key).wait()?;
             }
         }
-        Ok(made_of(&self.books().reading, &arrays, chunk, &*object) == Some(known))
+        let seen = Seen::of(&*object);
+        Ok(made_of(&self.books().reading, &arrays, chunk, &seen) == Some(known))
     }
 
-    /// Notes what was found when a source object was opened.
-    pub(super) fn opened(&self, key: &str, object: Option<&dyn Object>) {
+    /// Notes what was found of a source object.
+    pub(super) fn opened(&self, key: &str, seen: Option<&Seen>) {
         let mut books = self.books();
         if books.record.is_some() {
-            books.reading.insert(key.to_owned(), seen(object));
+            books.reading.insert(key.to_owned(), digest(seen));
         }
     }
 
-    /// Notes that an object of the destination is finished, and writes the record if it is time to.
+    /// Notes that an object of the destination is finished, and writes the record if it is time to. The
+    /// object is looked at if it is not known what was stored.
     ///
     /// # Errors
     /// `Io`.
-    pub(super) async fn stored(&self, store: &dyn Store, key: &str) -> Result<()> {
-        let Some(object) = find(store, key).await? else { return Ok(()) };
+    pub(super) async fn stored(
+        &self,
+        store: &dyn Store,
+        key: &str,
+        seen: Option<Seen>,
+    ) -> Result<()> {
+        let seen = match seen {
+            Some(seen) => seen,
+            None => match find(store, key).await? {
+                Some(object) => Seen::of(&*object),
+                None => return Ok(()),
+            },
+        };
         // Awaited without the lock: others have objects to note meanwhile.
-        let Some(due) = self.note(key, &*object) else { return Ok(()) };
+        let Some(due) = self.note(key, &seen) else { return Ok(()) };
         let written = due.write(store).await;
         if let Some(record) = &mut self.books().record {
             record.written(&due, &written);
@@ -157,13 +170,13 @@ impl Ledger {
     }
 
     /// Notes a finished object; gives the record if it is time to write it.
-    fn note(&self, key: &str, object: &dyn Object) -> Option<Due> {
+    fn note(&self, key: &str, seen: &Seen) -> Option<Due> {
         let mut books = self.books();
         let arrays = books.array.clone()?;
         let chunk = arrays.chunk_of(key)?;
         books.tally.objects += 1;
-        books.tally.bytes = books.tally.bytes.saturating_add(object.size().unwrap_or(0));
-        let stamp = made_of(&books.writing, &arrays, &chunk, object)?;
+        books.tally.bytes = books.tally.bytes.saturating_add(seen.size.unwrap_or(0));
+        let stamp = made_of(&books.writing, &arrays, &chunk, seen)?;
         let record = books.record.as_mut()?;
         record.note((arrays.number, &chunk), stamp);
         record.due()
@@ -172,23 +185,37 @@ impl Ledger {
 
 /// What tells a finished object, and the source objects that it was made of, from all others; `None`
 /// if it is not known which those were.
-fn made_of(sources: &Sources, arrays: &Arrays, chunk: &[u64], object: &dyn Object) -> Option<u64> {
+fn made_of(sources: &Sources, arrays: &Arrays, chunk: &[u64], seen: &Seen) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
-    seen(Some(object)).hash(&mut hasher);
+    digest(Some(seen)).hash(&mut hasher);
     for key in arrays.sources(chunk) {
         sources.get(&key)?.hash(&mut hasher);
     }
     Some(hasher.finish())
 }
 
-/// What tells an object from others and from none: its size and version.
-fn seen(object: Option<&dyn Object>) -> u64 {
+/// What tells an object from others.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) size: Option<u64>,
+    pub(super) version: Option<Version>,
+}
+
+impl Seen {
+    /// What is known of an object.
+    pub(super) fn of(object: &dyn Object) -> Self {
+        Self { size: object.size(), version: object.version() }
+    }
+}
+
+/// What tells an object from others and from none, in short.
+fn digest(seen: Option<&Seen>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match object {
+    match seen {
         None => hasher.write_u8(0),
-        Some(object) => {
-            object.size().hash(&mut hasher);
-            format!("{:?}", object.version()).hash(&mut hasher);
+        Some(Seen { size, version }) => {
+            size.hash(&mut hasher);
+            format!("{version:?}").hash(&mut hasher);
         }
     }
     hasher.finish()

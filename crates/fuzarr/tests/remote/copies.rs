@@ -10,7 +10,7 @@ use fuzarr::transcode::{Node, Options, Progress, Relayout, Transcode};
 use fuzarr::{Array, Error, Kind, Limits, Result};
 use fuzarr_test_server::{Fault, Request, Rule, Server};
 
-use super::{selection, store};
+use super::{SERVICES, selection, store};
 
 /// Rows of 64 bytes of the array that is copied.
 const ROWS: u64 = 1024;
@@ -75,7 +75,7 @@ fn the_next_part_is_read_while_one_is_written() {
         [(2, room_for(2, &from, &to, 64), true), (1, least, true), (1, least - 1, false)]
     {
         to.delete_all("").wait().unwrap();
-        // The look at what was put follows the answer.
+        // The record is put when the answer is there.
         server.set_rules(vec![Rule::always("PUT", "/b/c/", Fault::Stalled(60))]);
         drop(server.take_requests());
         let mut told = Vec::new();
@@ -89,10 +89,12 @@ fn the_next_part_is_read_while_one_is_written() {
         let log = server.take_requests();
         for part in 0..16 / objects - 1 {
             let (start, end) = (part * objects, (part + 1) * objects);
-            let looks = places(&log, ("HEAD", "b"), start..end);
+            let puts = places(&log, ("PUT", "b"), start..end);
             let gets = places(&log, ("GET", "a"), end..end + objects);
-            assert_eq!((looks.len() as u64, gets.len() as u64), (objects, objects), "{log:?}");
-            assert_eq!(gets[0] < *looks.last().unwrap(), overlaps, "{part}: {log:?}");
+            assert_eq!((puts.len() as u64, gets.len() as u64), (objects, objects), "{log:?}");
+            let is_record = |place: &usize| log[*place].path.ends_with("/b/.fuzarr-copy");
+            let recorded = (*puts.last().unwrap()..log.len()).find(is_record).unwrap();
+            assert_eq!(gets[0] < recorded, overlaps, "{part}: {log:?}");
         }
         server.set_rules(Vec::new());
         assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
@@ -135,6 +137,36 @@ fn small_chunks_are_read_while_others_are_written() {
         assert!(puts[puts.len() / 2] < *gets.last().unwrap(), "{log:?}");
         assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
         to.delete_all("").wait().unwrap();
+    }
+}
+
+// Seen to fail when each object was looked at before it was read and after it was put.
+#[test]
+fn answers_tell_the_versions_that_are_recorded() {
+    for open in SERVICES {
+        let server = Server::start(2).unwrap();
+        let (from, to): (Arc<dyn Store>, Arc<dyn Store>) = (open(&server, "a"), open(&server, "b"));
+        let written = source(&from, 64);
+        // One is not stored.
+        written.write_bytes(&selection("64:128"), &[0], &WriteOptions::default()).unwrap();
+        drop(server.take_requests());
+        let copy = plan(&from, &to, 32, 64 << 20).unwrap();
+        let mut told = 0;
+        let stopped = copy.run(|_| {
+            told += 1;
+            if told == 1 { Err(Error::io("enough")) } else { Ok(()) }
+        });
+        assert_eq!(stopped.unwrap_err().message(), "enough");
+        let log = server.take_requests();
+        let count = |(method, folder)| places(&log, (method, folder), 0..ROWS).len();
+        assert_eq!((count(("GET", "a")), count(("HEAD", "a"))), (16, 0));
+        assert_eq!((count(("PUT", "b")), count(("HEAD", "b"))), (30, 0));
+        // What was recorded is what is found: nothing is read or put again.
+        assert_eq!(copy.run(|_| Ok(())).unwrap().objects, 0);
+        let log = server.take_requests();
+        let count = |(method, folder)| places(&log, (method, folder), 0..ROWS).len();
+        assert_eq!((count(("GET", "a")), count(("PUT", "b"))), (1, 0));
+        assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
     }
 }
 

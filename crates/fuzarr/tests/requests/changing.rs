@@ -106,7 +106,7 @@ impl Store for Disturbed {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.store.put(key, content, precondition)
     }
 

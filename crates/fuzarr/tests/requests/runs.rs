@@ -9,7 +9,7 @@ use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::shard::WriteOrder;
 use fuzarr::store::{
     Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Store,
-    Upload,
+    Upload, Version,
 };
 use fuzarr::{Array, Limits, Selection, Tuning};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ impl Between {
         act.into_iter().for_each(|act| act());
     }
 
-    fn after(&self, outcome: fuzarr::Result<()>) -> Answer<'static, ()> {
+    fn after<T>(&self, outcome: fuzarr::Result<T>) -> Answer<'static, T> {
         if outcome.as_ref().is_err_and(|error| error.kind() == fuzarr::Kind::Conflict) {
             self.conflicts.fetch_add(1, Ordering::Relaxed);
         }
@@ -57,7 +57,7 @@ impl Store for Between {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.before();
         self.after(self.store.put(key, content, precondition).wait())
     }

@@ -16,7 +16,7 @@ type Step = fn(&dyn Store) -> fuzarr::Result<()>;
 
 fn put(store: &dyn Store, key: &str, seed: usize) -> fuzarr::Result<()> {
     let content = Content { parts: &[Part::Bytes(&bytes(seed, 300))], base: None };
-    store.put(key, content, Precondition::None).wait()
+    store.put(key, content, Precondition::None).wait().map(drop)
 }
 
 /// Writes of every kind, one after the other. The change in place comes with no other: it may be
@@ -31,7 +31,7 @@ const STEPS: [Step; 17] = [
         let base = store.open("a/b/c/0").wait()?.unwrap();
         let parts = [Part::Kept(10..200), Part::Bytes(b"new"), Part::Kept(0..50)];
         let content = Content { parts: &parts, base: Some(&*base) };
-        store.put("a/b/c/0", content, Precondition::None).wait()
+        store.put("a/b/c/0", content, Precondition::None).wait().map(drop)
     },
     |store| {
         let upload = store.begin("a/e/0").wait()?;
@@ -39,7 +39,7 @@ const STEPS: [Step; 17] = [
             let parts = [Part::Bytes(piece)];
             upload.write(offset, Content { parts: &parts, base: None }).wait()?;
         }
-        upload.finish(Precondition::Absent).wait()
+        upload.finish(Precondition::Absent).wait().map(drop)
     },
     |store| store.delete("a/b/c/1", Precondition::None).wait(),
     |store| put(store, "a/b/c/1", 5),

@@ -79,7 +79,7 @@ impl Scenario {
                 ];
                 let content = Content { parts: &parts, base: Some(&*base) };
                 let precondition = Precondition::Unchanged(base.version().unwrap());
-                store.put(KEY, content, precondition).wait()
+                store.put(KEY, content, precondition).wait().map(drop)
             }
             Self::Upload => {
                 let base = pinned()?;
@@ -90,7 +90,7 @@ impl Scenario {
                     let parts = [Part::Bytes(&new[start..start + 1000])];
                     upload.write(start as u64, Content { parts: &parts, base: None }).wait()?;
                 }
-                upload.finish(Precondition::Unchanged(base.version().unwrap())).wait()
+                upload.finish(Precondition::Unchanged(base.version().unwrap())).wait().map(drop)
             }
             Self::Patch => {
                 let changes = [(5, &new[..500]), (2000, &new[..1000])];

@@ -32,7 +32,8 @@ use self::system::{Opened, Prompt};
 use self::unsettled::{Unsettled, birth};
 use self::write::LocalUpload;
 use super::{
-    Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload, check_key,
+    Answer, Capabilities, Content, Listing, Moment, Object, Precondition, Store, Upload, Version,
+    check_key,
 };
 use crate::error::{Error, Kind, Result, ResultExt};
 
@@ -463,8 +464,9 @@ impl Store for LocalStore {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
-        Answer::ready(self.write(key, &content, &precondition).context("key", || key))
+    ) -> Answer<'a, Option<Version>> {
+        let written = self.write(key, &content, &precondition).context("key", || key);
+        Answer::ready(written.map(|()| None))
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {

@@ -11,7 +11,7 @@ use super::lock::Target;
 use super::object::{modified, read_at};
 use super::{LocalStore, changed, check_writable, failed, is_missing, name_of, system};
 use crate::error::{Error, Result, ResultExt};
-use crate::store::{Answer, Content, Part, Precondition, Upload};
+use crate::store::{Answer, Content, Part, Precondition, Upload, Version};
 
 /// Bytes that go through memory at a time when the kernel cannot copy them.
 const COPY_BUFFER: u64 = 1 << 20;
@@ -161,10 +161,10 @@ impl Upload for LocalUpload {
         Answer::ready(self.target.file().and_then(write).context("key", || &self.key))
     }
 
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let Self { target, key } = *self;
         let replaced = target.check(&precondition).and_then(|()| target.replace());
-        Answer::ready(replaced.context("key", || key))
+        Answer::ready(replaced.map(|()| None).context("key", || key))
     }
 }
 

@@ -251,9 +251,14 @@ fn marked(mark: &str) -> Attributes {
     Attributes::from_iter([(name, mark.to_owned())])
 }
 
-/// Puts an object. If an answer got lost and a later one says that the condition does not hold, the
+/// Puts an object; its version, if the answer tells. If an answer got lost and a later one says that the condition does not hold, the
 /// object is looked at: it may be the one that was put.
-async fn put(client: &Client, path: &Path, bytes: &Bytes, mode: &PutMode) -> Result<()> {
+async fn put(
+    client: &Client,
+    path: &Path,
+    bytes: &Bytes,
+    mode: &PutMode,
+) -> Result<Option<Version>> {
     let length = bytes.len() as u64;
     let mark = mark();
     let put = || async {
@@ -263,15 +268,15 @@ async fn put(client: &Client, path: &Path, bytes: &Bytes, mode: &PutMode) -> Res
         if *mode != PutMode::Overwrite {
             options.attributes = marked(&mark);
         }
-        objects.put_opts(path, payload, options).await.map(drop).map_err(Trouble::from)
+        objects.put_opts(path, payload, options).await.map_err(Trouble::from)
     };
     match attempt(client, put).await {
-        Ok(()) => {
+        Ok(put) => {
             client.sent(length);
-            Ok(())
+            Ok(tag::version_of(put.e_tag.as_deref(), put.version.as_deref()))
         }
         Err(failure) if failure.is_conflict() && failure.is_uncertain => {
-            if is_ours(client, path, &mark).await? { Ok(()) } else { Err(failure.into_error()) }
+            if is_ours(client, path, &mark).await? { Ok(None) } else { Err(failure.into_error()) }
         }
         Err(failure) => Err(failure.into_error()),
     }
@@ -324,7 +329,7 @@ impl Store for RemoteStore {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.client.answer(async move {
             let path = self.client.path_to_change(key)?;
             let mode = put_mode(&self.client, &precondition)?;

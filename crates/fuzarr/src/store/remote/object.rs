@@ -73,7 +73,8 @@ impl RemoteObject {
 
     /// Takes note of what an answer says of the object.
     fn learn(&self, meta: &ObjectMeta) -> Result<(), Trouble> {
-        let (version, size) = (tag::version_of(meta), Some(meta.size));
+        let version = tag::version_of(meta.e_tag.as_deref(), meta.version.as_deref());
+        let size = Some(meta.size);
         let moment = Some(meta.last_modified.timestamp_micros());
         let mut known = self.known();
         let differs = known.version.is_some() && known.version != version

@@ -1,6 +1,6 @@
 //! Versions of remote objects: what the store calls them, as text.
 
-use object_store::{ObjectMeta, UpdateVersion};
+use object_store::UpdateVersion;
 
 use crate::store::Version;
 
@@ -9,10 +9,10 @@ const BETWEEN: char = '\n';
 
 /// The version that an answer's headers tell: its ETag, with the store's own number if it has one.
 /// `None` if there is neither: time and size alone do not tell one version from another.
-pub(super) fn version_of(meta: &ObjectMeta) -> Option<Version> {
-    let text = match (&meta.e_tag, &meta.version) {
-        (Some(tag), None) => tag.clone(),
-        (tag, Some(version)) => format!("{}{BETWEEN}{version}", tag.as_deref().unwrap_or_default()),
+pub(super) fn version_of(tag: Option<&str>, number: Option<&str>) -> Option<Version> {
+    let text = match (tag, number) {
+        (Some(tag), None) => tag.to_owned(),
+        (tag, Some(number)) => format!("{}{BETWEEN}{number}", tag.unwrap_or_default()),
         (None, None) => return None,
     };
     Some(Version::tagged(text))

@@ -15,7 +15,7 @@ use super::object::RemoteObject;
 use super::{attempt, is_ours, mark, marked, put, put_mode};
 use crate::buffer::{reserve, usize_of};
 use crate::error::{Error, Result};
-use crate::store::{Answer, Content, Object as _, Precondition, Span, Upload};
+use crate::store::{Answer, Content, Object as _, Precondition, Span, Upload, Version};
 
 /// Bytes of a part: services want at least 5 MiB, all parts alike, and at most 10,000 of them.
 const PART: u64 = 16 << 20;
@@ -141,7 +141,7 @@ impl RemoteUpload {
         Ok(())
     }
 
-    async fn finish(&self, precondition: Precondition) -> Result<()> {
+    async fn finish(&self, precondition: Precondition) -> Result<Option<Version>> {
         let open = std::mem::take(&mut self.state().open);
         if !self.id.initialized() && open.len() <= 1 {
             let bytes = open.into_values().next().map(|part| part.bytes).unwrap_or_default();
@@ -168,7 +168,8 @@ impl RemoteUpload {
             }
         }
         self.state().is_finished = true;
-        Ok(())
+        // What the answer says in its document need not be spelt as elsewhere.
+        Ok(None)
     }
 }
 
@@ -191,7 +192,7 @@ impl Upload for RemoteUpload {
         self.client.answer(self.write_content(offset, content))
     }
 
-    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, ()> {
+    fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let client = Arc::clone(&self.client);
         client.answer(async move {
             let outcome = Self::finish(&self, precondition).await;

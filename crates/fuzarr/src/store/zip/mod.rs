@@ -39,7 +39,7 @@ use super::local::Spool;
 use super::process::PerProcess;
 use super::{
     Answer, Capabilities, Content, Listing, LocalOptions, LocalStore, Moment, Object, Precondition,
-    Store, check_key,
+    Store, Version, check_key,
 };
 use crate::codec::crc32;
 use crate::error::{Error, Result, ResultExt};
@@ -369,10 +369,11 @@ impl Store for ZipStore {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
-        Answer::later(
-            async move { self.put(key, content, precondition).await.context("key", || key) },
-        )
+    ) -> Answer<'a, Option<Version>> {
+        Answer::later(async move {
+            self.put(key, content, precondition).await.context("key", || key)?;
+            Ok(None)
+        })
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {

@@ -135,10 +135,10 @@ impl Shared {
             let upload = self.store.begin(&self.key).await?;
             self.send(&*upload, archive, layout).await?;
             if is_safe {
-                return upload.finish(precondition).await;
+                return upload.finish(precondition).await.map(drop);
             }
             self.check(archive).await?;
-            upload.finish(Precondition::None).await
+            upload.finish(Precondition::None).await.map(drop)
         } else {
             let mut bytes = Vec::new();
             for piece in self.pieces(archive, layout) {
@@ -147,7 +147,7 @@ impl Shared {
                 bytes.extend_from_slice(&joined);
             }
             let content = Content { parts: &[Part::Bytes(&bytes)], base: None };
-            self.store.put(&self.key, content, precondition).await
+            self.store.put(&self.key, content, precondition).await.map(drop)
         }
     }
 
