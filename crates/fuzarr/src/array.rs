@@ -88,6 +88,7 @@ impl Array {
                 chain,
                 counters: Arc::default(),
                 indexes: Arc::default(),
+                chunks: Arc::default(),
             });
             Ok((data_type, layout, resolved.skipped))
         };
@@ -123,7 +124,10 @@ impl Array {
 
     /// Takes on metadata that differs in its shape or attributes.
     pub(crate) fn set_metadata(&mut self, metadata: ArrayMetadata) {
-        Arc::make_mut(&mut self.layout).shape.clone_from(&metadata.shape);
+        let layout = Arc::make_mut(&mut self.layout);
+        layout.shape.clone_from(&metadata.shape);
+        // Chunks outside an array that shrank are gone, and may not be believed to be there.
+        (layout.indexes, layout.chunks) = (Arc::default(), Arc::default());
         self.metadata = Arc::new(metadata);
     }
 

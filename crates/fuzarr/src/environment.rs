@@ -17,6 +17,7 @@
 //! | `FUZARR_DIRECT_READS` | [`ReadOptions::direct_reads`], a switch | on |
 //! | `FUZARR_INDEX_CACHE` | [`ReadOptions::index_cache`], a switch | on |
 //! | `FUZARR_INDEX_STALENESS` | [`ReadOptions::index_staleness`], seconds | 0 |
+//! | `FUZARR_CHUNK_CACHE` | [`ReadOptions::chunk_cache`], a size | 0 |
 //! | `FUZARR_SCALAR_MEMO` | [`WriteOptions::scalar_memo`], a switch | on |
 //! | `FUZARR_PARTIAL_WRITES` | [`WriteOptions::partial_writes`], a switch | on |
 //! | `FUZARR_STREAMING` | [`WriteOptions::streaming`], a switch | on |
@@ -88,7 +89,7 @@ pub enum Value {
 /// What the names of variables start with.
 const PREFIX: &str = "FUZARR_";
 
-const VARIABLES: [(&str, Setting); 18] = [
+const VARIABLES: [(&str, Setting); 19] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
@@ -106,6 +107,7 @@ const VARIABLES: [(&str, Setting); 18] = [
     ("FUZARR_DIRECT_READS", Setting::Switch(|all| &mut all.read.direct_reads)),
     ("FUZARR_INDEX_CACHE", Setting::Switch(|all| &mut all.read.index_cache)),
     ("FUZARR_INDEX_STALENESS", Setting::Seconds(|all| &mut all.read.index_staleness)),
+    ("FUZARR_CHUNK_CACHE", Setting::Size(|all| &mut all.read.chunk_cache)),
     ("FUZARR_SCALAR_MEMO", Setting::Switch(|all| &mut all.write.scalar_memo)),
     ("FUZARR_PARTIAL_WRITES", Setting::Switch(|all| &mut all.write.partial_writes)),
     ("FUZARR_STREAMING", Setting::Switch(|all| &mut all.write.streaming)),
@@ -356,7 +358,7 @@ mod tests {
     }
 
     /// Every variable, set to something else than it is unless set.
-    const OTHERS: [(&str, &str); 18] = [
+    const OTHERS: [(&str, &str); 19] = [
         ("FUZARR_WORKERS", "3"),
         ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
         ("FUZARR_MEMORY", "512MiB"),
@@ -371,6 +373,7 @@ mod tests {
         ("FUZARR_DIRECT_READS", "0"),
         ("FUZARR_INDEX_CACHE", "0"),
         ("FUZARR_INDEX_STALENESS", "60"),
+        ("FUZARR_CHUNK_CACHE", "3MiB"),
         ("FUZARR_SCALAR_MEMO", "0"),
         ("FUZARR_PARTIAL_WRITES", "0"),
         ("FUZARR_STREAMING", "0"),
@@ -398,6 +401,7 @@ mod tests {
                 direct_reads: false,
                 index_cache: false,
                 index_staleness: Duration::from_secs(60),
+                chunk_cache: 3 << 20,
                 limits: limits.clone(),
                 ..ReadOptions::default()
             },

@@ -43,7 +43,8 @@ impl Array {
 
     /// As [`explain`](Self::explain), from what is stored: opens every object of the selection and
     /// reads the indexes that the read would, nothing else. Chunks in a shard that is itself
-    /// compressed stay bounds.
+    /// compressed stay bounds. What an earlier request has left (indexes, chunks) is not fetched again; if it
+    /// has to make way for other chunks during the read, that takes more.
     ///
     /// # Errors
     /// As [`explain`](Self::explain); `Corrupt` for a damaged index, `Io`, `Cancelled`.

@@ -63,6 +63,7 @@ impl Place {
             chain: Arc::clone(&layout.layout.chain),
             counters: Arc::clone(&layout.layout.counters),
             indexes: Arc::clone(&layout.layout.indexes),
+            chunks: Arc::clone(&layout.layout.chunks),
         };
         let resolved = self
             .selection(py)?

@@ -150,7 +150,10 @@ async fn fetch(
     }
     match size.or_else(|| pieces.first().map(|piece| piece.object_size)) {
         Some(size) if !is_index => return machine.skip(size),
-        _ => machine.supply(Some(&mut pieces), Precondition::None),
+        _ => {
+            let version = object.version().map_or(Precondition::None, Precondition::Unchanged);
+            machine.supply(Some(&mut pieces), version);
+        }
     }
     Ok(())
 }

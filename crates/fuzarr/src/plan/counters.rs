@@ -21,6 +21,8 @@ pub enum FastPath {
     DirectRead,
     /// Shard indexes that were known from an earlier request (`index_cache`).
     CachedIndex,
+    /// Chunks that an earlier request had decoded (`chunk_cache`).
+    CachedChunk,
     /// Chunks encoded once for many places, since one value fills them (`scalar_memo`).
     ScalarMemo,
     /// Shards of which only what is replaced was fetched; the rest was kept (`partial_writes`).

@@ -4,8 +4,8 @@
 //! a shard) is one [`Machine`]; an executor drives it, see [`crate::exec`].
 
 pub(crate) mod budget;
+mod cache;
 mod counters;
-mod index_cache;
 mod machine;
 mod objects;
 mod pieces;
@@ -14,8 +14,8 @@ mod transfer;
 mod variable;
 mod write;
 
+pub use cache::{Cache, ChunkCache, IndexCache};
 pub use counters::{Counters, FastPath};
-pub use index_cache::IndexCache;
 pub use machine::{Commit, Machine, Purpose, Scratch, Step};
 pub use objects::{Along, Memory, ObjectList};
 pub(crate) use read::Aim;
@@ -46,6 +46,8 @@ pub struct Layout {
     pub counters: Arc<Counters>,
     /// Indexes of the array's shards.
     pub indexes: Arc<IndexCache>,
+    /// Chunks that requests have decoded and keep.
+    pub chunks: Arc<ChunkCache>,
 }
 
 /// Bytes that a unit of small inner chunks decodes or encodes.
@@ -92,6 +94,13 @@ impl Layout {
         let index = self.chain.open_shard().map_or(0, |shard| shard.index.length() as u64 / 4);
         let objects = count.saturating_mul(OBJECT_COST + index).saturating_add(ranges);
         objects.saturating_add(self.chain.cost(bytes))
+    }
+
+    /// Lets go of what is known of an object that this array changes: however long the word of a store is
+    /// believed, what was written here is read here.
+    fn forget(&self, key: &str) {
+        self.indexes.forget(key);
+        self.chunks.forget(key);
     }
 
     /// Stored objects along each dimension.

@@ -228,8 +228,19 @@ pub trait Upload: Debug + Send + Sync {
 }
 
 /// Identity of one version of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(Identity);
+#[derive(Debug, Clone)]
+pub struct Version {
+    identity: Identity,
+    is_tentative: bool,
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+}
+
+impl Eq for Version {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Identity {
@@ -242,19 +253,33 @@ impl Version {
     /// what a file system knows of a file.
     #[must_use]
     pub const fn new(identity: [u64; 5]) -> Self {
-        Self(Identity::Numbers(identity))
+        Self { identity: Identity::Numbers(identity), is_tentative: false }
     }
 
     /// A version by a text that no other version of the key has or will have: an ETag.
     #[must_use]
     pub fn tagged(tag: impl Into<Arc<str>>) -> Self {
-        Self(Identity::Tag(tag.into()))
+        Self { identity: Identity::Tag(tag.into()), is_tentative: false }
+    }
+
+    /// The same version, of which it is not certain yet that other bytes of the key will not have it too: a
+    /// file system's clock may not have advanced since, a server may call similar bytes the same.
+    /// It equals the certain one. Nothing that is decoded is kept by it.
+    #[must_use]
+    pub fn tentative(self) -> Self {
+        Self { is_tentative: true, ..self }
+    }
+
+    /// Whether it is [`tentative`](Self::tentative).
+    #[must_use]
+    pub fn is_tentative(&self) -> bool {
+        self.is_tentative
     }
 
     /// The text of a version that was made of one.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
-        match &self.0 {
+        match &self.identity {
             Identity::Numbers(_) => None,
             Identity::Tag(tag) => Some(tag),
         }

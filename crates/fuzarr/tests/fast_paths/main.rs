@@ -9,6 +9,7 @@
     reason = "a test may panic, and works on small numbers in native order"
 )]
 
+mod kept;
 mod reading;
 mod writing;
 

@@ -77,7 +77,9 @@ fn check(store: Arc<dyn Store>, counts: &Counts, case: &Case, choices: &mut Choi
             // Without the indexes that earlier reads have left.
             subject.reopen();
         }
-        let (read, _) = options(choices);
+        let (mut read, _) = options(choices);
+        // What is known before a read has to make way during it only if there is too little room.
+        read.chunk_cache = if read.chunk_cache > 0 { 1 << 20 } else { 0 };
         judge(&subject.array, counts, &case.selection(choices), &read);
     }
     let array = &subject.array;

@@ -10,6 +10,7 @@
 
 mod choices;
 mod explain;
+mod kept;
 mod model;
 mod v2;
 mod widen;
@@ -80,6 +81,7 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         direct_reads: switches[3],
         index_cache: switches[4],
         index_staleness: Duration::from_secs(u64::from(switches[0]) * 60),
+        chunk_cache: [0, 1 << 20, 2000][choices.below(3)],
         missing_is_error: false,
         limits: limits.clone(),
     };
@@ -108,6 +110,7 @@ fn plain(read: &ReadOptions, write: &WriteOptions) -> (ReadOptions, WriteOptions
         direct_reads: false,
         index_cache: false,
         index_staleness: Duration::ZERO,
+        chunk_cache: 0,
         missing_is_error: read.missing_is_error,
         limits: limits.clone(),
     };

@@ -13,6 +13,7 @@ mod awaited;
 mod copies;
 mod faults;
 mod google;
+mod kept;
 mod matrix;
 mod races;
 mod requests;

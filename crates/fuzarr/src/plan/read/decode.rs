@@ -52,6 +52,7 @@ impl ReadMachine<'_> {
         let leaves = &self.leaves[leaves];
         let Some(first) = leaves.first() else { return Ok(()) };
         let mut tile = self.nodes[first.node].tiling.tile(first.tile);
+        self.count_kept(leaves.iter().filter(|leaf| leaf.is_kept()).count() as u64);
         for leaf in leaves {
             if matches!(leaf.place, Place::Target(_)) {
                 continue;
@@ -76,6 +77,10 @@ impl ReadMachine<'_> {
     ) -> Result<()> {
         match &leaf.place {
             Place::Empty => self.fill(inner, &tile.region, scratch),
+            Place::At(place) if self.keeps(inner) => {
+                let place = (place.clone(), &tile.region);
+                self.decode_and_keep(inner, self.pieces.get(&place.0)?, place, scratch)
+            }
             Place::At(place) => {
                 self.run_stored(self.pieces.get(place)?, inner, tile, bulk, scratch)
             }
@@ -85,6 +90,7 @@ impl ReadMachine<'_> {
                 let offsets = &mut scratch.offsets;
                 transfer::scatter(inner, resolved, &tile.region, chunk, output, offsets)
             }
+            Place::Kept(chunk) => self.scatter_kept(inner, &tile.region, chunk, scratch),
             Place::Target(_) => Ok(()),
             Place::Bad => self.nodes[leaf.node].entry(tile, self.pieces.object_size()).map(drop),
         }

@@ -53,6 +53,13 @@ impl Bounds {
         Self { at_least, at_most: at_most.max(at_least) }
     }
 
+    fn or(self, other: Self) -> Self {
+        Self {
+            at_least: self.at_least.min(other.at_least),
+            at_most: self.at_most.max(other.at_most),
+        }
+    }
+
     fn or_more(self, other: Self) -> Self {
         Self {
             at_least: self.at_least.max(other.at_least),
@@ -101,6 +108,18 @@ impl Explanation {
     pub fn is_exact(&self) -> bool {
         let all = [self.requests, self.fetched, self.used, self.decoded, self.round_trips];
         all.into_iter().all(|bounds| bounds.exact().is_some())
+    }
+
+    /// What is taken if it is not known which of two ways is.
+    fn or(self, other: &Self) -> Self {
+        Self {
+            requests: self.requests.or(other.requests),
+            fetched: self.fetched.or(other.fetched),
+            used: self.used.or(other.used),
+            decoded: self.decoded.or(other.decoded),
+            round_trips: self.round_trips.or(other.round_trips),
+            ..self
+        }
     }
 
     /// Adds what one object takes.
@@ -206,7 +225,7 @@ impl ReadMachine<'_> {
                 if let Some(explained) = &mut self.explained {
                     explained.whole = true;
                 }
-                State::Opened
+                State::Opened(Purpose::Index)
             }
             _ => State::Ready(Job::Chunk),
         };
@@ -264,7 +283,7 @@ impl ReadMachine<'_> {
             let Leaf { node, tile, place } = leaf;
             let tile = self.nodes[*node].tiling.tile(*tile);
             match place {
-                Place::Empty => {}
+                Place::Empty | Place::Kept(_) => {}
                 Place::At(range) | Place::Part { wanted: range, .. } | Place::Target(range) => {
                     let length = range.end - range.start;
                     self.explain_chunk(self.inner(leaf)?, &tile.region, length);
@@ -297,10 +316,14 @@ impl ReadMachine<'_> {
         loop {
             match self.next()? {
                 Step::Open => {
-                    known = self.shared.layout.indexes.knows(&self.key);
+                    known = match self.chain.open_shard() {
+                        Some(_) => self.shared.layout.indexes.knows(&self.key),
+                        None => self.shared.layout.chunks.knows(&self.key),
+                    };
                     self.opened(None, None);
                 }
                 Step::Fetch(Purpose::Index) => return self.foresee_parts(known),
+                Step::Fetch(_) if known => return self.foresee_known(),
                 Step::Fetch(_) => return self.foresee_whole(),
                 Step::Work(_) | Step::Commit(_) | Step::Done { .. } => {
                     return Err(Error::invalid_argument("a read began with nothing to fetch"));
@@ -332,6 +355,15 @@ impl ReadMachine<'_> {
             decoded,
             round_trips: once,
             ..Explanation::default()
+        })
+    }
+
+    /// All of an object, or what is not known of it.
+    fn foresee_known(&self) -> Result<Explanation> {
+        let whole = self.foresee_whole()?;
+        Ok(match self.chain.open_shard() {
+            Some(_) => whole.or(&self.foresee_parts(true)?),
+            None => whole.or(&Explanation::default()),
         })
     }
 

@@ -26,20 +26,36 @@ impl ReadMachine<'_> {
             let counting = self.aim == Aim::Count;
             if counting || options.partial_reads && self.is_better_in_parts(shard) {
                 if options.index_cache && !counting {
-                    self.state = State::Open;
-                    return Ok(Step::Open);
+                    return Ok(self.open(Purpose::Index));
                 }
                 return Ok(self.ask_for_index(shard));
             }
+            if options.index_cache && self.may_keep_some() {
+                return Ok(self.open(Purpose::Whole));
+            }
+        } else if self.may_keep(&chain) {
+            return Ok(self.open(Purpose::Whole));
         }
-        self.spans.push(self.part().map_or(Span::Whole(self.chain.stored_limit()), Span::Range));
-        if options.direct_reads && self.aim == Aim::Values && self.is_large(&chain) {
+        Ok(self.ask_for_whole())
+    }
+
+    /// Has the object pinned, to ask for this of it then if that is not known.
+    fn open(&mut self, purpose: Purpose) -> Step {
+        self.state = State::Open(purpose);
+        Step::Open
+    }
+
+    pub(super) fn ask_for_whole(&mut self) -> Step {
+        let chain = Arc::clone(&self.chain);
+        self.spans.push(self.part().map_or(Span::Whole(chain.stored_limit()), Span::Range));
+        let direct = self.shared.options.direct_reads && self.aim == Aim::Values;
+        if direct && self.is_large(&chain) && !self.may_keep(&chain) {
             let place = transfer::place(&chain, &self.resolved, &self.region, self.room);
             let source = 0..chain.length as u64;
             self.targets.extend(place.map(|place| Target::new(source, place.start)));
         }
         self.state = State::Whole;
-        Ok(Step::Fetch(Purpose::Whole))
+        Step::Fetch(Purpose::Whole)
     }
 
     pub(super) fn ask_for_index(&mut self, shard: &PreparedShard) -> Step {
@@ -72,6 +88,7 @@ impl ReadMachine<'_> {
         let region = root.tiling.tile(0).region;
         self.part_of(inner, &region).is_some()
             || self.shared.options.direct_reads
+                && !self.may_keep(inner)
                 && transfer::place(inner, &self.resolved, &region, self.room).is_some()
     }
 
@@ -151,7 +168,8 @@ impl ReadMachine<'_> {
         let here = self.is_whole() && self.aim != Aim::Count && !self.is_explained();
         // The unit that failed to decode the index has reported that.
         let known = |root: &Node| root.index.get().is_some();
-        here && matches!(&self.nodes[..], [root] if plain(root) && known(root))
+        here && !self.keeps_some()
+            && matches!(&self.nodes[..], [root] if plain(root) && known(root))
     }
 
     pub(super) fn join(&self, ranges: Vec<Range<u64>>) -> Spans {
@@ -225,7 +243,8 @@ impl ReadMachine<'_> {
         self.targets.clear();
         let first = self.leaves[batch.clone()].first().and_then(|leaf| self.inner(leaf).ok());
         let wanted = self.shared.options.direct_reads && self.aim == Aim::Values;
-        if !wanted || !first.is_some_and(|inner| self.is_large(inner)) {
+        let direct = |inner: &Arc<Prepared>| self.is_large(inner) && !self.may_keep(inner);
+        if !wanted || !first.is_some_and(direct) {
             return;
         }
         for number in batch.clone() {
@@ -278,6 +297,21 @@ impl ReadMachine<'_> {
         }
     }
 
+    /// Where the elements of an inner chunk at `at` come from. `known`: whether they may be known.
+    fn found(
+        &self,
+        inner: &Prepared,
+        region: impl Fn() -> Region,
+        at: Range<u64>,
+        known: bool,
+    ) -> Place {
+        match known.then(|| self.find(&at)).flatten() {
+            Some(chunk) => Place::Kept(chunk.value),
+            None if self.is_large(inner) => self.in_part(inner, &region(), at),
+            None => Place::At(at),
+        }
+    }
+
     /// Counts the leaves, if none of them can hold inner chunks of its own.
     fn count_leaves(&self) -> Result<bool> {
         let mut stored = 0;
@@ -299,11 +333,11 @@ impl ReadMachine<'_> {
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
         if let (0, Some(version)) = (number, self.version.take()) {
-            self.shared.layout.indexes.insert(&self.key, (version, size), pairs);
+            self.shared.layout.indexes.keep(&self.key, (&version, size), pairs);
         }
         let most = inner.stored_limit();
-        let mut nested = Vec::new();
-        let mut indexes = self.indexes;
+        let known = self.may_find(&inner);
+        let (mut nested, mut indexes) = (Vec::new(), self.indexes);
         let index_length = inner.open_shard().map_or(0, |nested| nested.index.length() as u64);
         for (tile, slot) in node.tiling.linear(&shard.slot_strides).into_iter().enumerate() {
             let place = match PreparedIndex::entry(pairs, slot, place.end - place.start, most) {
@@ -319,9 +353,9 @@ impl ReadMachine<'_> {
                     let chain = Arc::clone(&inner);
                     nested.push(Node::new(chain, &self.resolved, Some(at), &region)?);
                 }
-                Place::At(at) if self.is_large(&inner) => {
-                    let region = node.tiling.tile(tile).region;
-                    let place = self.in_part(&inner, &region, at);
+                Place::At(at) => {
+                    let region = || node.tiling.tile(tile).region;
+                    let place = self.found(&inner, region, at, known);
                     self.leaves.push(Leaf { node: number, tile, place });
                 }
                 place => self.leaves.push(Leaf { node: number, tile, place }),

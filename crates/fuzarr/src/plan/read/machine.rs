@@ -9,12 +9,14 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::explain::Explained;
+use super::kept::copying;
 use super::node::{Leaf, Node};
 use super::{ReadOptions, ReadPlan};
 use crate::buffer::{Output, usize_of};
-use crate::codec::Prepared;
+use crate::codec::{Elements, Prepared};
 use crate::error::{Error, Result};
-use crate::plan::machine::{Machine, Scratch, Step};
+use crate::plan::cache::ALL;
+use crate::plan::machine::{Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Pieces, Spans};
 use crate::plan::{FastPath, Layout, run_length, transfer};
 use crate::selection::{Region, Resolved};
@@ -41,7 +43,11 @@ pub struct ReadMachine<'a> {
     pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
-    /// The version that the index was known of, and when that was last certain.
+    /// The version that chunks are kept by and looked for.
+    pub(super) pinned: Option<Version>,
+    /// The object's only chunk, if it was known.
+    pub(super) kept: Option<Arc<Elements>>,
+    /// The version that the index or the chunk was known of, and when that was last certain.
     pub(super) confirmed: Option<(Version, Instant)>,
     pub(super) spans: Spans,
     pub(super) targets: Vec<Target>,
@@ -97,10 +103,10 @@ impl Target {
 pub(super) enum State {
     /// Nothing asked yet.
     Start,
-    /// Waiting for the object to be pinned.
-    Open,
-    /// The object is pinned and its index is not known.
-    Opened,
+    /// Waiting for the object to be pinned, to ask for this then.
+    Open(Purpose),
+    /// The object is pinned, and what this is for is not known.
+    Opened(Purpose),
     /// Waiting for the whole object, or for a part of a chunk that is stored as it is.
     Whole,
     /// Waiting for the indexes of these nodes.
@@ -121,6 +127,8 @@ pub(super) enum Job {
     Fill,
     /// Decode the object, which is one chunk.
     Chunk,
+    /// Copy from the object's only chunk, which was known.
+    Kept,
     /// Decode the indexes of these nodes.
     Indexes(Range<usize>),
     /// Decode or fill the leaves of this batch.
@@ -166,6 +174,8 @@ impl<'a> ReadMachine<'a> {
             counted: AtomicU64::new(0),
             state: State::Start,
             version: None,
+            pinned: None,
+            kept: None,
             confirmed: None,
             spans: SmallVec::new(),
             targets: Vec::new(),
@@ -205,8 +215,8 @@ impl<'a> ReadMachine<'a> {
 
     pub(super) fn work(&mut self, job: Job) -> Step {
         let units = match &job {
-            Job::Fill => self.slabs(),
-            Job::Chunk if self.chain.is_raw() => self.slabs(),
+            Job::Fill | Job::Kept => self.slabs(),
+            Job::Chunk if self.chain.is_raw() && !self.keeps_object() => self.slabs(),
             Job::Chunk => 1,
             Job::Indexes(nodes) => nodes.len(),
             Job::Leaves(batch) => self.batch(*batch).len().div_ceil(self.run_length()),
@@ -286,10 +296,11 @@ impl Machine for ReadMachine<'_> {
     fn next(&mut self) -> Result<Step> {
         match self.state.clone() {
             State::Start => self.start(),
-            State::Opened => {
+            State::Opened(Purpose::Index) => {
                 let chain = Arc::clone(&self.chain);
                 Ok(self.ask_for_index(chain.the_shard()?))
             }
+            State::Opened(_) => Ok(self.ask_for_whole()),
             State::Ready(Job::Chunk) if self.chain.open_shard().is_some() => {
                 if self.nodes.is_empty() {
                     self.push_root()?;
@@ -311,7 +322,7 @@ impl Machine for ReadMachine<'_> {
                 Ok(Step::Done { present })
             }
             State::Finished { present } => Ok(Step::Done { present }),
-            State::Open | State::Whole | State::Index(_) | State::Data(_) => {
+            State::Open(_) | State::Whole | State::Index(_) | State::Data(_) => {
                 Err(Error::invalid_argument("a read was not supplied with what it asked for"))
             }
         }
@@ -327,26 +338,35 @@ impl Machine for ReadMachine<'_> {
     }
 
     fn confirmed(&mut self) {
-        if let Some((version, _)) = &self.confirmed {
-            self.shared.layout.indexes.confirm(&self.key, version);
+        let Some((version, _)) = &self.confirmed else { return };
+        match self.chain.open_shard() {
+            Some(_) => self.shared.layout.indexes.confirm(&self.key, version),
+            None => self.shared.layout.chunks.confirm(&self.key, version),
         }
     }
 
     fn expected(&self) -> Option<Version> {
-        self.shared.layout.indexes.version(&self.key)
+        match self.chain.open_shard() {
+            Some(_) => self.shared.layout.indexes.version(&self.key),
+            None => self.shared.layout.chunks.version(&self.key),
+        }
     }
 
     fn opened(&mut self, version: Option<Version>, _size: Option<u64>) {
-        self.state = State::Opened;
+        let State::Open(purpose) = self.state else { return };
+        self.state = State::Opened(purpose);
         let Some(version) = version else { return };
-        if let Some(known) = self.shared.layout.indexes.get(&self.key, &version)
+        self.pin(&version);
+        if self.chain.open_shard().is_none() {
+            return self.take_kept();
+        }
+        if let Some(known) = self.shared.layout.indexes.index(&self.key, &version)
             && let Some(root) = self.nodes.first()
-            && root.index.set(known.pairs).is_ok()
+            && root.index.set(known.value.pairs).is_ok()
         {
-            let size = known.size;
             self.confirmed = Some((version, known.at));
             self.shared.layout.counters.add(FastPath::CachedIndex, 1);
-            self.pieces.set_object_size(size);
+            self.pieces.set_object_size(known.value.size);
             self.state = State::Work(Job::Indexes(0..1));
         } else if !self.is_explained() {
             self.version = Some(version);
@@ -401,13 +421,8 @@ impl Machine for ReadMachine<'_> {
 
     fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, precondition: Precondition) {
         // A store that tells the version only when it is read.
-        if let (State::Index(nodes), Precondition::Unchanged(version)) = (&self.state, precondition)
-            && nodes.start == 0
-            && self.shared.options.index_cache
-            && self.aim == Aim::Values
-            && !self.is_explained()
-        {
-            self.version = Some(version);
+        if let Precondition::Unchanged(version) = precondition {
+            self.learn(version);
         }
         let Some(pieces) = pieces else {
             self.state = State::Ready(Job::Fill);
@@ -431,7 +446,7 @@ impl Machine for ReadMachine<'_> {
             return Err(Error::invalid_argument("a unit of work is run once"));
         }
         match job {
-            Job::Fill if self.is_explained() => Ok(()),
+            Job::Fill | Job::Kept if self.is_explained() => Ok(()),
             Job::Chunk if self.is_explained() => {
                 self.explain_object();
                 Ok(())
@@ -439,8 +454,17 @@ impl Machine for ReadMachine<'_> {
             Job::Fill => self.fill(&self.chain, &self.slab(unit), scratch),
             Job::Chunk if !self.is_whole() => self.decode_part(&self.slab(unit), scratch),
             Job::Chunk => {
-                let whole = 0..self.pieces.object_size();
-                self.decode(&self.chain, self.pieces.get(&whole)?, &self.slab(unit), scratch)
+                let encoded = self.pieces.get(&(0..self.pieces.object_size()))?;
+                if self.keeps_object() {
+                    let place = (ALL, &self.region);
+                    return self.decode_and_keep(&self.chain, encoded, place, scratch);
+                }
+                self.decode(&self.chain, encoded, &self.slab(unit), scratch)
+            }
+            Job::Kept => {
+                self.count_kept(u64::from(unit == 0));
+                let Some(chunk) = &self.kept else { return Ok(()) };
+                self.scatter_kept(&self.chain, &self.slab(unit), chunk, scratch)
             }
             Job::Indexes(nodes) => {
                 let node = &self.nodes[nodes.start + unit];
@@ -473,6 +497,7 @@ impl Machine for ReadMachine<'_> {
         let State::Work(job) = &self.state else { return 0 };
         match job {
             Job::Fill | Job::Chunk => self.chain.cost(self.chain.length as u64),
+            Job::Kept => copying(self.chain.length as u64),
             Job::Indexes(nodes) => {
                 let length = |node: &Node| {
                     node.chain.the_shard().map_or(0, |shard| shard.index.length() as u64)
@@ -484,7 +509,9 @@ impl Machine for ReadMachine<'_> {
                 let Some(inner) = leaves.first().and_then(|leaf| self.inner(leaf).ok()) else {
                     return 0;
                 };
-                inner.cost((leaves.len() as u64).saturating_mul(inner.length as u64))
+                let known = leaves.iter().filter(|leaf| leaf.is_kept()).count();
+                let bytes = |leaves: usize| (leaves as u64).saturating_mul(inner.length as u64);
+                inner.cost(bytes(leaves.len() - known)).saturating_add(copying(bytes(known)))
             }
             Job::Tiles => self.tiles().map_or(0, |(inner, tiles)| {
                 inner.cost((tiles as u64).saturating_mul(inner.length as u64))
@@ -494,7 +521,7 @@ impl Machine for ReadMachine<'_> {
 
     fn restart(&mut self) {
         self.state = State::Start;
-        (self.version, self.confirmed) = (None, None);
+        (self.version, self.pinned, self.kept, self.confirmed) = (None, None, None, None);
         self.counted = AtomicU64::new(0);
         self.spans.clear();
         self.targets.clear();

@@ -4,6 +4,7 @@ mod decode;
 mod explain;
 mod fetch;
 mod forecast;
+mod kept;
 mod machine;
 mod node;
 
@@ -48,10 +49,15 @@ pub struct ReadOptions {
     pub direct_reads: bool,
     /// Whether indexes of shards are kept for later requests.
     pub index_cache: bool,
-    /// For how long an index of a remote store's shard is believed if nothing else is asked of the shard:
-    /// that an inner chunk is not stored. With 0 the store is asked whether the shard is still the same.
-    /// What is read of a shard is always of the version of the index.
+    /// For how long what is known of a remote store's object is believed if nothing else is asked of the
+    /// object: that an inner chunk is not stored, or what is in chunks that were kept. With 0 the store
+    /// is asked whether the object is still the same. What is read of an object is always of one version.
     pub index_staleness: Duration,
+    /// Bytes of decoded chunks that the array keeps for later requests, beside what a request may hold;
+    /// those used least recently go first. With 0 the request keeps none, and looks for none. Chunks that
+    /// are larger are not kept, nor are those in shards that are compressed as a whole or of stores that do not
+    /// tell versions of objects.
+    pub chunk_cache: u64,
     /// Whether a missing object is an error rather than fill value.
     pub missing_is_error: bool,
     /// What the request may take.
@@ -71,6 +77,7 @@ impl Default for ReadOptions {
             direct_reads: true,
             index_cache: true,
             index_staleness: Duration::ZERO,
+            chunk_cache: 0,
             missing_is_error: false,
             limits: Limits::default(),
         }

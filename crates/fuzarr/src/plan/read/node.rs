@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::codec::Prepared;
+use crate::codec::{Elements, Prepared};
 use crate::error::{Error, Result};
 use crate::selection::{Region, Resolved, Tile, Tiling};
 use crate::shard::{Entry, PreparedIndex};
@@ -43,6 +43,8 @@ pub(super) enum Place {
     },
     /// There, and the store reads it straight into the output.
     Target(Range<u64>),
+    /// There, but its elements are known.
+    Kept(Arc<Elements>),
     /// Nowhere: its entry in the index is damaged. The unit that wants it says how, so that the
     /// other inner chunks are not held up.
     Bad,
@@ -85,11 +87,16 @@ impl Node {
 }
 
 impl Leaf {
+    /// Whether its elements are known.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.place, Place::Kept(_))
+    }
+
     /// What has to be fetched of it.
     pub(super) fn range(&self) -> Option<Range<u64>> {
         match &self.place {
             Place::At(range) | Place::Part { wanted: range, .. } => Some(range.clone()),
-            Place::Empty | Place::Target(_) | Place::Bad => None,
+            Place::Empty | Place::Target(_) | Place::Kept(_) | Place::Bad => None,
         }
     }
 }

@@ -12,7 +12,6 @@ use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
-use crate::plan::index_cache::Known;
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, Layout};
@@ -224,12 +223,12 @@ impl<'a> WriteMachine<'a> {
         let known = self
             .version
             .as_ref()
-            .and_then(|version| self.shared.layout.indexes.get(&self.key, version));
-        if let Some(Known { pairs, size, .. }) = known {
-            self.stored.size = size;
+            .and_then(|version| self.shared.layout.indexes.index(&self.key, version));
+        if let Some(known) = known {
+            self.stored.size = known.value.size;
             self.existing = true;
             self.lay_open()?;
-            let stored = self.stored.clone();
+            let (stored, pairs) = (self.stored.clone(), known.value.pairs);
             let _ = self.shard.as_ref().map(|write| write.old.set(Old { stored, pairs }));
             return self.fetch_inner();
         }
@@ -337,7 +336,7 @@ impl<'a> WriteMachine<'a> {
             (self.version.take(), self.shard.as_ref().and_then(|write| write.old.get()))
         {
             let size = old.stored.size;
-            self.shared.layout.indexes.insert(&self.key, (version, size), &old.pairs);
+            self.shared.layout.indexes.keep(&self.key, (&version, size), &old.pairs);
         }
         self.fetch_inner()
     }
@@ -377,6 +376,7 @@ impl<'a> WriteMachine<'a> {
     }
 
     fn commit(&mut self, commit: Commit, units: Range<usize>) -> Step {
+        self.shared.layout.forget(&self.key);
         self.state = State::Commit(commit, units);
         Step::Commit(commit)
     }
@@ -573,6 +573,8 @@ impl Machine for WriteMachine<'_> {
             self.state = State::Written(units.end);
             return;
         }
+        // Whoever read it meanwhile may know the old one.
+        self.shared.layout.forget(&self.key);
         self.state = State::Finished { present: commit != Commit::Delete };
     }
 

@@ -234,7 +234,10 @@ impl LocalStore {
             FileType::RegularFile if waiting != Waiting::Allowed && !self.is_here(&stat) => {
                 Err(not_at_hand())
             }
-            FileType::RegularFile => Ok(Some(LocalObject { file, stat, waiting })),
+            FileType::RegularFile => {
+                let is_young = object::is_young(&stat);
+                Ok(Some(LocalObject { file, stat, waiting, is_young }))
+            }
             FileType::Directory => Ok(None),
             _ => Err(Error::io("the object is no regular file")),
         }

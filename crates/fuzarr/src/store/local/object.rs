@@ -1,6 +1,7 @@
 //! An open file as an object.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 use rustix::io::Errno;
@@ -17,6 +18,8 @@ pub(super) struct LocalObject {
     pub(super) file: Opened,
     pub(super) stat: Stat,
     pub(super) waiting: Waiting,
+    /// Whether it was changed so short before it was opened that a later change may not show.
+    pub(super) is_young: bool,
 }
 
 impl LocalObject {
@@ -108,7 +111,8 @@ impl Object for LocalObject {
     }
 
     fn version(&self) -> Option<Version> {
-        Some(identity(&self.stat))
+        let version = identity(&self.stat);
+        Some(if self.is_young { version.tentative() } else { version })
     }
 
     fn is_unchanged(&self) -> Answer<'_, bool> {
@@ -137,6 +141,21 @@ pub(super) fn identity(stat: &Stat) -> Version {
         modified(stat).cast_unsigned(),
         changed.cast_unsigned(),
     ])
+}
+
+/// Nanoseconds after which the clock of a file system has certainly advanced: it may tick a hundred times a
+/// second, and others count whole seconds only, every other one.
+const TICK: i64 = 100_000_000;
+const LONG_TICK: i64 = 2_500_000_000;
+
+/// Whether a file of this status may have changed after it was asked for and still be of the same status: it
+/// was changed just before, by the clock of this machine.
+pub(super) fn is_young(stat: &Stat) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    let part = nanoseconds(stat.st_ctime_nsec);
+    let tick = if part == 0 { LONG_TICK } else { TICK };
+    now.saturating_sub(time(stat.st_ctime, part)) < tick
 }
 
 /// The time of the last change of the bytes, in nanoseconds.

@@ -7,10 +7,17 @@ use crate::store::Version;
 /// Between an ETag and the store's own number of the version. Neither can hold it.
 const BETWEEN: char = '\n';
 
+/// What a weak ETag starts with.
+const WEAK: &str = "W/";
+
 /// The version that an answer's headers tell: its ETag, with the store's own number if it has one.
-/// `None` if there is neither: time and size alone do not tell one version from another.
+/// `None` if there is neither: time and size alone do not tell one version from another. A weak ETag
+/// stands for bytes that mean the same, not for the same bytes.
 pub(super) fn version_of(tag: Option<&str>, number: Option<&str>) -> Option<Version> {
     let text = match (tag, number) {
+        (Some(tag), None) if tag.starts_with(WEAK) => {
+            return Some(Version::tagged(tag).tentative());
+        }
         (Some(tag), None) => tag.to_owned(),
         (tag, Some(number)) => format!("{}{BETWEEN}{number}", tag.unwrap_or_default()),
         (None, None) => return None,
@@ -21,7 +28,7 @@ pub(super) fn version_of(tag: Option<&str>, number: Option<&str>) -> Option<Vers
 /// The ETag of a version, if it identifies the bytes.
 fn strong(version: &Version) -> Option<&str> {
     let tag = version.tag()?.split(BETWEEN).next()?;
-    (!tag.is_empty() && !tag.starts_with("W/")).then_some(tag)
+    (!tag.is_empty() && !tag.starts_with(WEAK)).then_some(tag)
 }
 
 /// What a read is to be made on condition of, so that it finds this version or nothing.
