@@ -203,17 +203,19 @@ fn files_that_are_changed_all_the_time_are_read_as_they_are() {
     }
 }
 
+type Tell = fn(Version) -> Option<Version>;
+
 /// A store in memory whose versions are what `tell` makes of them.
 #[derive(Debug)]
 struct Vague {
     store: MemoryStore,
-    tell: fn(Version) -> Option<Version>,
+    tell: Tell,
 }
 
 #[derive(Debug)]
 struct VagueObject {
     object: Box<dyn Object>,
-    tell: fn(Version) -> Option<Version>,
+    tell: Tell,
 }
 
 impl Object for VagueObject {
@@ -278,7 +280,7 @@ impl Store for Vague {
 #[test]
 fn objects_without_certain_versions_are_read_anew() {
     // Seen to fail when a tentative version was taken for a certain one.
-    let tells: [(fn(Version) -> Option<Version>, bool); 3] =
+    let tells: [(Tell, bool); 3] =
         [(|_| None, false), (|version| Some(version.tentative()), false), (Some, true)];
     for (document, _) in layouts() {
         for (tell, kept) in tells {

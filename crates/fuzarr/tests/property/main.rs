@@ -43,13 +43,14 @@ fn open(store: Arc<dyn Store>, metadata: &ArrayMetadata) -> Array {
     Array::new(store, "some/array", metadata.clone(), &registry).unwrap()
 }
 
+const ORDERS: [WriteOrder; 4] = [
+    WriteOrder::Morton,
+    WriteOrder::Lexicographic,
+    WriteOrder::Colexicographic,
+    WriteOrder::Unordered,
+];
+
 fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
-    let orders = [
-        WriteOrder::Morton,
-        WriteOrder::Lexicographic,
-        WriteOrder::Colexicographic,
-        WriteOrder::Unordered,
-    ];
     let mut flag = || choices.below(4) > 0;
     let switches: Vec<bool> = (0..10).map(|_| flag()).collect();
     let tuning = Tuning {
@@ -87,7 +88,7 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
     };
     let write = WriteOptions {
         write_empty_chunks: choices.below(4) == 3,
-        order: orders[choices.below(4)],
+        order: ORDERS[choices.below(4)],
         scalar_memo: switches[5],
         partial_writes: switches[6],
         streaming: switches[7],

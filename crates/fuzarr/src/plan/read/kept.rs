@@ -118,6 +118,15 @@ impl ReadMachine<'_> {
         self.shared.layout.counters.add(FastPath::CachedChunk, chunks);
     }
 
+    /// Decodes the object, which is one chunk and here, and scatters `region` of it.
+    pub(super) fn decode_object(&self, region: &Region, scratch: &mut Scratch) -> Result<()> {
+        let encoded = self.pieces.get(&(0..self.pieces.object_size()))?;
+        if self.keeps_object() {
+            return self.decode_and_keep(&self.chain, encoded, (ALL, region), scratch);
+        }
+        self.decode(&self.chain, encoded, region, scratch)
+    }
+
     /// Decodes a chunk, scatters `region` of it, and keeps all of it as that of `place`.
     pub(super) fn decode_and_keep(
         &self,

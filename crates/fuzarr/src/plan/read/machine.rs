@@ -15,7 +15,6 @@ use super::{ReadOptions, ReadPlan};
 use crate::buffer::{Output, usize_of};
 use crate::codec::{Elements, Prepared};
 use crate::error::{Error, Result};
-use crate::plan::cache::ALL;
 use crate::plan::machine::{Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Pieces, Spans};
 use crate::plan::{FastPath, Layout, run_length, transfer};
@@ -453,14 +452,7 @@ impl Machine for ReadMachine<'_> {
             }
             Job::Fill => self.fill(&self.chain, &self.slab(unit), scratch),
             Job::Chunk if !self.is_whole() => self.decode_part(&self.slab(unit), scratch),
-            Job::Chunk => {
-                let encoded = self.pieces.get(&(0..self.pieces.object_size()))?;
-                if self.keeps_object() {
-                    let place = (ALL, &self.region);
-                    return self.decode_and_keep(&self.chain, encoded, place, scratch);
-                }
-                self.decode(&self.chain, encoded, &self.slab(unit), scratch)
-            }
+            Job::Chunk => self.decode_object(&self.slab(unit), scratch),
             Job::Kept => {
                 self.count_kept(u64::from(unit == 0));
                 let Some(chunk) = &self.kept else { return Ok(()) };
