@@ -260,7 +260,7 @@ impl Store for Vague {
         key: &'a str,
         content: Content<'a>,
         precondition: Precondition,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, Option<Version>> {
         self.store.put(key, content, precondition)
     }
 
