@@ -9,7 +9,7 @@ use super::job::{Held, Job};
 use crate::buffer::{Buffer, usize_of, zeroed};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::limits::Limits;
-use crate::plan::{Commit, Machine, Scratch, Step};
+use crate::plan::{Commit, Machine, Purpose, Scratch, Step};
 use crate::store::{Content, Object, Piece, Precondition, Span, Upload};
 
 /// How often an object that keeps changing under a request is read anew before giving up.
@@ -102,7 +102,7 @@ impl<'a, 'm> Life<'a, 'm> {
     async fn step(&mut self) -> Result<Option<bool>> {
         match self.machine.next()? {
             Step::Open => self.open().await?,
-            Step::Fetch(_) => self.fetch().await?,
+            Step::Fetch(purpose) => self.fetch(purpose).await?,
             Step::Work(units) => match self.scratch.as_deref_mut() {
                 Some(scratch) => self.job.units(self.machine, units, scratch)?,
                 None => Box::pin(self.job.units_elsewhere(self.machine, units)).await?,
@@ -156,7 +156,7 @@ impl<'a, 'm> Life<'a, 'm> {
     }
 
     /// Reads what the machine asks for, all from one version of the object.
-    async fn fetch(&mut self) -> Result<()> {
+    async fn fetch(&mut self, purpose: Purpose) -> Result<()> {
         if self.object.is_none() {
             self.object = self.job.ask(|| self.job.store.open(self.machine.key())).await?;
         }
@@ -164,7 +164,7 @@ impl<'a, 'm> Life<'a, 'm> {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         }
-        if !self.fill_targets().await? {
+        if !self.fill_targets(purpose == Purpose::Whole).await? {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         }
@@ -195,15 +195,17 @@ impl<'a, 'm> Life<'a, 'm> {
     }
 
     /// Has the store read what the machine wants in memory of its own, if the store can. `false` if it
-    /// turns out that there is no such object.
-    async fn fill_targets(&mut self) -> Result<bool> {
+    /// turns out that there is no such object. `whole`: what is wanted is all of it.
+    async fn fill_targets(&mut self, whole: bool) -> Result<bool> {
         let Some(object) = self.object.as_deref() else { return Ok(true) };
         let (size, targets) = (object.size(), self.machine.targets(object.size()));
         let filled = match targets {
             0 => Ok(None),
             // What is large, or seldom taken, lives in a box: the future of every tiny chunk is
             // the smaller for it.
-            targets => Box::pin(fill_targets(self.job, &*self.machine, object, targets)).await,
+            targets => {
+                Box::pin(fill_targets(self.job, &*self.machine, object, (targets, whole))).await
+            }
         };
         let filled = match filled {
             Err(error) if size.is_none() && error.kind() == Kind::NotFound => return Ok(false),
@@ -304,14 +306,14 @@ async fn fill_targets(
     job: &Job<'_>,
     machine: &dyn Machine,
     object: &dyn Object,
-    targets: usize,
+    (targets, whole): (usize, bool),
 ) -> Result<Option<u64>> {
     let fill = |target: usize| async move {
         job.limits.check()?;
         match machine.target(target) {
             Some((start, memory)) => {
                 let length = memory.len() as u64;
-                let filled = fill(job, object, start, memory).await?;
+                let filled = fill(job, object, (start, whole), memory).await?;
                 Ok(filled.then_some(length))
             }
             None => Err(Error::invalid_argument("a read has no place for what it asked for")),
@@ -329,25 +331,33 @@ async fn fill_targets(
 }
 
 /// Fills `memory` with the bytes from `start` on; a store that is awaited gives parts of it at the
-/// same time. If the size is not known, the first tells it, and `false` is also that it is another than
-/// where `memory` ends.
-async fn fill(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) -> Result<bool> {
+/// same time. Of an object of which neither version nor size is known, the first part tells them; if
+/// the bytes should be `the_rest` of it, `false` is also that it ends elsewhere.
+async fn fill(
+    job: &Job<'_>,
+    object: &dyn Object,
+    (start, the_rest): (u64, bool),
+    memory: &mut [u8],
+) -> Result<bool> {
     if !job.is_awaited() {
         return object.read_into(start, memory).await;
     }
-    let part = usize_of(job.limits.tuning.part.max(1));
-    let first = if object.size().is_some() { 0 } else { part.min(memory.len()) };
     let end = start.saturating_add(memory.len() as u64);
+    let part = usize_of(job.limits.tuning.part.max(1));
+    let is_known = object.size().is_some() || object.version().is_some() && !the_rest;
+    let first = if is_known { 0 } else { part.min(memory.len()) };
     let (first, memory) = memory.split_at_mut(first);
-    let start = start + first.len() as u64;
+    let from = start + first.len() as u64;
     let part = part.max(in_one_round(job.limits, memory.len()));
     if !first.is_empty() {
-        let from = start - first.len() as u64;
-        if !job.ask(move || object.read_into(from, first)).await? || object.size() != Some(end) {
+        if !job.ask(move || object.read_into(start, first)).await? {
+            return Ok(false);
+        }
+        if the_rest && object.size() != Some(end) {
             return Ok(false);
         }
     }
-    let parts = memory.chunks_mut(part).zip((start..).step_by(part));
+    let parts = memory.chunks_mut(part).zip((from..).step_by(part));
     let fill = |(memory, start)| job.ask(move || object.read_into(start, memory));
     Ok(try_join_all(parts.map(fill)).await?.into_iter().all(|filled| filled))
 }
@@ -391,7 +401,7 @@ async fn read_in_parts(job: &Job<'_>, object: &dyn Object, span: Span) -> Result
         done = here.len();
         bytes[..done].copy_from_slice(here);
     }
-    match fill(job, object, start + done as u64, &mut bytes[done..]).await {
+    match fill(job, object, (start + done as u64, false), &mut bytes[done..]).await {
         Ok(true) => {}
         Ok(false) => return job.ask(|| object.read(span, Vec::new())).await,
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),

@@ -376,7 +376,7 @@ impl Machine for ReadMachine<'_> {
         let fits = match self.state {
             // A store that tells sizes late may have it; what is of another size is not placed.
             State::Whole => size.is_none_or(|size| size == self.chain.length as u64),
-            _ => size.is_some(),
+            _ => true,
         };
         if fits { self.targets.len() } else { 0 }
     }
