@@ -649,3 +649,14 @@ def test_chunks_of_several_shapes():
                 expected[3:5, 4:8] = 0
                 np.testing.assert_array_equal(array[...], expected)
                 np.testing.assert_array_equal(array[2:, ::2], expected[2:, ::2])
+
+
+@pytest.mark.parametrize("way", ["native", "foreign"])
+def test_no_limit_on_operations(way):
+    # zarr-python takes None for that, in which fuzarr has its own limit.
+    stores = {"native": MemoryStore, "foreign": lambda: LatencyStore(MemoryStore())}
+    with zarr.config.set({"async.concurrency": None}):
+        array = create(stores[way](), chunks=(4, 5))
+        with dropin.served(f"read {way}", f"write {way}"):
+            array[...] = VALUES
+            np.testing.assert_array_equal(array[...], VALUES)

@@ -2,7 +2,7 @@
 //! builtin a Python program would catch.
 
 use fuzarr::{Error, Kind};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -57,6 +57,8 @@ fn build(py: Python<'_>, class: &str, error: &Error) -> PyResult<PyErr> {
 fn raise_as(class: &str, error: &Error) -> PyErr {
     Python::attach(|py| match build(py, class, error) {
         Ok(raised) => raised,
+        // Ctrl-C, which Python tells of as soon as it runs anything.
+        Err(other) if !other.is_instance_of::<PyException>(py) => other,
         // While the interpreter shuts down there may be no module left.
         Err(_) => PyRuntimeError::new_err(error.to_string()),
     })

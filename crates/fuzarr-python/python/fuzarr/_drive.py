@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.config import config as zarr_config
 
+from ._fuzarr import config_list
 from ._loop import hop
 
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 TURN = 0.001
 
 
+def operations() -> int:
+    """How much may be asked of a store at the same time; fuzarr's limit if zarr-python has none."""
+    limit = zarr_config.get("async.concurrency")
+    return int(config_list()["operations"] if limit is None else limit)
+
+
 class _Limits:
     """What the machines of one call share."""
 
     def __init__(self, workers: int) -> None:
-        self.operations = asyncio.Semaphore(zarr_config.get("async.concurrency"))
+        self.operations = asyncio.Semaphore(operations())
         self.threads = asyncio.Semaphore(workers)
         self.loop = asyncio.get_running_loop()
         self.since = self.loop.time()
@@ -39,7 +46,7 @@ async def drive_all(call: Any, items: list[Any], machines: list[Any]) -> list[st
     """Drives all machines at the same time, within the limits; how each ended."""
     limits = _Limits(call.workers)
     # So many objects' bytes may be waiting for the store or for a thread.
-    lives = min(zarr_config.get("async.concurrency") + 2 * call.workers, len(machines))
+    lives = min(operations() + 2 * call.workers, len(machines))
     ends = [""] * len(machines)
     numbers = iter(range(len(machines)))
 

@@ -26,7 +26,7 @@ from zarr.storage._common import StorePath
 
 from . import _bind, _loop, _remote
 from ._bind import DeclinedError
-from ._drive import drive_all
+from ._drive import drive_all, operations
 from ._fuzarr import pipeline as native
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class _Call:
             "workers": self.workers,
             "gap": config.sharding_coalesce_max_gap_bytes,
             "span": config.sharding_coalesce_max_bytes,
-            "operations": zarr_config.get("async.concurrency"),
+            "operations": operations(),
             "write_empty_chunks": config.write_empty_chunks,
             "order": self.bound.order or "morton",
             "generous": self.way != "foreign",
