@@ -230,6 +230,23 @@ def test_faults_that_pass_are_not_noticed(server, place):
     np.testing.assert_array_equal(array[...], expected)
 
 
+@pytest.mark.parametrize("end", ["start", "end"])
+@pytest.mark.parametrize("stored", [b"", b"abc"], ids=["empty", "short"])
+@pytest.mark.parametrize("kind", ["obstore", "s3fs"])
+def test_shards_shorter_than_their_index_are_corrupt(server, kind, stored, end, place):
+    # No range of an empty object is there to be given.
+    shards = {"shape": (20, 15), "index_location": end}
+    array = create(store_of(kind, server, place), chunks=(5, 5), shards=shards)
+    server.put(f"{place}/c/0/0", stored)
+    corrupt = pytest.raises(fuzarr.errors.CorruptError, match="too short for its index")
+    with dropin.served(), corrupt:
+        array[:20, :15]
+    with dropin.served(), corrupt:
+        array[:5, :5]
+    with dropin.served(), corrupt:
+        array[:5, :5] = 7
+
+
 def test_a_service_without_conditions_is_written_by_zarr_python(server, place):
     array = create(server.zarr_store(place), **LAYOUTS["shards"])
     server.order(rules=[{"method": "PUT", "path": "c/0/0", "times": 1, "fault": ["status", 501]}])
