@@ -74,6 +74,22 @@ fn a_link_to_a_group_above_ends_a_traversal() {
     }
 }
 
+// A process may have 1024 files open where nobody has asked for more.
+#[cfg(target_os = "linux")]
+#[test]
+fn members_are_not_all_open_at_the_same_time() {
+    let (_folder, store) = local(Format::V3);
+    for number in 0..200 {
+        hierarchy::create_node(&*store, &format!("b/{number}"), &node(Format::V3)).unwrap();
+    }
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    let mut visits = hierarchy::traverse(&*store, "", hierarchy::DEEPEST).unwrap();
+    visits.by_ref().take(10).for_each(|visit| drop(visit.unwrap()));
+    let more = open().saturating_sub(before);
+    assert!(more < 100, "{more} files are open");
+}
+
 #[test]
 fn equal_documents_in_one_file_are_no_link() {
     let (folder, store) = local(Format::V3);

@@ -29,7 +29,7 @@ pub fn read_consolidated(
     }
     let key = NodePath::parse(path)?.key(v2::CONSOLIDATED);
     let document = wait(document::read(store, &key))?;
-    let nodes = document.map(|document| v2::consolidated_from_json(&document.value)).transpose();
+    let nodes = document.map(|document| v2::consolidated_from_json(&document.value()?)).transpose();
     nodes.context("key", || key)
 }
 
@@ -88,12 +88,12 @@ fn put_v3(store: &dyn Store, path: &NodePath, nodes: Vec<Gathered>) -> Result<()
                 GroupMetadata { consolidated: Some(Vec::new()), ..group }.to_json()
             }
             // Arrays as they are stored, to the letter.
-            (_, Stored::V3(document)) => document.value,
+            (_, Stored::V3(document)) => document.value()?,
             (node, Stored::V2 { .. }) => node.to_json(),
         };
-        (path, document)
+        Ok((path, document))
     };
-    let metadata: Map<String, Value> = nodes.into_iter().map(document).collect();
+    let metadata: Map<String, Value> = nodes.into_iter().map(document).collect::<Result<_>>()?;
     let consolidated = json!({
         "kind": "inline", "must_understand": false, "metadata": metadata
     });
@@ -119,7 +119,7 @@ fn put_v2(
         let Stored::V2 { name, document, .. } = stored else { continue };
         let attributes = node.attributes().clone();
         let document = match node {
-            Node::Array(_) => document.value,
+            Node::Array(_) => document.value()?,
             // What zarr-python makes of a group, to the letter.
             Node::Group(_) => json!({"zarr_format": 2, "consolidated_metadata": {
                 "metadata": {}, "must_understand": false, "kind": "inline",

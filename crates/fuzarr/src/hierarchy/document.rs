@@ -1,5 +1,6 @@
 //! The documents that make a node, as they are stored.
 
+use bytes::Bytes;
 use futures_util::future::join3;
 use serde_json::{Map, Value};
 
@@ -55,23 +56,37 @@ pub(super) fn documents(node: &Node) -> Vec<(&'static str, Vec<u8>)> {
     documents.into_iter().filter_map(text).collect()
 }
 
-/// A document that was read.
+/// A document that was read. Its text, and no open object: a group may have more members than a process
+/// may have files.
 #[derive(Debug)]
 pub(super) struct Document {
-    pub(super) value: Value,
+    text: Bytes,
     pub(super) version: Option<Version>,
-    /// Held, so that the version cannot be mistaken for another's.
-    pub(super) object: Box<dyn Object>,
+}
+
+impl Document {
+    /// What it says.
+    ///
+    /// # Errors
+    /// As [`json::parse`].
+    pub(super) fn value(&self) -> Result<Value> {
+        json::parse(&self.text)
+    }
 }
 
 /// The document at `key`; `None` if there is none. One that changes while it is read is read anew.
 pub(super) async fn read(store: &dyn Store, key: &str) -> Result<Option<Document>> {
+    Ok(read_held(store, key).await?.map(|(document, _)| document))
+}
+
+/// As [`read`], with the object: while it is held, the version cannot be mistaken for another's.
+async fn read_held(store: &dyn Store, key: &str) -> Result<Option<(Document, Box<dyn Object>)>> {
     let read = || async {
         let Some(object) = store.open(key).await? else { return Ok(None) };
         let piece = object.read(Span::Whole(MAX_DOCUMENT_SIZE as u64), Vec::new()).await?;
         let Some(piece) = piece else { return Ok(None) };
-        let value = json::parse(piece.bytes.as_slice())?;
-        Ok(Some(Document { value, version: object.version(), object }))
+        let text = piece.bytes.into_bytes();
+        Ok(Some((Document { text, version: object.version() }, object)))
     };
     let mut outcome: Result<_> = read().await;
     for _ in 1..ATTEMPTS {
@@ -117,9 +132,11 @@ pub(crate) fn edit(
     mut change: impl FnMut(Value) -> Result<Option<Value>>,
 ) -> Result<()> {
     let mut attempt = || -> Result<()> {
-        let (value, precondition, _held) = match wait(read(store, key))? {
-            Some(Document { value, version, object }) => {
-                let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
+        let (value, precondition, _held) = match wait(read_held(store, key))? {
+            Some((document, object)) => {
+                let value = document.value()?;
+                let unchanged =
+                    document.version.map_or(Precondition::None, Precondition::Unchanged);
                 (value, unchanged, Some(object))
             }
             None => (Value::Null, Precondition::Absent, None),
@@ -143,7 +160,7 @@ pub(crate) fn edit(
 #[derive(Debug)]
 pub(super) enum Stored {
     V3(Document),
-    V2 { name: &'static str, document: Document, attributes: Option<Value> },
+    V2 { name: &'static str, document: Document, attributes: Option<Document> },
 }
 
 impl Stored {
@@ -160,10 +177,7 @@ impl Stored {
         }
         let keys = [v2::ARRAY, v2::GROUP, v2::ATTRIBUTES].map(|name| path.key(name));
         let [array, group, attributes] = keys.each_ref().map(|key| read(store, key));
-        let with = |name, document: Document, attributes: Option<Document>| {
-            let attributes = attributes.map(|attributes| attributes.value);
-            Some(Self::V2 { name, document, attributes })
-        };
+        let with = |name, document, attributes| Some(Self::V2 { name, document, attributes });
         if !store.capabilities().blocking {
             // One more wait, not three. Of a node that is none, broken attributes are nobody's concern.
             let (array, group, attributes) = join3(array, group, attributes).await;
@@ -185,20 +199,25 @@ impl Stored {
     pub(super) fn node(&self, path: &NodePath) -> Result<Node> {
         let (name, document, attributes) = match self {
             Self::V3(document) => {
-                return Node::from_json(&document.value).context("key", || path.key(DOCUMENT));
+                let node = Node::from_bytes(&document.text);
+                return node.context("key", || path.key(DOCUMENT));
             }
-            Self::V2 { name, document, attributes } => (*name, &document.value, attributes),
+            Self::V2 { name, document, attributes } => (*name, document, attributes),
         };
         let attributes = match attributes {
             None => Map::new(),
-            Some(document) => v2::attributes_from_json(document.clone())
+            Some(document) => document
+                .value()
+                .and_then(v2::attributes_from_json)
                 .context("key", || path.key(v2::ATTRIBUTES))?,
         };
-        let node = if name == v2::ARRAY {
-            v2::array_from_json(document, attributes).map(|array| Node::Array(Box::new(array)))
-        } else {
-            v2::group_from_json(document, attributes).map(Node::Group)
-        };
+        let node = document.value().and_then(|document| {
+            if name == v2::ARRAY {
+                let array = v2::array_from_json(&document, attributes)?;
+                return Ok(Node::Array(Box::new(array)));
+            }
+            v2::group_from_json(&document, attributes).map(Node::Group)
+        });
         node.context("key", || path.key(name))
     }
 
