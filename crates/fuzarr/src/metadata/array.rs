@@ -1,9 +1,11 @@
 //! The metadata document of an array.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::json::{Members, lengths, spelled, wrong};
-use super::{Extension, Format};
+use super::json::spelled;
+use super::{Extension, Format, Members, lengths, wrong};
 use crate::error::{Error, Result, ResultExt as _};
 
 /// The metadata document of an array ("Array metadata" of the Zarr v3 core specification). Its form
@@ -46,19 +48,22 @@ impl ArrayMetadata {
     /// `InvalidMetadata` if a member is missing or malformed, `Unsupported` for another Zarr format,
     /// for storage transformers, and for an unknown member that must be understood.
     pub fn from_json(document: &Value) -> Result<Self> {
-        let mut members = Members::of(document)?;
+        Self::from_members(Members::of(Cow::Borrowed(document))?)
+    }
+
+    pub(super) fn from_members(mut members: Members<'_>) -> Result<Self> {
         members.check_header("array", false)?;
-        let shape = lengths("shape", members.required("shape")?)?;
+        let shape = lengths("shape", &*members.required("shape")?)?;
         let data_type = mandatory("data_type", members.required("data_type")?)?;
         let chunk_grid = mandatory("chunk_grid", members.required("chunk_grid")?)?;
         let chunk_key_encoding =
             mandatory("chunk_key_encoding", members.required("chunk_key_encoding")?)?;
-        let fill_value = spelled(members.required("fill_value")?);
+        let fill_value = spelled(&*members.required("fill_value")?);
         let codecs = parse_codecs(members.required("codecs")?)?;
-        check_storage_transformers(members.optional("storage_transformers"))?;
+        check_storage_transformers(members.optional("storage_transformers").as_deref())?;
         let attributes = members.attributes()?;
         let dimension_names =
-            parse_dimension_names(members.optional("dimension_names"), shape.len())?;
+            parse_dimension_names(members.optional("dimension_names").as_deref(), shape.len())?;
         let extra = members.unknown()?;
         Ok(Self {
             shape,
@@ -101,8 +106,8 @@ impl ArrayMetadata {
 }
 
 /// An extension at a point where a reader cannot do without it.
-fn mandatory(key: &'static str, value: &Value) -> Result<Extension> {
-    let extension = Extension::from_json(value).context("member", || key)?;
+fn mandatory(key: &'static str, value: Cow<'_, Value>) -> Result<Extension> {
+    let extension = Extension::read(value).context("member", || key)?;
     if !extension.must_understand {
         return Err(Error::invalid_metadata(format!(
             "`{key}` must be understood, but says it need not"
@@ -111,12 +116,18 @@ fn mandatory(key: &'static str, value: &Value) -> Result<Extension> {
     Ok(extension)
 }
 
-fn parse_codecs(value: &Value) -> Result<Vec<Extension>> {
-    let Value::Array(items) = value else { return Err(wrong("codecs", "a list", value)) };
-    if items.is_empty() {
+fn parse_codecs(value: Cow<'_, Value>) -> Result<Vec<Extension>> {
+    let codec = |item| Extension::read(item).context("member", || "codecs");
+    let codecs: Result<Vec<_>> = match value {
+        Cow::Borrowed(Value::Array(items)) => items.iter().map(Cow::Borrowed).map(codec).collect(),
+        Cow::Owned(Value::Array(items)) => items.into_iter().map(Cow::Owned).map(codec).collect(),
+        other => return Err(wrong("codecs", "a list", &other)),
+    };
+    let codecs = codecs?;
+    if codecs.is_empty() {
         return Err(Error::invalid_metadata("`codecs` is empty"));
     }
-    items.iter().map(|item| Extension::from_json(item).context("member", || "codecs")).collect()
+    Ok(codecs)
 }
 
 fn check_storage_transformers(value: Option<&Value>) -> Result<()> {

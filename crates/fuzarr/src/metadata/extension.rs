@@ -1,7 +1,10 @@
 //! An extension point of a metadata document: a name and its configuration.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
+use super::Members;
 use super::json::kind_of;
 use crate::error::{Error, Result, ResultExt as _};
 
@@ -36,49 +39,49 @@ impl Extension {
     /// # Errors
     /// `InvalidMetadata` if `value` is of neither form, lacks a name, or has a member beyond these.
     pub fn from_json(value: &Value) -> Result<Self> {
-        match value {
-            Value::String(name) => Self::new(name.as_str()).named(),
-            Value::Object(object) => Self::from_object(object),
-            other => Err(Error::invalid_metadata(format!(
-                "an extension must be a name or an object, not {}",
-                kind_of(other)
-            ))),
-        }
+        Self::read(Cow::Borrowed(value))
     }
 
-    fn from_object(object: &Map<String, Value>) -> Result<Self> {
-        let mut extension = match object.get("name") {
-            Some(Value::String(name)) => Self::new(name.as_str()).named()?,
+    /// As [`from_json`](Self::from_json); of a value that is given away, parts are taken.
+    pub(super) fn read(value: Cow<'_, Value>) -> Result<Self> {
+        match &*value {
+            Value::String(name) => return Self::new(name.as_str()).named(),
+            Value::Object(_) => {}
+            other => {
+                return Err(Error::invalid_metadata(format!(
+                    "an extension must be a name or an object, not {}",
+                    kind_of(other)
+                )));
+            }
+        }
+        let mut members = Members::of(value)?;
+        let mut extension = match members.optional("name").map(Cow::into_owned) {
+            Some(Value::String(name)) => Self::new(name).named()?,
             Some(other) => {
-                let kind = kind_of(other);
+                let kind = kind_of(&other);
                 return Err(Error::invalid_metadata(format!(
                     "the name of an extension must be a string, not {kind}"
                 )));
             }
             None => return Err(Error::invalid_metadata("an extension has no `name`")),
         };
-        for (key, value) in object {
-            match (key.as_str(), value) {
-                ("name", _) => {}
-                ("configuration", Value::Object(members)) => {
-                    extension.configuration = members.clone();
-                }
-                ("configuration", other) => {
-                    return Err(extension.wrong("configuration", "an object", other));
-                }
-                ("must_understand", Value::Bool(flag)) => extension.must_understand = *flag,
-                ("must_understand", other) => {
-                    return Err(extension.wrong("must_understand", "true or false", other));
-                }
-                _ => {
-                    return Err(Error::invalid_metadata(format!(
-                        "`{}`: unknown member `{key}`",
-                        extension.name
-                    )));
-                }
-            }
+        match members.optional("configuration").map(Cow::into_owned) {
+            Some(Value::Object(configuration)) => extension.configuration = configuration,
+            Some(other) => return Err(extension.wrong("configuration", "an object", &other)),
+            None => {}
         }
-        Ok(extension)
+        match members.optional("must_understand").as_deref() {
+            Some(Value::Bool(flag)) => extension.must_understand = *flag,
+            Some(other) => return Err(extension.wrong("must_understand", "true or false", other)),
+            None => {}
+        }
+        match members.rest().next() {
+            Some((key, _)) => {
+                let name = &extension.name;
+                Err(Error::invalid_metadata(format!("`{name}`: unknown member `{key}`")))
+            }
+            None => Ok(extension),
+        }
     }
 
     fn named(self) -> Result<Self> {

@@ -1,9 +1,10 @@
 //! The metadata document of a group.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::json::{Members, wrong};
-use super::{Format, Node, NodePath};
+use super::{Format, Members, Node, NodePath, wrong};
 use crate::error::{Error, Result, ResultExt as _};
 
 /// The metadata document of a group ("Group metadata" of the Zarr v3 core specification).
@@ -30,10 +31,13 @@ impl GroupMetadata {
     /// `Unsupported` for another Zarr format, for consolidated metadata that is not inline, and for
     /// an unknown member that must be understood.
     pub fn from_json(document: &Value) -> Result<Self> {
-        let mut members = Members::of(document)?;
+        Self::from_members(Members::of(Cow::Borrowed(document))?)
+    }
+
+    pub(super) fn from_members(mut members: Members<'_>) -> Result<Self> {
         members.check_header("group", true)?;
         let attributes = members.attributes()?;
-        let consolidated = match members.optional("consolidated_metadata") {
+        let consolidated = match members.optional("consolidated_metadata").as_deref() {
             None | Some(Value::Null) => None,
             Some(value) => Some(parse_consolidated(value)?),
         };

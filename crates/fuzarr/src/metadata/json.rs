@@ -1,6 +1,7 @@
 //! The text of a metadata document.
 
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -26,21 +27,33 @@ const SPELLED_MARK: &[u8] = br#""\u0000number "#;
 /// `InvalidMetadata` if `document` is no JSON or nests deeper than 127 levels, `Limit` if it is
 /// larger than [`MAX_DOCUMENT_SIZE`].
 pub fn parse(document: &[u8]) -> Result<Value> {
+    let document = text(document)?;
+    if let Some(value) = parse_strict(document) {
+        return Ok(value);
+    }
+    let marked = mark(document);
+    serde_json::from_slice(marked.as_deref().unwrap_or(document))
+        .map_err(|error| Error::invalid_metadata("the document is not JSON").with_source(error))
+}
+
+/// The text of a document without the byte order mark.
+///
+/// # Errors
+/// `Limit` if it is larger than [`MAX_DOCUMENT_SIZE`].
+pub(super) fn text(document: &[u8]) -> Result<&[u8]> {
     if document.len() > MAX_DOCUMENT_SIZE {
         return Err(Error::limit(format!(
             "the document has {} bytes, more than the limit of {MAX_DOCUMENT_SIZE}",
             document.len()
         )));
     }
-    let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-    if !has_long_number(document)
-        && let Ok(value) = serde_json::from_slice(document)
-    {
-        return Ok(value);
-    }
-    let marked = mark(document);
-    serde_json::from_slice(marked.as_deref().unwrap_or(document))
-        .map_err(|error| Error::invalid_metadata("the document is not JSON").with_source(error))
+    Ok(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document))
+}
+
+/// What a text says; `None` if it is not JSON of the form asked for, or may have numbers that no
+/// [`Value`] holds: [`parse`] knows.
+pub(super) fn parse_strict<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
+    if has_long_number(text) { None } else { serde_json::from_slice(text).ok() }
 }
 
 /// The text of a number that a [`Value`] cannot hold, if `value` stands for one, see [`parse`].
@@ -208,111 +221,6 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
-}
-
-/// A document's members, each read once, so that what remains is unknown.
-pub(crate) struct Members<'a> {
-    object: &'a Map<String, Value>,
-    read: Vec<&'static str>,
-}
-
-impl<'a> Members<'a> {
-    /// The members of `document`.
-    ///
-    /// # Errors
-    /// `InvalidMetadata` if it is no object.
-    pub(crate) fn of(document: &'a Value) -> Result<Self> {
-        let Value::Object(object) = document else {
-            return Err(Error::invalid_metadata(format!(
-                "a metadata document must be an object, not {}",
-                kind_of(document)
-            )));
-        };
-        Ok(Self { object, read: Vec::with_capacity(16) })
-    }
-
-    /// The member `key`; `None` if absent.
-    pub(crate) fn optional(&mut self, key: &'static str) -> Option<&'a Value> {
-        self.read.push(key);
-        // There are few: looking through them is quicker than hashing.
-        self.object.iter().find_map(|(name, value)| (name == key).then_some(value))
-    }
-
-    /// The member `key`.
-    ///
-    /// # Errors
-    /// `InvalidMetadata` if it is absent.
-    pub(crate) fn required(&mut self, key: &'static str) -> Result<&'a Value> {
-        self.optional(key)
-            .ok_or_else(|| Error::invalid_metadata(format!("the document has no `{key}`")))
-    }
-
-    /// Checks `zarr_format` and `node_type`, which may be absent if `may_lack_type`.
-    pub(crate) fn check_header(
-        &mut self,
-        node_type: &'static str,
-        may_lack_type: bool,
-    ) -> Result<()> {
-        match self.required("zarr_format")? {
-            format if format.as_u64() == Some(3) => {}
-            format if format.is_u64() => {
-                return Err(Error::unsupported(format!("not supported: Zarr format {format}")));
-            }
-            other => return Err(wrong("zarr_format", "the number 3", other)),
-        }
-        match self.optional("node_type") {
-            Some(Value::String(found)) if found == node_type => Ok(()),
-            Some(Value::String(_)) => {
-                Err(Error::invalid_metadata(format!("the document is not of an {node_type}")))
-            }
-            Some(other) => Err(wrong("node_type", "a string", other)),
-            None if may_lack_type => Ok(()),
-            None => Err(Error::invalid_metadata("the document has no `node_type`")),
-        }
-    }
-
-    /// The member `attributes`; empty if absent or null.
-    pub(crate) fn attributes(&mut self) -> Result<Map<String, Value>> {
-        match self.optional("attributes") {
-            None | Some(Value::Null) => Ok(Map::new()),
-            Some(Value::Object(attributes)) => Ok(attributes.clone()),
-            Some(other) => Err(wrong("attributes", "an object", other)),
-        }
-    }
-
-    /// The members nobody has read: to be preserved when the document is rewritten.
-    ///
-    /// # Errors
-    /// `Unsupported` if one does not say that it need not be understood.
-    pub(crate) fn unknown(self) -> Result<Map<String, Value>> {
-        let mut unknown = Map::new();
-        for (key, value) in self.object {
-            if self.read.contains(&key.as_str()) {
-                continue;
-            }
-            if value.get("must_understand") != Some(&Value::Bool(false)) {
-                return Err(Error::unsupported(format!("not supported: document member `{key}`")));
-            }
-            unknown.insert(key.clone(), value.clone());
-        }
-        Ok(unknown)
-    }
-}
-
-/// The lengths that a member such as `shape` lists.
-///
-/// # Errors
-/// `InvalidMetadata` if it is no list of non-negative integers.
-pub(crate) fn lengths(key: &str, value: &Value) -> Result<Vec<u64>> {
-    value.as_array().and_then(|lengths| lengths.iter().map(Value::as_u64).collect()).ok_or_else(
-        || Error::invalid_metadata(format!("`{key}` must be a list of non-negative integers")),
-    )
-}
-
-/// The error of a member that is not what it must be.
-#[cold]
-pub(crate) fn wrong(key: &str, expected: &str, found: &Value) -> Error {
-    Error::invalid_metadata(format!("`{key}` must be {expected}, not {}", kind_of(found)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod extension;
 mod format;
 mod group;
 pub mod json;
+mod members;
 mod node;
 mod path;
 
@@ -17,5 +18,6 @@ pub use extension::Extension;
 pub use format::Format;
 pub use group::GroupMetadata;
 pub(crate) use group::check_member;
+pub(crate) use members::{Members, lengths, wrong};
 pub use node::Node;
 pub use path::NodePath;

@@ -1,8 +1,10 @@
 //! The metadata document of a node of either kind.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{ArrayMetadata, Format, GroupMetadata, json};
+use super::{ArrayMetadata, Format, GroupMetadata, Members, json};
 use crate::error::{Error, Result};
 
 /// The metadata of a node.
@@ -20,7 +22,7 @@ impl Node {
     /// # Errors
     /// As [`json::parse`], [`ArrayMetadata::from_json`] and [`GroupMetadata::from_json`].
     pub fn from_bytes(document: &[u8]) -> Result<Self> {
-        Self::from_json(&json::parse(document)?)
+        Self::from_members(Members::parse(document)?)
     }
 
     /// Reads a document. One without `node_type` is of a group, unless it has a `shape`, which no
@@ -29,18 +31,22 @@ impl Node {
     /// # Errors
     /// As [`ArrayMetadata::from_json`] and [`GroupMetadata::from_json`].
     pub fn from_json(document: &Value) -> Result<Self> {
-        let is_array = match document.get("node_type") {
+        Self::from_members(Members::of(Cow::Borrowed(document))?)
+    }
+
+    fn from_members(members: Members<'_>) -> Result<Self> {
+        let is_array = match members.get("node_type") {
             Some(Value::String(name)) if name == "array" => true,
             Some(Value::String(name)) if name == "group" => false,
             Some(_) => {
                 return Err(Error::invalid_metadata("`node_type` is neither `array` nor `group`"));
             }
-            None => document.get("shape").is_some(),
+            None => members.get("shape").is_some(),
         };
         if is_array {
-            return Ok(Self::Array(Box::new(ArrayMetadata::from_json(document)?)));
+            return Ok(Self::Array(Box::new(ArrayMetadata::from_members(members)?)));
         }
-        GroupMetadata::from_json(document).map(Self::Group)
+        GroupMetadata::from_members(members).map(Self::Group)
     }
 
     /// The format that the node is stored in.

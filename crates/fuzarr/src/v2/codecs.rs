@@ -4,8 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::dtype::{self, DataType, ElementLayout, Endian};
 use crate::error::{Error, Result};
-use crate::metadata::Extension;
-use crate::metadata::json::wrong;
+use crate::metadata::{Extension, wrong};
 
 /// The blosc setting that leaves the choice of the shuffle to the size of the elements.
 const AUTO_SHUFFLE: i64 = -1;

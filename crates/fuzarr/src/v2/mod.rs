@@ -12,12 +12,16 @@ mod describe;
 pub use create::NewArray;
 pub use describe::describe;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::dtype::{self, DataType, Endian};
 use crate::error::{Error, Kind, Result, ResultExt as _};
-use crate::metadata::json::{Members, kind_of, lengths, spelled, wrong};
-use crate::metadata::{ArrayMetadata, Extension, Format, GroupMetadata, Node, check_member};
+use crate::metadata::json::{kind_of, spelled};
+use crate::metadata::{
+    ArrayMetadata, Extension, Format, GroupMetadata, Members, Node, check_member, lengths, wrong,
+};
 
 /// The name of an array's document.
 pub const ARRAY: &str = ".zarray";
@@ -39,24 +43,26 @@ pub const DIMENSIONS: &str = "_ARRAY_DIMENSIONS";
 /// `InvalidMetadata` if a member is missing or malformed, `Unsupported` for another Zarr format and
 /// for filters in an order that no chain of codecs has.
 pub fn array_from_json(document: &Value, attributes: Map<String, Value>) -> Result<ArrayMetadata> {
-    let mut members = Members::of(document)?;
+    let mut members = Members::of(Cow::Borrowed(document))?;
     check_format(&mut members)?;
-    let shape = lengths("shape", members.required("shape")?)?;
-    let chunks = lengths("chunks", members.required("chunks")?)?;
-    let transposed = match members.required("order")? {
+    let shape = lengths("shape", &*members.required("shape")?)?;
+    let chunks = lengths("chunks", &*members.required("chunks")?)?;
+    let transposed = match &*members.required("order")? {
         Value::String(order) if order == "C" => false,
         Value::String(order) if order == "F" => true,
         _ => return Err(Error::invalid_metadata("`order` is neither `C` nor `F`")),
     };
-    let separator = match members.optional("dimension_separator") {
+    let separator = members.optional("dimension_separator");
+    let separator = match separator.as_deref() {
         None | Some(Value::Null) => ".",
         Some(Value::String(text)) if text == "." || text == "/" => text,
         Some(_) => return Err(Error::invalid_metadata("`dimension_separator` is not `.` or `/`")),
     };
-    let steps = codecs::steps(members.optional("filters"), members.optional("compressor"))?;
-    let (data_type, endian) = element_type(members.required("dtype")?, &steps)?;
+    let (filters, compressor) = (members.optional("filters"), members.optional("compressor"));
+    let steps = codecs::steps(filters.as_deref(), compressor.as_deref())?;
+    let (data_type, endian) = element_type(&*members.required("dtype")?, &steps)?;
     let known = DataType::from_extension(&data_type).ok();
-    let fill = &spelled(members.optional("fill_value").unwrap_or(&Value::Null));
+    let fill = &spelled(members.optional("fill_value").as_deref().unwrap_or(&Value::Null));
     let fill_value = match known {
         Some(known) => dtype::fill_to_json(known, &dtype::fill_from_v2(known, fill)?)?,
         None => fill.clone(),
@@ -94,7 +100,7 @@ pub fn array_to_json(array: &ArrayMetadata) -> Option<Value> {
 /// # Errors
 /// `InvalidMetadata` if it is malformed, `Unsupported` for another Zarr format.
 pub fn group_from_json(document: &Value, attributes: Map<String, Value>) -> Result<GroupMetadata> {
-    let mut members = Members::of(document)?;
+    let mut members = Members::of(Cow::Borrowed(document))?;
     check_format(&mut members)?;
     let known = ["zarr_format", "consolidated_metadata"];
     let unknown = document.as_object().into_iter().flatten();
@@ -136,8 +142,8 @@ pub fn attributes_from_json(document: Value) -> Result<Map<String, Value>> {
 /// # Errors
 /// `InvalidMetadata` if it or a document in it is malformed, `Unsupported` for another Zarr format.
 pub fn consolidated_from_json(document: &Value) -> Result<Vec<(String, Node)>> {
-    let mut members = Members::of(document)?;
-    match members.required("zarr_consolidated_format")? {
+    let mut members = Members::of(Cow::Borrowed(document))?;
+    match &*members.required("zarr_consolidated_format")? {
         format if format.as_u64() == Some(1) => {}
         format => {
             return Err(Error::unsupported(format!(
@@ -146,7 +152,8 @@ pub fn consolidated_from_json(document: &Value) -> Result<Vec<(String, Node)>> {
             )));
         }
     }
-    let Value::Object(documents) = members.required("metadata")? else {
+    let metadata = members.required("metadata")?;
+    let Value::Object(documents) = &*metadata else {
         return Err(Error::invalid_metadata("`metadata` must be an object"));
     };
     // In the order of the documents, which `Map` keeps.
@@ -183,7 +190,7 @@ fn member(
 }
 
 fn check_format(members: &mut Members<'_>) -> Result<()> {
-    match members.required("zarr_format")? {
+    match &*members.required("zarr_format")? {
         format if format.as_u64() == Some(2) => Ok(()),
         format if format.is_u64() => {
             Err(Error::unsupported(format!("not supported: Zarr format {format}")))
