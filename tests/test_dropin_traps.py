@@ -377,6 +377,23 @@ def test_one_hop_per_call(monkeypatch):
     assert len(hops) == 2
 
 
+def test_what_is_awaited_and_short_makes_no_hop(monkeypatch):
+    from fuzarr import _loop
+
+    store = LatencyStore(MemoryStore(), get_latency=0, set_latency=0)
+    array = create(store, shape=(1000,), chunks=(1,))
+    array[...] = np.arange(1000)
+    hops = []
+    hop = _loop.hop
+    monkeypatch.setattr(_loop, "hop", lambda *args: hops.append(args) or hop(*args))
+    with dropin.served("read foreign"):
+        assert array[:16].sum() == 120
+        assert not hops
+        # Many items are prepared elsewhere; what was read is at its place.
+        assert array[...].sum() == 499_500
+        assert len(hops) == 1
+
+
 def test_small_reads_of_files_stay_on_the_loop_unless_a_disk_has_to_be_waited_for(
     monkeypatch, tmp_path
 ):

@@ -49,6 +49,12 @@ _STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
 SMALL = 64 << 10
 
 
+#: Items of a call that may stay there from beginning to end.
+FEW = 4
+
+#: ... of one that is only prepared and finished there, and awaits its store in between.
+FEW_AWAITED = 16
+
 #: So many folders are remembered.
 MOST_FOLDERS = 1000
 
@@ -279,6 +285,13 @@ class _Read(_Call):
         if wanted != self.out.size and (layout.variable or self.swapped):
             raise DeclinedError("a read of a part of the output")
 
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether the end of the call, once all is read, takes no longer than the way to another
+        thread."""
+        is_there = self.target is self.out and not self.swapped
+        return self.is_small or (is_there and self.bound.layout.variable is None)
+
     def finish(self, present: list[bool], elements: list[Any] | None) -> tuple[GetResult, ...]:
         """Brings the output into its form."""
         if elements is not None:
@@ -314,10 +327,10 @@ class _Read(_Call):
         for numbers, items, call in self.calls:
             machines, result = call.machines()
             steps = await drive_all(self, items, machines)
-            elements = await _loop.unless(self.is_small, result.take)
+            elements = await _loop.unless(self.ends_at_once, result.take)
             for number, step in zip(numbers, steps, strict=True):
                 present[number] = step == "present"
-        return await _loop.unless(self.is_small, self.finish, present, elements)
+        return await _loop.unless(self.ends_at_once, self.finish, present, elements)
 
 
 class _Write(_Call):
@@ -447,9 +460,10 @@ def _is_near(kind: type[_Read | _Write], store: Any) -> bool:
     return type(store) is MemoryStore
 
 
-def _is_small(batch: list[_Item], array: NDBuffer) -> bool:
-    """Whether a call may be so short that it need not leave the event loop."""
-    if len(batch) > 4:
+def _is_small(batch: list[_Item], array: NDBuffer, most: int) -> bool:
+    """Whether a call, if of at most so many items, may be so short that it need not leave the event
+    loop."""
+    if len(batch) > most:
         return False
     values: Any = array.as_ndarray_like()
     return type(values) is np.ndarray and values.nbytes <= SMALL and not values.dtype.hasobject
@@ -514,7 +528,7 @@ async def _run(
                 return call
 
             try:
-                near = _is_near(kind, getter.store) and _is_small(batch, array)
+                near = _is_near(kind, getter.store) and _is_small(batch, array, FEW)
                 call = prepare() if near else None
                 found = None
                 if call and call.estimate <= _loop.QUICK:
@@ -530,7 +544,7 @@ async def _run(
             if asyncio.iscoroutine(outcome):
                 way, outcome = "foreign", await outcome
         else:
-            small = _is_small(batch, array)
+            small = _is_small(batch, array, FEW_AWAITED)
             driven: Any = await _loop.unless(small, kind, pipeline, batch, array, drop_axes)
             driven.is_small = small
             way, outcome = "foreign", await driven.drive()
