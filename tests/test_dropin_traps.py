@@ -1,6 +1,7 @@
 """What breaks plug-ins of zarr-python: each trap has its test."""
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import json
@@ -377,7 +378,8 @@ def test_one_hop_per_call(monkeypatch):
     assert len(hops) == 2
 
 
-def test_what_is_awaited_and_short_makes_no_hop(monkeypatch):
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_what_is_awaited_and_short_makes_no_hop(monkeypatch, accelerated):
     from fuzarr import _loop
 
     store = LatencyStore(MemoryStore(), get_latency=0, set_latency=0)
@@ -386,7 +388,8 @@ def test_what_is_awaited_and_short_makes_no_hop(monkeypatch):
     hops = []
     hop = _loop.hop
     monkeypatch.setattr(_loop, "hop", lambda *args: hops.append(args) or hop(*args))
-    with dropin.served("read foreign"):
+    acceleration = fuzarr.accelerate_zarr() if accelerated else contextlib.nullcontext()
+    with dropin.served("read foreign"), acceleration:
         assert array[:16].sum() == 120
         assert not hops
         # Many items are prepared elsewhere; what was read is at its place.

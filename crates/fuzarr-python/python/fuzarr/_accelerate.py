@@ -392,8 +392,10 @@ async def _set_selection(
 
 
 async def _hopped(name: str, store: Any, work: Callable[[], Any]) -> tuple[Any] | None:
-    """As `_attempt`, off the event loop."""
-    if type(store) in (LocalStore, MemoryStore) and not store._is_open:
+    """As `_attempt`, off the event loop, unless it is plain that zarr-python has to do it."""
+    if type(store) not in (LocalStore, MemoryStore):
+        return None
+    if not store._is_open:
         await store._ensure_open()
     return await _loop.hop(_attempt, name, store, work)
 
