@@ -81,6 +81,73 @@ def test_arrays_survive_forks_after_use(tmp_path):
         assert total(array) == expected
 
 
+FIRST_USE = """
+import builtins, os, sys, threading, time
+import numpy as np
+import fuzarr
+
+array = fuzarr.open(sys.argv[1])
+target = np.empty(array.shape, array.dtype)
+uses = {
+    "read": lambda: array[...],
+    "one": lambda: array[0, 0],
+    "row": lambda: array[np.int64(1)],
+    "list": lambda: array[[0, 2]],
+    "mask": lambda: array[np.ones(array.shape, bool)],
+    "target": lambda: array.read(..., out=target),
+    "write": lambda: array.__setitem__((0, 0), 7),
+    "rows": lambda: array.__setitem__(slice(0, 2), np.ones((2, array.shape[1]), "i2")),
+    "text": lambda: fuzarr.full((2,), "a", dtype="string")[...],
+}
+plain = builtins.__import__
+looking, forked = threading.Event(), threading.Event()
+
+def slow(name, *arguments, **options):
+    # Another thread runs, and forks, while one looks up what it needs of NumPy.
+    if threading.current_thread() is not threading.main_thread() and name == "numpy":
+        looking.set()
+        forked.wait()
+    return plain(name, *arguments, **options)
+
+for name, use in uses.items():
+    looking.clear()
+    forked.clear()
+    thread = threading.Thread(target=use, daemon=True)
+    builtins.__import__ = slow
+    thread.start()
+    while thread.is_alive() and not looking.wait(0.005):
+        pass
+    builtins.__import__ = plain
+    child = os.fork()
+    if child == 0:
+        use()
+        os._exit(0)
+    deadline = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+            sys.exit(f"{name}: the child hangs")
+        time.sleep(0.005)
+    assert ended[1] == 0, name
+    forked.set()
+    thread.join()
+print("done")
+"""
+
+
+# Seen to fail when NumPy's functions were looked up, once, by whoever used them first.
+def test_a_fork_during_the_first_use_of_numpy_leaves_nothing_to_wait_for(tmp_path):
+    make(tmp_path / "x")
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIRST_USE, tmp_path / "x"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout.endswith("done\n"), run.stderr
+
+
 @pytest.mark.parametrize("layout", [{}, {"shards": None}])
 def test_eight_threads_share_an_array(layout, tmp_path):
     array = make(tmp_path, **layout)

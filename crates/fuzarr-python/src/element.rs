@@ -5,11 +5,11 @@ use fuzarr::metadata::Extension;
 use fuzarr::{Error, Kind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyType};
 
 use crate::error::{raise, unsupported};
 use crate::json;
+use crate::numpy::numpy;
 
 /// The machine's byte order.
 pub(crate) const NATIVE: Endian =
@@ -108,8 +108,7 @@ impl ElementType {
 
 /// `numpy.dtype`.
 fn dtype(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static DTYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    DTYPE.import(py, "numpy", "dtype")
+    Ok(numpy(py)?.dtype.bind(py))
 }
 
 /// `numpy.dtypes.StringDType`, from NumPy 2 on.

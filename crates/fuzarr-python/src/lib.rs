@@ -15,6 +15,7 @@ mod group;
 mod index;
 mod json;
 mod memory;
+mod numpy;
 mod open;
 mod pipeline;
 mod request;
@@ -53,6 +54,7 @@ mod _fuzarr {
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
         use pyo3::types::PyModuleMethods;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        crate::numpy::look_up(module.py())?;
         crate::pipeline::register(module)
     }
 }

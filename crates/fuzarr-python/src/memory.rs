@@ -14,19 +14,11 @@ use fuzarr::dtype::VARIABLE_SLOT;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::element::{ElementType, Form};
 use crate::error::raise;
-
-/// A function of NumPy.
-macro_rules! numpy {
-    ($py:expr, $name:literal) => {{
-        static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        FUNCTION.import($py, "numpy", $name)
-    }};
-}
+use crate::numpy::numpy;
 
 /// Memory that a read fills.
 pub(crate) struct Output<'py> {
@@ -62,12 +54,12 @@ impl<'py> Output<'py> {
                 // The buffer of an array of no dimension has no shape.
                 let shape = if shape.is_empty() { &[1] } else { shape };
                 let shape = PyTuple::new(py, shape)?;
-                let array = numpy!(py, "empty")?.call1((shape, &element.dtype))?;
+                let array = numpy(py)?.empty.bind(py).call1((shape, &element.dtype))?;
                 let buffer = PyUntypedBuffer::get(&array)?;
                 Filled::Array(array, buffer)
             }
             Form::Opaque => {
-                let bytes = numpy!(py, "empty")?.call1((size(item_size(element))?, "u1"))?;
+                let bytes = numpy(py)?.empty.bind(py).call1((size(item_size(element))?, "u1"))?;
                 let buffer = PyUntypedBuffer::get(&bytes)?;
                 Filled::Bytes(bytes, buffer)
             }
@@ -86,13 +78,13 @@ impl<'py> Output<'py> {
         shape: &[u64],
     ) -> PyResult<Self> {
         let py = target.py();
-        let target = if target.is_instance(numpy!(py, "ndarray")?)? {
+        let target = if target.is_instance(numpy(py)?.ndarray.bind(py))? {
             target.clone()
         } else {
             // A view of its memory: a copy would be filled in vain.
             let options = PyDict::new(py);
             options.set_item("copy", false)?;
-            numpy!(py, "array")?.call((target,), Some(&options))?
+            numpy(py)?.array.bind(py).call((target,), Some(&options))?
         };
         check_target(&target, element, shape)?;
         if element.form == Form::Plain && !shape.is_empty() && is_native(&target, element)? {
@@ -139,7 +131,7 @@ impl<'py> Output<'py> {
         let result = if shape.is_empty() { array.get_item(0)? } else { array };
         match self.target {
             Some(target) => {
-                numpy!(py, "copyto")?.call1((&target, result))?;
+                numpy(py)?.copyto.bind(py).call1((&target, result))?;
                 Ok(target)
             }
             None => Ok(result),
@@ -203,7 +195,7 @@ fn variable<'py>(
             list.append(PyBytes::new(py, bytes))?;
         }
     }
-    let array = numpy!(py, "empty")?.call1((list.len(), &element.dtype))?;
+    let array = numpy(py)?.empty.bind(py).call1((list.len(), &element.dtype))?;
     array.set_item(pyo3::types::PySlice::full(py), list)?;
     reshaped(&array, shape)
 }
@@ -261,7 +253,7 @@ impl<'py> Input<'py> {
         let py = array.py();
         match element.form {
             Form::Plain | Form::Opaque => {
-                let mut array = numpy!(py, "ascontiguousarray")?.call1((array,))?;
+                let mut array = numpy(py)?.ascontiguousarray.bind(py).call1((array,))?;
                 if element.form == Form::Opaque {
                     array = array.call_method1("reshape", (-1,))?.call_method1("view", ("u1",))?;
                 }
@@ -291,7 +283,7 @@ impl<'py> Input<'py> {
 /// An array of elements of this type, in native byte order.
 fn elements<'py>(value: &Bound<'py, PyAny>, element: &ElementType) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
-    let asarray = numpy!(py, "asarray")?;
+    let asarray = numpy(py)?.asarray.bind(py);
     match element.form {
         Form::Text | Form::Bytes => asarray.call1((value, "O")),
         Form::Plain | Form::Opaque => asarray.call1((value, &element.dtype)),
@@ -313,7 +305,7 @@ fn broadcast<'py>(
     } else {
         array.clone()
     };
-    numpy!(py, "broadcast_to")?.call1((array, to)).map_err(|_| {
+    numpy(py)?.broadcast_to.bind(py).call1((array, to)).map_err(|_| {
         PyValueError::new_err(format!(
             "could not broadcast input array from shape {found:?} into shape {shape:?}"
         ))

@@ -15,10 +15,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether signals come to this thread: in Python they come to the main one.
 fn sees_signals(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import(pyo3::intern!(py, "threading"))?;
-    let main = threading.call_method0(pyo3::intern!(py, "main_thread"))?;
-    let current = threading.call_method0(pyo3::intern!(py, "get_ident"))?;
-    main.getattr(pyo3::intern!(py, "ident"))?.eq(current)
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?;
+    let current = threading.call_method0("get_ident")?;
+    main.getattr("ident")?.eq(current)
 }
 
 /// Runs `work`, which takes about `estimate` nanoseconds, without the interpreter lock. If that is

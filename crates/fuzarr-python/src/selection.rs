@@ -4,10 +4,10 @@ use fuzarr::{Selection, Term};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PySlice, PyString, PyTuple};
 
 use crate::error::selection_error;
+use crate::numpy::numpy;
 
 /// How an index is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,9 +210,8 @@ fn item<'py>(object: &Bound<'py, PyAny>) -> PyResult<Item<'py>> {
     if is_array {
         return array(object, is_list);
     }
-    static BOOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let is_flag = object.is_instance_of::<PyBool>()
-        || object.is_instance(BOOL.import(py, "numpy", "bool_")?)?;
+    let is_flag =
+        object.is_instance_of::<PyBool>() || object.is_instance(numpy(py)?.bool_.bind(py))?;
     if is_flag || !object.hasattr("__index__")? {
         return Err(no_index(object));
     }
@@ -259,8 +258,8 @@ fn slice(slice: &Bound<'_, PySlice>) -> PyResult<Term> {
 }
 
 fn array<'py>(object: &Bound<'py, PyAny>, is_list: bool) -> PyResult<Item<'py>> {
-    static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let array = ASARRAY.import(object.py(), "numpy", "asarray")?.call1((object,));
+    let asarray = &numpy(object.py())?.asarray;
+    let array = asarray.bind(object.py()).call1((object,));
     let array = array.map_err(|_| no_index(object))?;
     let kind: String = array.getattr("dtype")?.getattr("kind")?.extract()?;
     let is_empty = array.getattr("size")?.extract::<usize>()? == 0;

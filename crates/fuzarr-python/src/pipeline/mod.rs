@@ -26,6 +26,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let pipeline = PyModule::new(module.py(), "pipeline")?;
     pipeline.add_class::<layout::Layout>()?;
     pipeline.add_class::<call::ReadCall>()?;
+    pipeline.add_class::<call::ReadResult>()?;
     pipeline.add_class::<call::WriteCall>()?;
     pipeline.add_class::<foreign::Machine>()?;
     pipeline.add_class::<pinned::Made>()?;
