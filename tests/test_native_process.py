@@ -333,6 +333,32 @@ def test_options_by_name_and_environment(tmp_path):
     assert "FUZARR_WORKERS" in bad.stderr
 
 
+@pytest.mark.parametrize("shards", [None, (50, 50)])
+def test_decoded_chunks_are_kept_if_that_is_asked_for(tmp_path, shards):
+    array = make(tmp_path, shards=shards)
+    expected = array[...]
+    time.sleep(0.2)  # a file that was just changed may change again without a trace
+
+    def costs():
+        return array.explain((slice(3, 60), slice(7, 90)), exact=True)
+
+    with fuzarr.config.set(chunk_cache="8MiB"):
+        assert fuzarr.config["chunk_cache"] == 8 << 20
+        cold = costs()
+        np.testing.assert_array_equal(array[3:60, 7:90], expected[3:60, 7:90])
+        warm = costs()
+        assert cold.fetched[0] > 0
+        assert (warm.fetched, warm.decoded) == ((0, 0), (0, 0))
+        for key in np.s_[3:60, 7:90], np.s_[59:3:-4, 8], np.s_[[5, 3, 30], 20:40]:
+            np.testing.assert_array_equal(array[key], expected[key])
+        # Another handle's writes are seen, and the rest is still known.
+        fuzarr.open(tmp_path)[5, 8] = expected[5, 8] = -1
+        np.testing.assert_array_equal(array[3:60, 7:90], expected[3:60, 7:90])
+        assert 0 < costs().fetched[0] < cold.fetched[0]
+    np.testing.assert_array_equal(array[...], expected)
+    assert costs().fetched[0] > 0
+
+
 def test_importing_fuzarr_imports_no_other_engine():
     program = "import sys, fuzarr; print([m for m in ('zarr', 'dask') if m in sys.modules])"
     answer = subprocess.run(

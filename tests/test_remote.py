@@ -135,6 +135,28 @@ def test_a_web_server_is_read_with_ranges_or_without(obedient, place, tmp_path):
                 fuzarr.open_array(url + "/nothing", mode="r")
 
 
+def test_decoded_chunks_of_a_remote_array_are_kept_if_that_is_asked_for(obedient, place):
+    obedient.order()
+    values = np.arange(400, dtype="u2").reshape(20, 20)
+    options = {"storage_options": obedient.options}
+    theirs = fuzarr.create_array(
+        obedient.url(place), data=values, chunks=(5, 5), shards=(10, 10), **options
+    )
+    array = fuzarr.open_array(obedient.url(place), **options)
+    with fuzarr.config.set(chunk_cache=1 << 20, index_staleness=600):
+        np.testing.assert_array_equal(array[...], values)
+        assert array.explain(exact=True).fetched == (0, 0)
+        # As long as nothing is asked, nothing is seen.
+        theirs[3, 3] = 1
+        np.testing.assert_array_equal(array[2:8, 2:8], values[2:8, 2:8])
+        fuzarr.config.set(index_staleness=0)
+        values[3, 3] = 1
+        np.testing.assert_array_equal(array[...], values)
+        array[4, 4] = values[4, 4] = 2
+        fuzarr.config.set(index_staleness=600)
+        np.testing.assert_array_equal(array[...], values)
+
+
 def test_stores_pickle_and_survive_forks(obedient, place):
     obedient.order()
     array = fuzarr.create_array(

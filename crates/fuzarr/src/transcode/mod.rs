@@ -108,7 +108,9 @@ impl Default for Options {
 impl Options {
     /// How an array is read while so many bytes are held for something else.
     fn reading(&self, held: u64) -> ReadOptions {
-        ReadOptions { limits: self.limits(&self.read.limits, held), ..self.read.clone() }
+        // What a copy holds is counted, and what it compares is read anew.
+        let limits = self.limits(&self.read.limits, held);
+        ReadOptions { limits, chunk_cache: 0, ..self.read.clone() }
     }
 
     /// How an array is written while so many bytes are held for something else.

@@ -42,7 +42,7 @@ fn layouts() -> Vec<(Value, u64)> {
 
 #[test]
 fn chunks_that_are_known_are_not_fetched() {
-    // Seen to fail when the place in the object was not looked at, and when a hit was of no version.
+    // Seen to fail when the version was not looked at, and when the place in the object was not.
     for (document, chunks) in layouts() {
         let (folder, stored) = local();
         for (store, wait, count) in [
@@ -85,7 +85,7 @@ fn chunks_that_are_known_are_not_fetched() {
 
 #[test]
 fn only_what_is_not_known_is_fetched() {
-    // Seen to fail when a shard was fetched whole as soon as one of its chunks was not known.
+    // Seen to fail when the place in the object was not looked at.
     let document = document(&[1024], &[1024], &sharding(&[32], &zstd(), "end"));
     let (store, array) = filled(&document);
     let on = keeping(1 << 20);
@@ -143,7 +143,7 @@ fn elements_of_variable_size_are_known_with_their_bytes() {
 
 #[test]
 fn no_more_is_kept_than_was_asked_for_and_what_was_used_last_stays() {
-    // Seen to fail when what was used went first.
+    // Seen to fail when what was used last went first.
     let (_, array) = filled(&document(&[1000], &[10], &zstd()));
     let most = 10_000;
     let on = keeping(most);

@@ -1,6 +1,6 @@
 //! Decoded chunks that are kept, against what another handle of the same array writes meanwhile.
 //!
-//! Seen to fail when the version was not looked at, and when a chunk was kept by where it starts only.
+//! Seen to fail when the version was not looked at, and when the place in the object was not.
 
 use std::sync::Arc;
 
