@@ -14,6 +14,9 @@ Cell = Mapping[str, Any]
 Read = Callable[[], Any]
 Write = Callable[[np.ndarray], None]
 
+#: Bytes of decoded chunks that an engine which can keep some may, where a cell has caches.
+CACHE = 1 << 28
+
 #: Operations that change an array.
 WRITES = frozenset({"write", "append", "round trip"})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import fuzarr
 import numpy as np
-from engine import Cell, Engine, NotOfferedError, Read, Write
+from engine import CACHE, Cell, Engine, NotOfferedError, Read, Write
 from place import Place, encoded, write_files
 from remote import Remote
 from selections import Selection
@@ -103,8 +103,11 @@ class Fuzarr(Engine):
         super().configure(cell)
         if cell["store"] not in ("local", "memory", "remote"):
             raise NotOfferedError("the Python package has no stores of Python's")
+        caches = bool(cell.get("caches"))
         fuzarr.config.set(
-            index_cache=bool(cell.get("caches")), operations=cell.get("concurrency") or None
+            index_cache=caches,
+            chunk_cache=CACHE if caches else 0,
+            operations=cell.get("concurrency") or None,
         )
 
     def versions(self) -> dict[str, str]:

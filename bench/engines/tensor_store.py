@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorstore
-from engine import Cell, Engine, NotOfferedError, Read, Write
+from engine import CACHE, Cell, Engine, NotOfferedError, Read, Write
 from place import Folder, Place, is_document, stored_files, write_files
 from remote import Remote
 from selections import Selection
@@ -79,7 +79,7 @@ class TensorStore(Engine):
             spec["file_io_sync"] = self.synced
         if self.cell.get("caches"):
             # There is none unless asked for, and none for indexes alone.
-            spec["cache_pool"] = {"total_bytes_limit": 1 << 28}
+            spec["cache_pool"] = {"total_bytes_limit": CACHE}
         if self.cell.get("concurrency"):
             spec["s3_request_concurrency"] = {"limit": self.cell["concurrency"]}
         return tensorstore.Context(spec)
