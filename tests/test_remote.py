@@ -157,6 +157,43 @@ def test_decoded_chunks_of_a_remote_array_are_kept_if_that_is_asked_for(obedient
         np.testing.assert_array_equal(array[...], values)
 
 
+# Seen to fail: nothing looked for signals before the store had answered.
+def test_a_signal_ends_the_opening_of_nodes(obedient, place):
+    class EnoughError(Exception):
+        pass
+
+    def handler(*_):
+        raise EnoughError
+
+    obedient.order()
+    url, options = obedient.url(place), {"storage_options": obedient.options}
+    group = fuzarr.create_group(url, **options)
+    array = group.create_array("a", shape=(30,), chunks=(10,), dtype="u1")
+    looks = {
+        "open": lambda: fuzarr.open(url, mode="r", **options),
+        "open_array": lambda: fuzarr.open_array(f"{url}/a", mode="r", **options),
+        "open_group": lambda: fuzarr.open_group(url, mode="r", **options),
+        "member": lambda: group["a"],
+        "contains": lambda: "a" in group,
+        "keys": lambda: list(group),
+        "stored": array.nbytes_stored,
+    }
+    before = signal.signal(signal.SIGALRM, handler)
+    obedient.order(latency=5000)
+    try:
+        for name, look in looks.items():
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            began = time.monotonic()
+            with pytest.raises(EnoughError):
+                look()
+            assert time.monotonic() - began < 2, name
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        obedient.order()
+    assert list(group) == ["a"]
+
+
 def test_stores_pickle_and_survive_forks(obedient, place):
     obedient.order()
     array = fuzarr.create_array(

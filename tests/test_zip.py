@@ -170,6 +170,33 @@ def test_what_is_no_archive_or_has_no_options(tmp_path):
         fuzarr.Store.zip(tmp_path / "x.zip", {"region": "here"})
 
 
+def test_a_file_of_no_bytes_is_an_archive_to_be_made(tmp_path):
+    path = tmp_path / "x.zip"
+    made = {
+        "open": lambda: fuzarr.open(path, mode="a", shape=(3,), dtype="i4"),
+        "w-": lambda: fuzarr.open(path, mode="w-", shape=(3,), dtype="i4"),
+        "array": lambda: fuzarr.create_array(path, shape=(3,), dtype="i4"),
+        "group": lambda: fuzarr.open_group(path),
+        "shell": lambda: shell.fuzarr(
+            "create", path, "--shape", "3", "--chunks", "3", "--dtype", "int32"
+        ),
+        "copy": lambda: shell.fuzarr("copy", source, path),
+    }
+    source = tmp_path / "source.zarr"
+    fuzarr.create_array(source, shape=(3,), dtype="i4")[...] = 1
+    for name, make in made.items():
+        path.write_bytes(b"")
+        for mode in ("r", "r+"):
+            with pytest.raises(fuzarr.errors.CorruptError, match="no bytes"):
+                fuzarr.open(path, mode=mode)
+        make()
+        assert "zarr.json" in entries(path), name
+    path.write_bytes(b"")
+    with fuzarr.Store.zip(path) as store:
+        fuzarr.create_array(store, name="a", shape=(3,), dtype="i4")[...] = 2
+    assert fuzarr.open(path, path="a", mode="r")[...].tolist() == [2, 2, 2]
+
+
 def test_two_writers_conflict(tmp_path):
     path = tmp_path / "x.zip"
     one, other = fuzarr.Store.zip(path), fuzarr.Store.zip(path)

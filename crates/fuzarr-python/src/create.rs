@@ -84,7 +84,7 @@ pub(crate) fn create_group(
     let attributes = self::attributes(attributes)?;
     let node = Node::Group(GroupMetadata { format, attributes, ..GroupMetadata::default() });
     let (store, path) = put(py, store, path, &node, overwrite)?;
-    let group = Group::open(Arc::clone(&store.store), &path).map_err(raise)?;
+    let group = request::look(py, &*store.store, || Group::open(Arc::clone(&store.store), &path))?;
     Ok(PyGroup::new(store, group, false))
 }
 

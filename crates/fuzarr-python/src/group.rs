@@ -56,9 +56,10 @@ impl PyGroup {
     fn refresh(&self, py: Python<'_>) -> PyResult<()> {
         let group = self.current();
         let store = Arc::clone(group.store());
-        let fresh = py.detach(|| Group::open_with(store, group.path(), Consolidated::Never));
-        *self.group.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(fresh.map_err(raise)?);
+        let fresh = request::look(py, &**group.store(), || {
+            Group::open_with(store, group.path(), Consolidated::Never)
+        })?;
+        *self.group.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
     }
 
@@ -71,7 +72,7 @@ impl PyGroup {
     /// The node at `path` below the group; `None` if there is none.
     fn member<'py>(&self, py: Python<'py>, path: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let group = self.current();
-        let member = py.detach(|| group.member(path)).map_err(raise)?;
+        let member = request::look(py, &**group.store(), || group.member(path))?;
         member.map(|member| self.wrap(py, member)).transpose()
     }
 
@@ -94,7 +95,7 @@ impl PyGroup {
     fn nodes(&self, py: Python<'_>, depth: usize) -> PyResult<Vec<(String, Result<Node>)>> {
         let group = self.current();
         let prefix = NodePath::parse(group.path()).map_err(raise)?.prefix();
-        request::run_long(py, &Cancel::new(), || {
+        request::look(py, &**group.store(), || {
             let relative = |visit: Visit| {
                 let path = visit.path.strip_prefix(&prefix).unwrap_or(&visit.path);
                 (path.to_owned(), visit.node)
@@ -274,7 +275,7 @@ impl PyGroup {
     fn __contains__(&self, py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Ok(path) = path.extract::<&str>() else { return Ok(false) };
         let group = self.current();
-        match py.detach(|| group.node(path)) {
+        match request::look(py, &**group.store(), || Ok(group.node(path)))? {
             Ok(node) => Ok(node.is_some()),
             // Something is there; what is wrong with it shows when it is opened.
             Err(error) if error.kind() == Kind::InvalidArgument => Ok(false),

@@ -44,10 +44,12 @@ pub(crate) fn pickled<'py>(
     Ok((open, (store, path, read_only, Some(kind), None, use_consolidated, config)))
 }
 
-/// Opens the node at ``path`` of ``store``, which may have to be an "array" or a "group".
+/// Opens the node at ``path`` of ``store``, which may have to be an "array" or a "group". With
+/// ``may_create``, the caller will create it if there is none.
 #[pyfunction]
 #[pyo3(signature = (
-    store, path, read_only, kind = None, zarr_format = None, use_consolidated = None, config = None
+    store, path, read_only, kind = None, zarr_format = None, use_consolidated = None, config = None,
+    may_create = false
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python names them")]
 pub(crate) fn open_node<'py>(
@@ -59,18 +61,21 @@ pub(crate) fn open_node<'py>(
     zarr_format: Option<u64>,
     use_consolidated: Option<bool>,
     config: Option<&Bound<'py, PyDict>>,
+    may_create: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let config = ArrayConfig::default().with(config)?;
-    let (store, path) = Named::from_python(Some(store))?.open(py, path, Missing::IsAnError)?;
+    let missing = if may_create { Missing::MayBeMade } else { Missing::IsAnError };
+    let (store, path) = Named::from_python(Some(store))?.open(py, path, missing)?;
     let path = path.as_str();
     let policy = match use_consolidated {
         None => Consolidated::Auto,
         Some(true) => Consolidated::Must,
         Some(false) => Consolidated::Never,
     };
-    let found = py
-        .detach(|| find(&store, path, zarr_format, policy))
-        .map_err(|error| raise(error.with("path", store.url(path))))?;
+    let url = store.url(path);
+    let found = request::look(py, &*store.store, || {
+        find(&store, path, zarr_format, policy).map_err(|error| error.with("path", url))
+    })?;
     let missing =
         |message: &str| Err(raise(Error::not_found(message).with("path", store.url(path))));
     match (found, kind) {

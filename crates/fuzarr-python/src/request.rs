@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fuzarr::store::Store;
 use fuzarr::{Cancel, Result, exec};
 use pyo3::prelude::*;
 
@@ -77,6 +78,22 @@ pub(crate) fn run_long<T: Send>(
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
     run(py, cancel, u64::MAX, work)
+}
+
+/// Looks at what a store has, which is long only where a store makes one wait: a signal ends it then.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn look<T: Send>(
+    py: Python<'_>,
+    store: &dyn Store,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    if store.capabilities().blocking {
+        return py.detach(work).map_err(raise);
+    }
+    let cancel = Cancel::new();
+    run_long(py, &cancel, || cancel.over(work))
 }
 
 /// Ends a request from another thread.

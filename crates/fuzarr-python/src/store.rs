@@ -168,6 +168,8 @@ impl Opened {
 pub(crate) enum Missing {
     IsAnError,
     IsMade,
+    /// It may come to that: what has no bytes counts as a zip archive already.
+    MayBeMade,
 }
 
 /// What a caller named as store, not opened yet, with the path of a node in it.
@@ -228,7 +230,12 @@ impl Named {
         let (opened, inner) = match self {
             Self::Opened(opened, inner) => (opened, inner),
             Self::At(Address { root, path }) => {
-                let how = How { create: missing == Missing::IsMade, ..How::default() };
+                let create = match missing {
+                    Missing::IsAnError => false,
+                    Missing::IsMade => true,
+                    Missing::MayBeMade => matches!(root, Root::ZipFile(_) | Root::RemoteZip(_)),
+                };
+                let how = How { create, ..How::default() };
                 (Opened::at(py, root, Settings::new(), how)?, path)
             }
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
+use crate::wait::until;
 
 /// What one request may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +138,13 @@ impl Cancel {
     /// Ends all requests that were given this token or a clone of it.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Does something that has no [`Limits`], as opening a node has none: from when this token is
+    /// cancelled on, what a store makes the calling thread wait for is an error of kind
+    /// [`Cancelled`](crate::Kind::Cancelled).
+    pub fn over<T>(&self, work: impl FnOnce() -> T) -> T {
+        until(Arc::clone(&self.0), work)
     }
 
     /// Whether [`cancel`](Self::cancel) was called.

@@ -1,5 +1,6 @@
-//! Waiting for a future on the calling thread.
+//! Waiting for a future on the calling thread, and what ends that early.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +23,33 @@ impl Wake for Unpark {
         self.woken.store(true, Ordering::Release);
         self.thread.unpark();
     }
+}
+
+thread_local! {
+    /// What ends the waiting of this thread when it becomes true.
+    static END: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// What ended the waiting before, to be put back.
+struct Before(Option<Arc<AtomicBool>>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        END.with(|end| *end.borrow_mut() = before);
+    }
+}
+
+/// Does something; what it waits for on this thread, of a store, is an error as soon as `end` is true.
+pub(crate) fn until<T>(end: Arc<AtomicBool>, work: impl FnOnce() -> T) -> T {
+    let _before = Before(END.with(|present| present.borrow_mut().replace(end)));
+    work()
+}
+
+/// Whether what this thread waits for is to end.
+pub(crate) fn is_ended() -> bool {
+    let is_true = |end: &Arc<AtomicBool>| end.load(Ordering::Relaxed);
+    END.with(|end| end.borrow().as_ref().is_some_and(is_true))
 }
 
 /// The outcome of a future; the calling thread polls it, and sleeps until it is woken. A future that

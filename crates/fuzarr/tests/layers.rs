@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shard", &["buffer", "codec", "copy", "dtype", "error"]),
     // Zip archives are deflated, and have checksums.
     ("store", &["buffer", "codec", "error", "wait"]),
-    ("limits", &["error"]),
+    ("limits", &["error", "wait"]),
     (
         "plan",
         &[

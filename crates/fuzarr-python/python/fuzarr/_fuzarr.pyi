@@ -69,6 +69,7 @@ def open_node(
     zarr_format: int | None = None,
     use_consolidated: bool | None = None,
     config: dict[str, Any] | None = None,
+    may_create: bool = False,
 ) -> Array | Group: ...
 
 @final

@@ -32,7 +32,14 @@ def _open(
 ) -> Array | Group:
     settings = None if config is None else dict(config)
     return _fuzarr.open_node(
-        store, path or "", mode == "r", kind, zarr_format, use_consolidated, settings
+        store,
+        path or "",
+        mode == "r",
+        kind,
+        zarr_format,
+        use_consolidated,
+        settings,
+        mode == "a",
     )
 
 

@@ -2,7 +2,7 @@
 
 use fuzarr::codec::{Codec, Registry};
 use fuzarr::metadata::Extension;
-use fuzarr::{Array, Cancel, dtype, v2};
+use fuzarr::{Array, dtype, v2};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use serde_json::Value;
@@ -122,7 +122,7 @@ impl PyArray {
     #[getter]
     fn nchunks_initialized(&self, py: Python<'_>) -> PyResult<u128> {
         let array = self.current();
-        let storage = request::run_long(py, &Cancel::new(), || array.storage(false))?;
+        let storage = request::look(py, &**array.store(), || array.storage(false))?;
         let shard = array.chunk_shape().iter().zip(Self::leaf(&array));
         Ok(u128::from(storage.objects)
             .saturating_mul(product(shard.map(|(&shard, &chunk)| shard / chunk))))
@@ -131,7 +131,7 @@ impl PyArray {
     /// Bytes of everything that is stored of the array. Lists the store.
     fn nbytes_stored(&self, py: Python<'_>) -> PyResult<u64> {
         let array = self.current();
-        request::run_long(py, &Cancel::new(), || open::stored_bytes(&array))
+        request::look(py, &**array.store(), || open::stored_bytes(&array))
     }
 
     /// What elements of chunks that are not stored are.

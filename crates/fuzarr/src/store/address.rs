@@ -53,7 +53,8 @@ pub struct AddressOptions {
     pub writing: Writing,
     /// The folder for what remote zip archives do not have yet, if it does not fit into memory.
     pub spool: Option<PathBuf>,
-    /// A folder that is missing is made, also one that a zip archive will be in.
+    /// A folder that is missing is made, also one that a zip archive will be in; and an archive of what
+    /// has no bytes.
     pub create: bool,
 }
 
@@ -271,7 +272,8 @@ impl Opened {
 }
 
 fn zip_options(options: &AddressOptions, spool: Option<PathBuf>) -> ZipOptions {
-    ZipOptions { writing: options.writing, spool, ..ZipOptions::default() }
+    let AddressOptions { writing, create, .. } = *options;
+    ZipOptions { writing, spool, create, ..ZipOptions::default() }
 }
 
 #[cfg(feature = "remote")]

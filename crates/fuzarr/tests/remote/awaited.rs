@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use fuzarr::codec::Elements;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{LocalStore, MemoryStore, Store};
-use fuzarr_test_server::Server;
+use fuzarr::{Cancel, Kind};
+use fuzarr_test_server::{Fault, Rule, Server};
 
 use super::{array, selection, store, values};
 
@@ -38,6 +39,33 @@ fn what_is_awaited_is_what_is_waited_for() {
         let error = block_on(array.read_bytes_async(&selection("64"), &ReadOptions::default()));
         assert_eq!(error.unwrap_err().kind(), fuzarr::Kind::InvalidArgument);
     }
+}
+
+#[test]
+fn opening_ends_when_it_is_cancelled() {
+    let server = Server::start(1).unwrap();
+    let store = store(&server, "x");
+    drop(array(Arc::clone(&store) as _, "a", true));
+    server.set_rules(vec![Rule::always("GET", "", Fault::Status(503))]);
+    let cancel = Cancel::new();
+    let ender = std::thread::spawn({
+        let cancel = cancel.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(20));
+            cancel.cancel();
+        }
+    });
+    let open = || fuzarr::Array::open(Arc::clone(&store) as _, "a");
+    let mut outcome = cancel.over(open);
+    while !cancel.is_cancelled() {
+        assert_eq!(outcome.unwrap_err().kind(), Kind::Io);
+        outcome = cancel.over(open);
+    }
+    ender.join().unwrap();
+    assert_eq!(cancel.over(open).unwrap_err().kind(), Kind::Cancelled);
+    // Only what is done over it.
+    server.set_rules(Vec::new());
+    assert!(open().is_ok());
 }
 
 #[test]

@@ -40,6 +40,35 @@ fn an_archive_appears_when_something_is_written_to_it() {
 }
 
 #[test]
+fn an_object_of_no_bytes_is_an_archive_only_where_one_is_to_be_made() {
+    // As Python's zipfile has it: in its mode "a" such a file is an archive without entries.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.zip");
+    std::fs::write(&path, b"").unwrap();
+    let store = ZipStore::local(&path, ZipOptions::default()).unwrap();
+    for error in [get(&store, "k").unwrap_err(), store.list("").wait().unwrap_err()] {
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+        assert!(error.message().contains("no bytes"), "{error}");
+    }
+    let made = || {
+        let options = ZipOptions { create: true, ..on_close() };
+        ZipStore::local(&path, options).unwrap()
+    };
+    let (store, late) = (made(), made());
+    for store in [&store, &late] {
+        assert_eq!(keys(store, "").unwrap(), Vec::<String>::new());
+        put_bytes(store, "k", b"1", Precondition::Absent).unwrap();
+    }
+    store.close().unwrap();
+    assert_eq!(kind(late.close()), Kind::Conflict, "it was replaced meanwhile");
+    let read = ZipStore::local(&path, ZipOptions::default()).unwrap();
+    assert_eq!(get(&read, "k").unwrap().unwrap(), b"1");
+    // What has bytes and is no archive is none.
+    std::fs::write(&path, b"text").unwrap();
+    assert_eq!(kind(get(&made(), "k")), Kind::Corrupt);
+}
+
+#[test]
 fn what_is_changed_is_written_once_when_the_store_is_closed() {
     let memory = Arc::new(MemoryStore::new());
     put(&*memory, KEY, MIXED);

@@ -102,6 +102,13 @@ fn overlapping() -> Error {
     Error::corrupt("an entry of the zip archive reaches into another or the directory")
 }
 
+#[cold]
+fn no_bytes() -> Error {
+    Error::corrupt(
+        "this is no zip archive yet: it has no bytes; what creates an array or group makes it one",
+    )
+}
+
 /// What is in an archive.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
@@ -116,15 +123,19 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Reads the directory of an archive; `None` if the object turns out to be missing.
+    /// Reads the directory of an archive; `None` if the object turns out to be missing. An object of no
+    /// bytes has none, and is an error unless `may_be_empty`.
     ///
     /// # Errors
     /// `Corrupt` for what is no zip archive, or cut off, or lies about itself; `Unsupported` for one in
     /// several parts; `Limit` for a directory of more than 1 GiB; those of the store.
-    pub(super) async fn read(archive: &dyn Object) -> Result<Option<Self>> {
+    pub(super) async fn read(archive: &dyn Object, may_be_empty: bool) -> Result<Option<Self>> {
         let Some(tail) = archive.read(Span::Suffix(TAIL), Vec::new()).await? else {
             return Ok(None);
         };
+        if tail.object_size == 0 {
+            return if may_be_empty { Ok(Some(Self::default())) } else { Err(no_bytes()) };
+        }
         let tail = Tail::of(tail)?;
         let Some((end, directory_end)) = tail.end(archive).await? else { return Ok(None) };
         if end.size > MOST {

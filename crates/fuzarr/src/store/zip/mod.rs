@@ -65,11 +65,14 @@ pub struct ZipOptions {
     /// The folder of the file for what is beyond that; without one it is an error of kind
     /// [`Limit`](crate::Kind::Limit).
     pub spool: Option<PathBuf>,
+    /// Whether an object of no bytes is an archive without entries, as one that is not there is: where
+    /// one is to be made, of a file that somebody has made room with. Otherwise it is an error.
+    pub create: bool,
 }
 
 impl Default for ZipOptions {
     fn default() -> Self {
-        Self { writing: Writing::default(), memory: 256 << 20, spool: None }
+        Self { writing: Writing::default(), memory: 256 << 20, spool: None, create: false }
     }
 }
 
@@ -129,7 +132,10 @@ impl Shared {
         }
         let read = match present {
             None => None,
-            Some(object) => Directory::read(&*object).await?.map(|directory| (object, directory)),
+            Some(object) => {
+                let directory = Directory::read(&*object, self.options.create).await?;
+                directory.map(|directory| (object, directory))
+            }
         };
         let archive =
             read.map_or_else(Archive::none, |(object, directory)| Archive::new(object, directory));
@@ -165,7 +171,8 @@ impl ZipStore {
         Self::local_with(path, options, LocalOptions::default(), false)
     }
 
-    /// As [`local`](Self::local), with options of the folder, which is made if `create` is set.
+    /// As [`local`](Self::local), with options of the folder, which is made if `create` is set; that of
+    /// the options is set then, too.
     ///
     /// # Errors
     /// Those of [`LocalStore::of_file`].
@@ -177,7 +184,8 @@ impl ZipStore {
     ) -> Result<Self> {
         let (store, key) = LocalStore::of_file(path, local, create)?;
         let spool = options.spool.or_else(|| Some(store.path().to_owned()));
-        Ok(Self::new(Arc::new(store), key, ZipOptions { spool, ..options }))
+        let create = create || options.create;
+        Ok(Self::new(Arc::new(store), key, ZipOptions { spool, create, ..options }))
     }
 
     /// Writes what was changed and is not written yet. The store can be used further.
