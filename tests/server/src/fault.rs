@@ -7,6 +7,12 @@ use serde_json::Value;
 pub enum Fault {
     /// It is answered with this status, and nothing is done.
     Status(u16),
+    /// What it asks for is done, and it is answered with this status.
+    Done(u16),
+    /// It is answered with this status and a body that does not come to its end.
+    Endless(u16),
+    /// The body of the answer comes by the byte, with so many milliseconds before each.
+    Slow(u64),
     /// The connection is closed, and nothing is done.
     Refused,
     /// What it asks for is done, and the connection is closed without an answer.
@@ -24,7 +30,7 @@ pub enum Fault {
 pub struct Rule {
     /// The method, or any.
     pub method: Option<String>,
-    /// What the path contains.
+    /// What the path, with its query, contains.
     pub path: String,
     /// How many requests it strikes before it is over; `None` for all.
     pub times: Option<u64>,
@@ -59,6 +65,9 @@ impl Rule {
         };
         let fault = match word {
             "status" => Fault::Status(u16::try_from(number).ok()?),
+            "done" => Fault::Done(u16::try_from(number).ok()?),
+            "endless" => Fault::Endless(u16::try_from(number).ok()?),
+            "slow" => Fault::Slow(number),
             "refused" => Fault::Refused,
             "lost" => Fault::Lost,
             "truncated" => Fault::Truncated(usize::try_from(number).ok()?),

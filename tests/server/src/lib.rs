@@ -1,5 +1,5 @@
-//! An object store for tests: the needed part of S3 and of Google's XML over HTTP, in memory, with real
-//! compare-and-swap, and with latency and faults on demand.
+//! An object store for tests: the needed part of S3, of Google's XML and of Azure's blobs over HTTP, in
+//! memory, with real compare-and-swap, and with latency and faults on demand.
 //!
 //! Every request is taken note of, but for those to `/__control/…`: orders to the server, and
 //! `/__control/objects/<bucket>/<key>`, which is done at once, whatever befalls requests to the same

@@ -11,6 +11,8 @@ use bytes::Bytes;
 pub(super) struct Objects {
     by_key: BTreeMap<String, Object>,
     uploads: BTreeMap<u64, (Meta, BTreeMap<u32, Bytes>)>,
+    /// By key and name, those of Azure's blocks that are of no object yet.
+    blocks: BTreeMap<(String, String), Bytes>,
     changes: u64,
 }
 
@@ -92,6 +94,7 @@ impl Objects {
         let generation = self.changes;
         let object = Object { bytes, generation, meta, changed: SystemTime::now() };
         self.by_key.insert(key.to_owned(), object);
+        self.blocks.retain(|(of, _), _| of != key);
         Some(generation)
     }
 
@@ -156,6 +159,17 @@ impl Objects {
         let (meta, parts) = self.uploads.remove(&upload)?;
         let bytes = parts.into_values().collect::<Vec<_>>().concat();
         self.put(key, (bytes.into(), meta), &Condition::None)
+    }
+
+    pub(super) fn add_block(&mut self, key: &str, name: String, bytes: Bytes) {
+        self.blocks.insert((key.to_owned(), name), bytes);
+    }
+
+    /// Makes an object of blocks; its generation, or `None` if one of them is not there.
+    pub(super) fn join_blocks(&mut self, key: &str, names: &[String], meta: Meta) -> Option<u64> {
+        let block = |name: &String| self.blocks.get(&(key.to_owned(), name.clone())).cloned();
+        let blocks = names.iter().map(block).collect::<Option<Vec<_>>>()?;
+        self.put(key, (blocks.concat().into(), meta), &Condition::None)
     }
 
     pub(super) fn call_off(&mut self, upload: u64) -> bool {

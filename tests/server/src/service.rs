@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat::Millis, Utc};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED};
 use hyper::server::conn::http1;
@@ -136,7 +136,7 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
         return Ok(control(&state, order, &body));
     }
     let _counted = state.answering.one();
-    let (latency, fault) = orders(&state, &parts.method, &path);
+    let (latency, fault) = orders(&state, &parts.method, &format!("{path}?{query}"));
     tokio::time::sleep(latency).await;
     let note = |status: u16| {
         let range = parts.headers.get("range").and_then(|range| range.to_str().ok());
@@ -152,6 +152,17 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
             let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
             failure(status, "Ordered")
         }
+        Some(Fault::Done(status)) => {
+            drop(done());
+            let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
+            failure(status, "Ordered")
+        }
+        Some(Fault::Endless(status)) => {
+            let mut answer = endless();
+            *answer.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
+            answer
+        }
+        Some(Fault::Slow(milliseconds)) => slowly(done(), milliseconds).await?,
         Some(Fault::Refused) => {
             note(0);
             return Err(closed());
@@ -187,7 +198,25 @@ async fn cut(answer: Answer, length: usize) -> Result<Answer, io::Error> {
         Ok(Frame::data(bytes.slice(..length))),
         Err(io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered")),
     ];
-    Ok(Response::from_parts(parts, StreamBody::new(stream::iter(frames)).boxed()))
+    Ok(Response::from_parts(parts, BodyExt::boxed(StreamBody::new(stream::iter(frames)))))
+}
+
+/// An answer whose body has a beginning only.
+fn endless() -> Answer {
+    let beginning = stream::iter([Ok(Frame::data("<Error>".into()))]);
+    Response::new(BodyExt::boxed(StreamBody::new(beginning.chain(stream::pending()))))
+}
+
+/// The answer with a body that comes by the byte.
+async fn slowly(answer: Answer, milliseconds: u64) -> Result<Answer, io::Error> {
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect().await?.to_bytes();
+    let frames = stream::unfold(bytes, move |mut rest| async move {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        let frame = (!rest.is_empty()).then(|| Frame::data(rest.split_to(1)))?;
+        Some((Ok(frame), rest))
+    });
+    Ok(Response::from_parts(parts, BodyExt::boxed(StreamBody::new(frames))))
 }
 
 /// Orders that come over the network, from tests in other languages.
@@ -253,6 +282,11 @@ fn act(
     let mut objects = lock(&state.objects);
     if let Some(upload) = parameter(query, "uploadId").and_then(|id| id.parse().ok()) {
         return in_parts(&mut objects, method, (path, query), upload, body);
+    }
+    if *method == Method::PUT
+        && let Some(kind) = parameter(query, "comp")
+    {
+        return in_blocks(&mut objects, (path, query), &kind, headers, body);
     }
     match *method {
         Method::GET | Method::HEAD => match objects.get(path) {
@@ -353,8 +387,29 @@ fn in_parts(
     answer.unwrap_or_else(|| failure(StatusCode::NOT_FOUND, "NoSuchUpload"))
 }
 
+/// Does what is asked of an object in Azure's blocks.
+fn in_blocks(
+    objects: &mut Objects,
+    (path, query): (&str, &str),
+    kind: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Answer {
+    if kind == "block" {
+        objects.add_block(path, parameter(query, "blockid").unwrap_or_default(), body);
+        return with(StatusCode::CREATED, "");
+    }
+    let document = String::from_utf8_lossy(&body);
+    let names = document.split("<Uncommitted>").skip(1);
+    let names = names.filter_map(|rest| Some(rest.split_once('<')?.0.to_owned()));
+    match objects.join_blocks(path, &names.collect::<Vec<_>>(), meta_of(headers)) {
+        Some(generation) => stored(generation, ""),
+        None => failure(StatusCode::BAD_REQUEST, "InvalidBlockList"),
+    }
+}
+
 /// What the names begin with of what a client keeps beside the bytes of an object.
-const META: [&str; 2] = ["x-amz-meta-", "x-goog-meta-"];
+const META: [&str; 3] = ["x-amz-meta-", "x-goog-meta-", "x-ms-meta-"];
 
 fn meta_of(headers: &HeaderMap) -> Meta {
     let is_meta = |name: &str| META.iter().any(|start| name.starts_with(start));

@@ -10,6 +10,7 @@
 )]
 
 mod awaited;
+mod azure;
 mod copies;
 mod faults;
 mod google;
@@ -53,6 +54,18 @@ fn google(server: &Server, folder: &str) -> Arc<RemoteStore> {
     let endpoint = server.endpoint();
     let settings = [("endpoint", endpoint.as_str()), ("bearer_token", "somebody")];
     open(&format!("gs://bucket/{folder}"), &settings).unwrap()
+}
+
+/// As [`store`], of Azure's service.
+fn azure(server: &Server, folder: &str) -> Arc<RemoteStore> {
+    azure_as(server, folder, ("account_key", "c2VjcmV0"))
+}
+
+/// As [`azure`], with this to say who asks.
+fn azure_as(server: &Server, folder: &str, who: (&str, &str)) -> Arc<RemoteStore> {
+    let endpoint = server.endpoint();
+    let settings = [("endpoint", endpoint.as_str()), ("account_name", "somebody"), who];
+    open(&format!("az://bucket/{folder}"), &settings).unwrap()
 }
 
 fn open(url: &str, settings: &[(&str, &str)]) -> Result<Arc<RemoteStore>> {

@@ -348,6 +348,14 @@ impl Failure {
             && matches!(self.trouble, Trouble::Client(object_store::Error::NotFound { .. }))
     }
 
+    /// Whether the store says that it has no such upload, or not the parts of it.
+    pub(super) fn lacks_upload(&self) -> bool {
+        let Trouble::Client(error) = &self.trouble else { return false };
+        // In Azure's words.
+        let lacks_blocks = || error.to_string().contains("InvalidBlockList");
+        self.status == 404 || self.status == 400 && lacks_blocks()
+    }
+
     /// Whether a condition did not hold.
     pub(super) fn is_conflict(&self) -> bool {
         use object_store::Error::{AlreadyExists, NotModified, Precondition};

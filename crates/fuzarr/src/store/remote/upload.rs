@@ -23,6 +23,9 @@ const PART: u64 = 16 << 20;
 /// The most parts of an object.
 const MOST_PARTS: u64 = 10_000;
 
+/// The version that an object had, if there was one.
+type Before = Option<Version>;
+
 /// An object that is being written. Pieces are put together to parts; a part that is complete is
 /// sent.
 #[derive(Debug)]
@@ -111,14 +114,31 @@ impl RemoteUpload {
         self.id.get_or_try_init(|| begun).await
     }
 
-    /// Whether the object that is there is the one that was sent.
-    async fn is_complete(&self) -> Result<bool> {
+    /// Size and version of the object that is there.
+    async fn look(&self) -> Result<(Option<u64>, Option<Version>)> {
         let object = RemoteObject::new(Arc::clone(&self.client), self.path.clone(), None);
         let found = object.read(Span::Prefix(0), Vec::new()).await?;
-        let length = self.state().length;
-        let has_length = found.is_some_and(|found| found.object_size == length);
+        Ok((found.map(|found| found.object_size), object.version()))
+    }
+
+    /// Whether the object that is there is the one that was sent, though completing it failed; `before`
+    /// is the version that was there before, if that is known.
+    ///
+    /// Without a mark, only this tells: the parts are used up, and the object is another one than
+    /// before, of this length.
+    async fn is_complete(&self, failure: &Failure, before: Option<Before>) -> Result<bool> {
         let marks = self.client.manners.marks_parts;
-        Ok(has_length && (!marks || is_ours(&self.client, &self.path, &self.mark).await?))
+        if !marks && !failure.lacks_upload() {
+            return Ok(false);
+        }
+        let (size, version) = self.look().await?;
+        if size != Some(self.state().length) {
+            return Ok(false);
+        }
+        if marks {
+            return is_ours(&self.client, &self.path, &self.mark).await;
+        }
+        Ok(before.is_some_and(|before| version.is_some() && version != before))
     }
 
     async fn send(&self, number: u64, bytes: Bytes) -> Result<()> {
@@ -157,13 +177,18 @@ impl RemoteUpload {
         let (id, parts) = (self.id().await?, self.parts()?);
         let sent = std::mem::take(&mut self.state().sent);
         let sent: Vec<PartId> = sent.into_values().collect();
+        // Where an object in parts bears no mark, it is known by not being the one that was there.
+        let before = match self.client.manners.marks_parts {
+            true => None,
+            false => self.look().await.ok().map(|(_, version)| version),
+        };
         let complete = || async {
             parts.complete_multipart(&self.path, id, sent.clone()).await?;
             Ok(())
         };
         if let Err(failure) = attempt(&self.client, complete).await {
             // The answer to an earlier try may have got lost: there is no such upload any more then.
-            if !failure.is_uncertain || !self.is_complete().await? {
+            if !failure.is_uncertain || !self.is_complete(&failure, before).await? {
                 return Err(failure.into_error());
             }
         }
