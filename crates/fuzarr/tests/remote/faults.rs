@@ -7,7 +7,7 @@ use fuzarr::store::{Precondition, RemoteOptions, RemoteStore, Span, Store, put_b
 use fuzarr::{Array, Error, Kind, Result};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{Open, SERVICES, array, selection, store, store_with, values};
+use super::{Open, SERVICES, array, azure, selection, store, store_with, values};
 
 /// Faults that pass.
 const PASSING: [Fault; 9] = [
@@ -253,4 +253,28 @@ fn a_store_that_is_read_only_asks_for_no_change() {
     }
     assert_eq!(reader.traffic().requests, 0);
     assert_eq!(reader.list("a").wait().unwrap().objects, [("1".to_owned(), 1)]);
+}
+
+// Seen to fail: the text of an error was waited for without end.
+#[test]
+fn the_text_of_an_error_is_not_waited_for_without_end() {
+    let server = Server::start(2).unwrap();
+    for open in SERVICES.into_iter().chain([azure as Open]) {
+        let store = open(&server, "x");
+        server.set_rules(Vec::new());
+        put_bytes(&*store, "k", b"stored", Precondition::None).unwrap();
+        let read =
+            || store.open("k").wait().unwrap().unwrap().read(Span::Whole(9), Vec::new()).wait();
+        drop(server.take_requests());
+        server.set_rules(vec![Rule::once("GET", "", Fault::Endless(403))]);
+        let error = read().unwrap_err();
+        assert_eq!((error.kind(), error.context("status")), (Kind::Io, Some("403")), "{error}");
+        assert_eq!(server.take_requests().len(), 1);
+        server.set_rules(vec![Rule::once("GET", "", Fault::Endless(503))]);
+        assert_eq!(read().unwrap().unwrap().bytes.as_slice(), b"stored");
+        server.set_rules(vec![Rule::once("GET", "", Fault::Endless(404))]);
+        assert!(read().unwrap().is_none());
+        server.set_rules(vec![Rule::once("PUT", "", Fault::Endless(500))]);
+        put_bytes(&*store, "k", b"other", Precondition::None).unwrap();
+    }
 }

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
 use http::Method;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-    ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService, ReqwestConnector,
 };
 
 use crate::error::{Error, Result};
@@ -164,10 +165,14 @@ impl HttpService for Counted {
         let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|seconds| seconds.trim().parse().ok());
         set(response.status().as_u16(), wait.unwrap_or(0));
-        if is_object {
+        if is_object && response.status().is_success() {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
+        if !parts.status.is_success() {
+            let told = told(body, patience).await;
+            return Ok(HttpResponse::from_parts(parts, told.into()));
+        }
         let body = within(patience, body.bytes()).await?;
         if is_get && parts.status.is_success() && is_error_document(&body) {
             // The client would take it for a list of nothing.
@@ -176,6 +181,25 @@ impl HttpService for Counted {
         }
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
+}
+
+/// The most bytes that are kept of what a service says of an error.
+const MOST_TOLD: usize = 64 << 10;
+
+/// What a service says of an error, as far as it comes: the status tells that there is one.
+async fn told(body: HttpResponseBody, patience: Duration) -> String {
+    let mut told = Vec::new();
+    let mut frames = body.bytes_stream();
+    let receive = async {
+        while told.len() < MOST_TOLD
+            && let Some(Ok(frame)) = frames.next().await
+        {
+            told.extend_from_slice(&frame[..frame.len().min(MOST_TOLD - told.len())]);
+        }
+    };
+    // What came until then will do.
+    let _ = tokio::time::timeout(patience, receive).await;
+    String::from_utf8_lossy(&told).into_owned()
 }
 
 /// Whether the root of a document in XML is `Error`.
