@@ -15,12 +15,29 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService, ReqwestConnector,
 };
+use object_store::path::Path;
 
 use crate::error::{Error, Result};
 
 tokio::task_local! {
     /// What came of the request that the present operation sent last.
     static TRACE: Arc<Trace>;
+    /// The object whose bytes the present operation receives.
+    static WANTED: Path;
+}
+
+/// Does what asks for an object's bytes: they are handed on as they come, to be waited for by whoever
+/// receives them.
+pub(super) async fn receiving<T>(path: &Path, act: impl Future<Output = T>) -> T {
+    WANTED.scope(path.clone(), act).await
+}
+
+/// Whether the path of a URL is that of an object. A client that asks for an object may ask for
+/// credentials before.
+fn leads_to(url: &str, object: &Path) -> bool {
+    let last = object.parts().count().saturating_sub(1);
+    let start = url.rmatch_indices('/').nth(last).map(|(at, _)| &url[at..]);
+    start.is_some_and(|end| Path::from_url_path(end).is_ok_and(|path| path == *object))
 }
 
 /// What came of the last request of an operation.
@@ -160,7 +177,9 @@ impl HttpService for Counted {
         let patience = self.patience + Duration::from_secs(length / SLOWEST);
         // Objects are received with patience of their own; all else is small.
         let is_get = request.method() == Method::GET;
-        let is_object = is_get && request.uri().query().is_none();
+        // What is in the query, a signature perhaps, does not tell.
+        let is_wanted = |object: &Path| leads_to(request.uri().path(), object);
+        let is_object = is_get && WANTED.try_with(is_wanted).unwrap_or(false);
         let response = within(patience, self.client.execute(request)).await?;
         let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|seconds| seconds.trim().parse().ok());

@@ -10,7 +10,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectStore};
 
-use super::attempt::{Attempts, Meter, Retries, Traffic, Trouble};
+use super::attempt::{Attempts, Meter, Retries, Traffic, Trouble, receiving};
 use super::runtime::{Inside, handle};
 use crate::error::{Error, Result};
 use crate::store::process::PerProcess;
@@ -133,7 +133,7 @@ impl Client {
     pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult, Trouble> {
         let service = self.service().map_err(Trouble::Refused)?;
         let is_head = options.head;
-        let answer = service.objects.get_opts(path, options).await?;
+        let answer = receiving(path, service.objects.get_opts(path, options)).await?;
         // No bytes will tell what the headers were of.
         if is_head && self.manners.tags && answer.meta.e_tag.is_none() {
             return Err(Trouble::Garbled);
