@@ -144,46 +144,56 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
         let (path, query) = (path.clone(), query.clone());
         lock(&state.requests).push(Request { method, path, query, range, status });
     };
-    let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered");
     let done = || act(&state, &parts.method, (&path, &query), &parts.headers, body.clone());
+    match befallen(fault, done).await {
+        Ok((answer, late)) => {
+            // Whoever asked may not wait for it.
+            note(answer.status().as_u16());
+            tokio::time::sleep(late).await;
+            Ok(answer)
+        }
+        Err(closed) => {
+            note(0);
+            Err(closed)
+        }
+    }
+}
+
+/// What a request comes to if this befalls it, and how late; an error closes the connection.
+async fn befallen(
+    fault: Option<Fault>,
+    done: impl Fn() -> Answer,
+) -> Result<(Answer, Duration), io::Error> {
+    let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered");
     let answer = match fault {
         None => done(),
-        Some(Fault::Status(status)) => {
-            let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
-            failure(status, "Ordered")
-        }
+        Some(Fault::Status(status)) => failure(status_of(status)?, "Ordered"),
         Some(Fault::Done(status)) => {
             drop(done());
-            let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
-            failure(status, "Ordered")
+            failure(status_of(status)?, "Ordered")
         }
         Some(Fault::Endless(status)) => {
             let mut answer = endless();
-            *answer.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
+            *answer.status_mut() = status_of(status)?;
             answer
         }
         Some(Fault::Slow(milliseconds)) => slowly(done(), milliseconds).await?,
-        Some(Fault::Refused) => {
-            note(0);
-            return Err(closed());
-        }
+        Some(Fault::Refused) => return Err(closed()),
         Some(Fault::Lost) => {
             drop(done());
-            note(0);
             return Err(closed());
         }
         Some(Fault::Truncated(length)) => cut(done(), length).await?,
         Some(Fault::ErrorDocument) => failure(StatusCode::OK, "InternalError"),
         Some(Fault::Stalled(milliseconds)) => {
-            let answer = done();
-            // Whoever asked may not wait for it.
-            note(answer.status().as_u16());
-            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-            return Ok(answer);
+            return Ok((done(), Duration::from_millis(milliseconds)));
         }
     };
-    note(answer.status().as_u16());
-    Ok(answer)
+    Ok((answer, Duration::ZERO))
+}
+
+fn status_of(number: u16) -> Result<StatusCode, io::Error> {
+    StatusCode::from_u16(number).map_err(io::Error::other)
 }
 
 /// The answer with a body that ends early.

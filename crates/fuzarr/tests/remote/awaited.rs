@@ -48,20 +48,18 @@ fn opening_ends_when_it_is_cancelled() {
     drop(array(Arc::clone(&store) as _, "a", true));
     server.set_rules(vec![Rule::always("GET", "", Fault::Status(503))]);
     let cancel = Cancel::new();
-    let ender = std::thread::spawn({
-        let cancel = cancel.clone();
-        move || {
+    let open = || fuzarr::Array::open(Arc::clone(&store) as _, "a");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
             cancel.cancel();
+        });
+        let mut outcome = cancel.over(open);
+        while !cancel.is_cancelled() {
+            assert_eq!(outcome.unwrap_err().kind(), Kind::Io);
+            outcome = cancel.over(open);
         }
     });
-    let open = || fuzarr::Array::open(Arc::clone(&store) as _, "a");
-    let mut outcome = cancel.over(open);
-    while !cancel.is_cancelled() {
-        assert_eq!(outcome.unwrap_err().kind(), Kind::Io);
-        outcome = cancel.over(open);
-    }
-    ender.join().unwrap();
     assert_eq!(cancel.over(open).unwrap_err().kind(), Kind::Cancelled);
     // Only what is done over it.
     server.set_rules(Vec::new());
