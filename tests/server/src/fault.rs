@@ -23,6 +23,10 @@ pub enum Fault {
     ErrorDocument,
     /// What it asks for is done, and no answer comes for so many milliseconds.
     Stalled(u64),
+    /// It is answered by a server that names no versions: without an ETag.
+    Untagged,
+    /// It is answered by a server that knows no ranges: with all of the object.
+    Rangeless,
 }
 
 /// Which requests a fault strikes.
@@ -73,6 +77,8 @@ impl Rule {
             "truncated" => Fault::Truncated(usize::try_from(number).ok()?),
             "error document" => Fault::ErrorDocument,
             "stalled" => Fault::Stalled(number),
+            "untagged" => Fault::Untagged,
+            "rangeless" => Fault::Rangeless,
             _ => return None,
         };
         Some(Self {

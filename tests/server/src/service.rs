@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, RANGE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode, http};
@@ -144,7 +144,9 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
         let (path, query) = (path.clone(), query.clone());
         lock(&state.requests).push(Request { method, path, query, range, status });
     };
-    let done = || act(&state, &parts.method, (&path, &query), &parts.headers, body.clone());
+    let act =
+        |headers: &HeaderMap| act(&state, &parts.method, (&path, &query), headers, body.clone());
+    let done = || without(fault, &parts.headers, act);
     match befallen(fault, done).await {
         Ok((answer, late)) => {
             // Whoever asked may not wait for it.
@@ -166,7 +168,7 @@ async fn befallen(
 ) -> Result<(Answer, Duration), io::Error> {
     let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered");
     let answer = match fault {
-        None => done(),
+        None | Some(Fault::Untagged | Fault::Rangeless) => done(),
         Some(Fault::Status(status)) => failure(status_of(status)?, "Ordered"),
         Some(Fault::Done(status)) => {
             drop(done());
@@ -194,6 +196,23 @@ async fn befallen(
 
 fn status_of(number: u16) -> Result<StatusCode, io::Error> {
     StatusCode::from_u16(number).map_err(io::Error::other)
+}
+
+/// The answer to a request with these headers of a server that lacks what the fault says.
+fn without(
+    fault: Option<Fault>,
+    headers: &HeaderMap,
+    act: impl FnOnce(&HeaderMap) -> Answer,
+) -> Answer {
+    let mut headers = headers.clone();
+    if fault == Some(Fault::Rangeless) {
+        headers.remove(RANGE);
+    }
+    let mut answer = act(&headers);
+    if fault == Some(Fault::Untagged) {
+        answer.headers_mut().remove(ETAG);
+    }
+    answer
 }
 
 /// The answer with a body that ends early.

@@ -32,6 +32,7 @@ pub use whole::WholeObjects;
 pub use zip::{Writing, ZipOptions, ZipStore};
 
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -242,7 +243,13 @@ impl PartialEq for Version {
 
 impl Eq for Version {}
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Hash for Version {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity.hash(state);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Identity {
     Numbers([u64; 5]),
     Tag(Arc<str>),

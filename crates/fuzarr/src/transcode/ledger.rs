@@ -28,8 +28,8 @@ struct Books {
     tally: Tally,
 }
 
-/// What was seen of source objects, by key.
-type Sources = HashMap<String, u64>;
+/// What was seen of source objects, by key; `None` of one that could not be told from a later one.
+type Sources = HashMap<String, Option<u64>>;
 
 /// What was stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,7 +138,11 @@ impl Ledger {
     pub(super) fn opened(&self, key: &str, seen: Option<&Seen>) {
         let mut books = self.books();
         if books.record.is_some() {
-            books.reading.insert(key.to_owned(), digest(seen));
+            // Bytes may be taken for others by a version that others may come to have.
+            let certain = |version: &Version| !version.is_tentative();
+            let is_known = seen.is_none_or(|seen| seen.version.as_ref().is_some_and(certain));
+            let stamp = if is_known { digest(seen) } else { None };
+            books.reading.insert(key.to_owned(), stamp);
         }
     }
 
@@ -184,12 +188,12 @@ impl Ledger {
 }
 
 /// What tells a finished object, and the source objects that it was made of, from all others; `None`
-/// if it is not known which those were.
+/// if it is not known which those were, or nothing tells one of them all from others.
 fn made_of(sources: &Sources, arrays: &Arrays, chunk: &[u64], seen: &Seen) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
-    digest(Some(seen)).hash(&mut hasher);
+    digest(Some(seen))?.hash(&mut hasher);
     for key in arrays.sources(chunk) {
-        sources.get(&key)?.hash(&mut hasher);
+        sources.get(&key).copied()??.hash(&mut hasher);
     }
     Some(hasher.finish())
 }
@@ -208,17 +212,18 @@ impl Seen {
     }
 }
 
-/// What tells an object from others and from none, in short.
-fn digest(seen: Option<&Seen>) -> u64 {
+/// What tells an object from others and from none, in short. `None` for one without a version: its size
+/// says nothing of its bytes.
+fn digest(seen: Option<&Seen>) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     match seen {
         None => hasher.write_u8(0),
         Some(Seen { size, version }) => {
             size.hash(&mut hasher);
-            format!("{version:?}").hash(&mut hasher);
+            version.as_ref()?.hash(&mut hasher);
         }
     }
-    hasher.finish()
+    Some(hasher.finish())
 }
 
 /// The elements of the objects from `low` up to but not including `high`, as far as they are in the
@@ -317,6 +322,16 @@ mod tests {
         chunks.iter().for_each(|chunk| rest.add(chunk));
         rest.objects();
         rest.boxes
+    }
+
+    #[test]
+    fn an_object_is_known_by_its_version_not_by_its_size() {
+        let of = |version| digest(Some(&Seen { size: Some(7), version }));
+        let version = Version::new([1; 5]);
+        assert_eq!(of(None), None);
+        assert!(of(Some(version.clone())).is_some() && digest(None).is_some());
+        assert_eq!(of(Some(version.clone())), of(Some(version.tentative())));
+        assert_ne!(of(Some(Version::new([2; 5]))), of(Some(Version::new([1; 5]))));
     }
 
     #[test]

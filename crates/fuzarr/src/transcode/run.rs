@@ -43,7 +43,8 @@ impl Transcode {
     /// budget has room for two parts, the next one is read while one is written. Chunks that hold nothing but fill value are
     /// not stored, unless the options ask otherwise. What is finished is recorded in a hidden
     /// object at the destination, which is deleted at the end: after an error or a kill, the same
-    /// plan run again keeps finished objects that are still as they were, and made of what is still so.
+    /// plan run again keeps finished objects that are still as they were, and made of what is still so, as
+    /// far as versions tell: of a store without versions, everything is copied again.
     ///
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the

@@ -10,7 +10,7 @@ use fuzarr::transcode::{Node, Options, Progress, Relayout, Transcode};
 use fuzarr::{Array, Error, Kind, Limits, Result};
 use fuzarr_test_server::{Fault, Request, Rule, Server};
 
-use super::{SERVICES, selection, store};
+use super::{SERVICES, open, selection, store};
 
 /// Rows of 64 bytes of the array that is copied.
 const ROWS: u64 = 1024;
@@ -216,5 +216,29 @@ fn what_a_part_is_made_of_is_what_was_read_for_it() {
     let report = copy.run(|_| Ok(())).unwrap();
     // All of three parts but the one object that holds some of these rows.
     assert_eq!(report.kept_objects, 3 * 4 - 1);
+    assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
+}
+
+/// Makes a copy up to the end of its first part.
+fn stop(copy: &Transcode) {
+    let stopped = copy.run(|_| Err(Error::io("enough")));
+    assert_eq!(stopped.unwrap_err().message(), "enough");
+}
+
+// Seen to fail when objects without versions were taken for the same by their size.
+#[test]
+fn what_has_no_version_is_copied_again() {
+    let server = Server::start(2).unwrap();
+    let (from, to): (Arc<dyn Store>, Arc<dyn Store>) = (store(&server, "a"), store(&server, "b"));
+    let array = source(&from, 64);
+    let web: Arc<dyn Store> = open(&format!("{}/bucket/a", server.endpoint()), &[]).unwrap();
+    let rule = |method| Rule::always(method, "/a/", Fault::Untagged);
+    server.set_rules(vec![rule("GET"), rule("HEAD")]);
+    stop(&plan(&web, &to, 64, 64 << 20).unwrap());
+    // Of the same size, and within the second that a date tells.
+    array.write_bytes(&selection("100"), &[77], &WriteOptions::default()).unwrap();
+    let copy = plan(&web, &to, 64, 64 << 20).unwrap();
+    let report = copy.run(|_| Ok(())).unwrap();
+    assert_eq!((report.kept_objects, report.objects), (0, 16));
     assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
 }
