@@ -1,5 +1,7 @@
 //! Deleting nodes with their chunks, and nothing else that may lie beside them.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use crate::error::{Error, Result};
 use crate::grid::{ChunkKeyEncoding, RegularGrid};
 use crate::hierarchy;
@@ -7,6 +9,7 @@ use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node};
 use crate::store::{self, Precondition, Store, find, join, settled};
 use crate::v2;
+use crate::wait::wait;
 
 /// The stored chunks of an array, which fuzarr need not be able to read.
 ///
@@ -71,8 +74,22 @@ fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
 /// # Errors
 /// `Io`.
 pub fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
-    let delete = |object: &StoredObject| store.delete(&object.key, Precondition::None).wait();
-    settled(store, || objects.iter().try_for_each(delete))
+    let delete = || each(store, objects, |object| store.delete(&object.key, Precondition::None));
+    settled(store, delete).map(drop)
+}
+
+/// Asks a store something of each object, of many at the same time if its answers are awaited; the
+/// answers, in order.
+///
+/// # Errors
+/// The first that comes.
+pub(crate) fn each<T, U, F: Future<Output = Result<U>>>(
+    store: &dyn Store,
+    objects: impl IntoIterator<Item = T>,
+    ask: impl FnMut(T) -> F,
+) -> Result<Vec<U>> {
+    let asked = stream::iter(objects.into_iter().map(ask));
+    wait(asked.buffered(hierarchy::at_once(store)).try_collect())
 }
 
 /// Makes sure that nothing is at `path` that would show up in `node`, which is to be created there:

@@ -11,6 +11,7 @@ use crate::hierarchy;
 use crate::inspect;
 use crate::metadata::{ArrayMetadata, Format, NodePath};
 use crate::plan::{Layout, WriteOptions};
+use crate::removal;
 use crate::selection::{Selection, Term};
 use crate::store::{Precondition, Store, find, settled};
 use crate::v2;
@@ -48,16 +49,17 @@ impl Array {
         // The shape goes first: a kill before the deletions leaves an array of the new shape with
         // objects that nothing reads. The other way round it would leave one of the old shape that
         // has lost elements without a trace.
-        settled(&*store, || {
-            for (key, precondition) in outside {
-                match store.delete(&key, precondition).wait() {
+        let delete = |(key, precondition): (String, Precondition)| {
+            let store = &store;
+            async move {
+                match store.delete(&key, precondition).await {
                     // Somebody has made the array longer again, and written there.
-                    Err(error) if error.kind() == Kind::Conflict => {}
-                    deleted => deleted?,
+                    Err(error) if error.kind() == Kind::Conflict => Ok(()),
+                    deleted => deleted,
                 }
             }
-            Ok(())
-        })
+        };
+        settled(&*store, || removal::each(&*store, outside, delete).map(drop))
     }
 
     /// Makes the array longer by `values` along `axis`, native elements in C order, and writes them
@@ -217,16 +219,15 @@ fn objects_outside(
 ) -> Result<Vec<(String, Precondition)>> {
     let everywhere = vec![u64::MAX; shape.len()];
     let extents = &layout.chain.spec.shape;
-    let mut outside = Vec::new();
-    for object in inspect::stored_objects(store, path, layout.keys, &everywhere)? {
+    let mut outside = inspect::stored_objects(store, path, layout.keys, &everywhere)?;
+    outside.retain(|object| {
         let mut inside = object.chunk.iter().zip(shape.iter().zip(extents));
-        if !inside.all(|(&at, (shape, extent))| at < shape.div_ceil(*extent)) {
-            let version = find(store, &object.key).wait()?.and_then(|object| object.version());
-            let unchanged = version.map_or(Precondition::None, Precondition::Unchanged);
-            outside.push((object.key, unchanged));
-        }
-    }
-    Ok(outside)
+        !inside.all(|(&at, (shape, extent))| at < shape.div_ceil(*extent))
+    });
+    removal::each(store, outside, |object| async move {
+        let version = find(store, &object.key).await?.and_then(|object| object.version());
+        Ok((object.key, version.map_or(Precondition::None, Precondition::Unchanged)))
+    })
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "inspect",
             "metadata",
             "plan",
+            "removal",
             "selection",
             "store",
             "v2",
@@ -98,7 +99,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("builder", &["array", "codec", "dtype", "element", "error", "grid", "metadata", "store"]),
     ("explain", &["array", "error", "exec", "plan", "selection"]),
     ("typed", &["array", "buffer", "element", "error", "plan", "selection"]),
-    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2"]),
+    ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2", "wait"]),
     (
         "transcode",
         &[

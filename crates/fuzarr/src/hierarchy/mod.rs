@@ -165,8 +165,13 @@ pub fn children(store: &dyn Store, path: &str) -> Result<Vec<Child>> {
 /// A child of a group by its path, and what is stored of it.
 type Member = (NodePath, Result<Stored>);
 
-/// How many documents are asked for at the same time.
+/// How many objects are asked for at the same time, where answers are awaited.
 const AT_ONCE: usize = 64;
+
+/// How many objects a store is asked for at the same time.
+pub(crate) fn at_once(store: &dyn Store) -> usize {
+    if store.capabilities().blocking { 1 } else { AT_ONCE }
+}
 
 /// What is stored of the nodes directly below `path`.
 fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
@@ -176,9 +181,7 @@ fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
         let stored = Stored::find(store, &path).await;
         (path, stored)
     };
-    // Where answers are awaited, many documents are asked for at the same time.
-    let many = if store.capabilities().blocking { 1 } else { AT_ONCE };
-    let found: Vec<_> = wait(stream::iter(paths.map(find)).buffered(many).collect());
+    let found: Vec<_> = wait(stream::iter(paths.map(find)).buffered(at_once(store)).collect());
     let member = |(path, stored): (NodePath, Result<Option<Stored>>)| {
         // Names with two underscores in front are reserved in v3.
         let reserved = path.name().starts_with("__");

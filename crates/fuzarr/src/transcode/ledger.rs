@@ -2,14 +2,19 @@
 //! finished. The threads that write objects keep them, so that a kill in the middle of a part, which
 //! may be large, loses little.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::try_join;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::plan::Job;
 use super::record::{Due, Record};
 use super::schedule::{Part, positions};
+use crate::array::Array;
 use crate::error::Result;
+use crate::limits::Limits;
 use crate::plan::Layout;
 use crate::store::{Object, Store, Version, find};
 
@@ -30,6 +35,9 @@ struct Books {
 
 /// What was seen of source objects, by key; `None` of one that could not be told from a later one.
 type Sources = HashMap<String, Option<u64>>;
+
+/// An object of the destination, by its place, with what an earlier run noted of it.
+type Noted = (Vec<u64>, Option<u64>);
 
 /// What was stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,6 +65,13 @@ impl Arrays {
             layout.keys.write_key(&layout.prefix, &chunk, &mut key);
             key
         })
+    }
+
+    /// The key of an object of the destination.
+    fn key(&self, chunk: &[u64]) -> String {
+        let (layout, mut key) = (&self.destination, String::new());
+        layout.keys.write_key(&layout.prefix, chunk, &mut key);
+        key
     }
 
     /// Which object of the destination this is the key of.
@@ -107,31 +122,44 @@ impl Ledger {
         self.books().record.as_ref().is_some_and(Record::is_resumed)
     }
 
-    /// Whether an earlier run finished an object, which is still what it was, and so is all that it
-    /// was made of.
+    /// The objects of a part that no earlier run finished, or that are not what they were, or something is
+    /// not that they were made of. Both sides are looked at, and many objects of each at the same time.
     ///
     /// # Errors
-    /// `Io`.
-    pub(super) fn is_finished(&self, job: &Job, chunk: &[u64]) -> Result<bool> {
-        let (known, arrays) = {
-            let books = self.books();
-            let (Some(record), Some(arrays)) = (&books.record, &books.array) else {
-                return Ok(false);
-            };
-            let Some(known) = record.stamp_of((arrays.number, chunk)) else { return Ok(false) };
-            (known, arrays.clone())
+    /// `Io`, `Cancelled`.
+    pub(super) async fn unfinished(&self, job: &Job, part: &Part) -> Result<Vec<Vec<u64>>> {
+        let Some((arrays, objects)) = self.recorded(part) else {
+            return Ok(chunks(job.destination.layout(), part).collect());
         };
-        let mut key = String::new();
-        arrays.destination.keys.write_key(&arrays.destination.prefix, chunk, &mut key);
-        let Some(object) = find(&**job.destination.store(), &key).wait()? else { return Ok(false) };
-        for key in arrays.sources(chunk) {
-            if !self.books().reading.contains_key(&key) {
-                // This store tells the ledger.
-                find(&**job.source.store(), &key).wait()?;
-            }
-        }
-        let seen = Seen::of(&*object);
-        Ok(made_of(&self.books().reading, &arrays, chunk, &seen) == Some(known))
+        let recorded = || objects.iter().filter(|(_, stamp)| stamp.is_some());
+        let key = |(chunk, _): &Noted| arrays.key(chunk);
+        let sources = recorded().flat_map(|(chunk, _)| arrays.sources(chunk));
+        let sources: BTreeSet<String> = sources.collect();
+        let look = look_at(&job.destination, recorded().map(key), &job.write.limits);
+        // This store tells the ledger.
+        let tell = look_at(&job.source, sources.into_iter(), &job.read.limits);
+        let (looked, _) = try_join(look, tell).await?;
+        let (books, mut looked) = (self.books(), looked.into_iter());
+        let is_finished = |(chunk, stamp): &Noted| {
+            let Some(stamp) = stamp else { return false };
+            let seen = looked.next().flatten();
+            seen.and_then(|seen| made_of(&books.reading, &arrays, chunk, &seen)) == Some(*stamp)
+        };
+        let finished: Vec<bool> = objects.iter().map(is_finished).collect();
+        let objects = objects.into_iter().zip(finished).filter(|(_, finished)| !finished);
+        Ok(objects.map(|((chunk, _), _)| chunk).collect())
+    }
+
+    /// The objects of a part, each with what an earlier run noted of it.
+    fn recorded(&self, part: &Part) -> Option<(Arrays, Vec<Noted>)> {
+        let books = self.books();
+        let (record, arrays) = (books.record.as_ref()?, books.array.clone()?);
+        let stamped = |chunk: Vec<u64>| {
+            let stamp = record.stamp_of((arrays.number, &chunk));
+            (chunk, stamp)
+        };
+        let objects = chunks(&arrays.destination, part).map(stamped).collect();
+        Some((arrays, objects))
     }
 
     /// Notes what was found of a source object.
@@ -185,6 +213,20 @@ impl Ledger {
         record.note((arrays.number, &chunk), stamp);
         record.due()
     }
+}
+
+/// Looks at objects of an array, and gives what is seen of each, in order.
+async fn look_at(
+    array: &Array,
+    keys: impl Iterator<Item = String>,
+    limits: &Limits,
+) -> Result<Vec<Option<Seen>>> {
+    let look = |key: String| async move {
+        limits.check()?;
+        let found = find(&**array.store(), &key).await?;
+        Ok(found.map(|object| Seen::of(&*object)))
+    };
+    stream::iter(keys.map(look)).buffered(limits.operations.max(1)).try_collect().await
 }
 
 /// What tells a finished object, and the source objects that it was made of, from all others; `None`

@@ -281,16 +281,12 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
             return Ok(vec![part.clone()]);
         }
         ledger.begin_part();
-        let mut rest = Rest::new(job.destination.layout(), part);
-        for chunk in chunks(job.destination.layout(), part) {
-            self.report.kept_objects += 1;
-            if !ledger.is_finished(job, &chunk)? {
-                rest.add(&chunk);
-            }
-        }
-        let kept = self.report.kept_objects.saturating_sub(rest.objects());
-        self.report.kept_objects = kept;
-        Ok(rest.parts(job.destination.layout()))
+        let layout = job.destination.layout();
+        let mut rest = Rest::new(layout, part);
+        wait(ledger.unfinished(job, part))?.iter().for_each(|chunk| rest.add(chunk));
+        let all = chunks(layout, part).count() as u64;
+        self.report.kept_objects += all.saturating_sub(rest.objects());
+        Ok(rest.parts(layout))
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuzarr::dtype::DataType;
+use fuzarr::metadata::Node as Document;
 use fuzarr::plan::{ReadOptions, WriteOptions};
+use fuzarr::removal;
 use fuzarr::store::Store;
 use fuzarr::transcode::{Node, Options, Progress, Relayout, Transcode};
 use fuzarr::{Array, Error, Kind, Limits, Result};
@@ -241,4 +243,55 @@ fn what_has_no_version_is_copied_again() {
     let report = copy.run(|_| Ok(())).unwrap();
     assert_eq!((report.kept_objects, report.objects), (0, 16));
     assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
+}
+
+// Seen to fail when objects were looked at one after the other.
+#[test]
+fn what_is_looked_at_is_asked_for_at_the_same_time() {
+    let server = Server::start(2).unwrap();
+    let (from, to): (Arc<dyn Store>, Arc<dyn Store>) = (store(&server, "a"), store(&server, "b"));
+    source(&from, 16);
+    let limits = Limits { operations: 8, ..Limits::default() };
+    let options = Options {
+        read: ReadOptions { limits: limits.clone(), ..ReadOptions::default() },
+        write: WriteOptions { limits, ..WriteOptions::default() },
+        ..Options::default()
+    };
+    let copy = plan_with(&from, &to, 32, options).unwrap();
+    let mut told = 0;
+    let progress = |progress: &Progress<'_>| {
+        told = progress.done;
+        if told == progress.total { Err(Error::io("enough")) } else { Ok(()) }
+    };
+    assert_eq!(copy.run(progress).unwrap_err().message(), "enough");
+    server.set_latency(Duration::from_millis(50));
+    drop(server.take_requests());
+    let _ = server.take_most_at_once();
+    assert_eq!(copy.run(|_| Ok(())).unwrap().kept_objects, 32);
+    // Those of one side, and some of the other, and not more of either than may be.
+    let most = server.take_most_at_once();
+    assert!((9..=16).contains(&most), "{most}");
+    let log = server.take_requests();
+    let count = |(method, folder)| places(&log, (method, folder), 0..ROWS).len();
+    assert_eq!((count(("HEAD", "a")), count(("HEAD", "b"))), (64, 32));
+    assert_eq!((count(("GET", "a")), count(("PUT", "b"))), (0, 0));
+}
+
+// Seen to fail when each deletion was waited for.
+#[test]
+fn what_is_deleted_is_deleted_at_the_same_time() {
+    let server = Server::start(2).unwrap();
+    let store: Arc<dyn Store> = store(&server, "a");
+    let mut array = source(&store, 16);
+    server.set_rules(vec![Rule::always("POST", "", Fault::Stalled(100))]);
+    let _ = server.take_most_at_once();
+    array.resize(&[16 * 32, 64]).unwrap();
+    let most = server.take_most_at_once();
+    assert!((9..=64).contains(&most), "{most}");
+    assert_eq!(array.stored_objects().unwrap().len(), 32);
+    let document = Document::Array(Box::new(array.metadata().clone()));
+    removal::delete_node(&*store, "", &document).unwrap();
+    let most = server.take_most_at_once();
+    assert!((9..=64).contains(&most), "{most}");
+    assert!(server.objects().is_empty());
 }
