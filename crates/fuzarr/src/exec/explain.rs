@@ -9,7 +9,7 @@ use super::failures::Failures;
 use super::job::{Job, with_scratch};
 use crate::error::{Result, ResultExt};
 use crate::plan::{Bounds, Counters, Explanation, Machine as _, ReadMachine, ReadPlan, Step};
-use crate::store::{Object, Precondition, Span, Store, find};
+use crate::store::{Object, Precondition, Span, Store, find, read_any};
 use crate::wait::wait;
 
 /// What reading `plan` takes. With `exact`, indexes are read and objects opened; without, nothing is
@@ -137,7 +137,7 @@ async fn fetch(
         requests += 1;
         if let Some(size) = size {
             bytes += length(span, size);
-        } else if let Some(piece) = object.read(span.clone(), Vec::new()).await? {
+        } else if let Some(piece) = read_any(object, span.clone(), Vec::new()).await? {
             bytes += piece.bytes.as_slice().len() as u64;
             pieces.push(piece);
         }

@@ -43,6 +43,8 @@ pub(super) struct Life<'a, 'm> {
     held: Held<'a>,
     /// Whether that is for all of its life, not for what is fetched.
     is_held: bool,
+    /// Whether the machine has been told that there are no parts of objects to be had.
+    is_whole: bool,
     restarts: usize,
 }
 
@@ -53,8 +55,8 @@ impl<'a, 'm> Life<'a, 'm> {
         scratch: Option<&'m mut Scratch>,
     ) -> Self {
         let (upload, object, held) = (None, None, Held::default());
-        let (is_held, restarts) = (false, 0);
-        Self { job, machine, scratch, upload, object, read: 0, held, is_held, restarts }
+        let (is_held, is_whole, restarts) = (false, false, 0);
+        Self { job, machine, scratch, upload, object, read: 0, held, is_held, is_whole, restarts }
     }
 
     /// Drives the machine to its end; whether its object is stored. `held`: the share of the bytes in
@@ -102,7 +104,10 @@ impl<'a, 'm> Life<'a, 'm> {
     async fn step(&mut self) -> Result<Option<bool>> {
         match self.machine.next()? {
             Step::Open => self.open().await?,
-            Step::Fetch(purpose) => self.fetch(purpose).await?,
+            Step::Fetch(purpose) => match self.fetch(purpose).await {
+                Err(error) if error.kind() == Kind::Unsupported && self.loses_ranges() => {}
+                fetched => fetched?,
+            },
             Step::Work(units) => match self.scratch.as_deref_mut() {
                 Some(scratch) => self.job.units(self.machine, units, scratch)?,
                 None => Box::pin(self.job.units_elsewhere(self.machine, units)).await?,
@@ -155,8 +160,26 @@ impl<'a, 'm> Life<'a, 'm> {
         Ok(())
     }
 
+    /// Whether the store has turned out to give no parts of objects, and the machine, which did not know
+    /// that, has started again. A share of the bytes in flight that was for a part is none for the whole.
+    fn loses_ranges(&mut self) -> bool {
+        let job = self.job;
+        if self.is_whole || !job.is_awaited() || job.store.capabilities().ranges {
+            return false;
+        }
+        self.is_whole = true;
+        if !self.machine.without_ranges() {
+            return false;
+        }
+        (self.object, self.upload, self.read) = (None, None, 0);
+        true
+    }
+
     /// Reads what the machine asks for, all from one version of the object.
     async fn fetch(&mut self, purpose: Purpose) -> Result<()> {
+        if self.loses_ranges() {
+            return Ok(());
+        }
         if self.object.is_none() {
             self.object = self.job.ask(|| self.job.store.open(self.machine.key())).await?;
         }
@@ -166,6 +189,9 @@ impl<'a, 'm> Life<'a, 'm> {
         }
         if !self.fill_targets(purpose == Purpose::Whole).await? {
             self.machine.supply(None, Precondition::Absent);
+            return Ok(());
+        }
+        if self.loses_ranges() {
             return Ok(());
         }
         let mut pieces = match self.scratch.as_deref_mut() {
@@ -372,7 +398,7 @@ fn in_one_round(limits: &Limits, length: usize) -> usize {
 /// Reads a span of an object of a store that is awaited: a large one in parts at the same time.
 async fn read_in_parts(job: &Job<'_>, object: &dyn Object, span: Span) -> Result<Option<Piece>> {
     let part = job.limits.tuning.part.max(1);
-    if length_of(&span) <= part {
+    if length_of(&span) <= part || !job.store.capabilities().ranges {
         return job.ask(|| object.read(span, Vec::new())).await;
     }
     // How many bytes there are, unless it is known, the answer to the first part tells.

@@ -123,6 +123,10 @@ pub trait Machine: Send + Sync {
     /// Takes note that targets will not be filled: spans cover everything.
     fn without_targets(&mut self) {}
 
+    /// Takes note that the store turned out to give no parts of objects, and starts again: from now on
+    /// whole objects are asked for. `false` if that was known before, and nothing changes.
+    fn without_ranges(&mut self) -> bool;
+
     /// Takes the fetched pieces out of their list, one a span in order, or `None` for a missing object, and what
     /// must hold for a later commit to replace just what was read.
     fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, precondition: Precondition);

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::buffer::{Buffer, addressable, reserve};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::wait::wait;
 
 /// What a store can do. Plans ask for no more.
@@ -123,6 +123,10 @@ pub struct Piece {
 pub trait Object: Debug + Send + Sync {
     /// Reads a part, into `spare` if the store has no bytes to share. `None` if the object turns
     /// out to be missing, for a store that finds out only now.
+    ///
+    /// The error is `Unsupported` if the store finds out only now that it has no parts to give: its
+    /// [`Capabilities::ranges`] say so from then on, and each part is cut out of the whole object, which
+    /// is held until this one is dropped. See [`read_any`].
     fn read(&self, span: Span, spare: Vec<u8>) -> Answer<'_, Option<Piece>>;
 
     /// Fills `memory` with the bytes from `start` on, without a buffer in between. `false` if this
@@ -488,6 +492,19 @@ pub fn find<'a>(store: &'a dyn Store, key: &'a str) -> Answer<'a, Option<Box<dyn
         }
         Ok(Some(object))
     })
+}
+
+/// Reads a part of an object, for those who have room for the whole if the store turns out to give no
+/// parts.
+pub(crate) async fn read_any(
+    object: &dyn Object,
+    span: Span,
+    spare: Vec<u8>,
+) -> Result<Option<Piece>> {
+    match object.read(span.clone(), spare).await {
+        Err(error) if error.kind() == Kind::Unsupported => object.read(span, Vec::new()).await,
+        read => read,
+    }
 }
 
 /// Checks that a key stays inside a store: no empty, `.` or `..` segments, no NUL.

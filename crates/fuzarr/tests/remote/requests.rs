@@ -1,14 +1,14 @@
 //! How many requests are made.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
 use fuzarr::store::{Content, Part, Precondition, Store as _, find};
 use fuzarr::{Array, Limits, Tuning};
-use fuzarr_test_server::{Request, Server};
+use fuzarr_test_server::{Fault, Request, Rule, Server};
 
-use super::{array, selection, store, values};
+use super::{array, open, selection, store, values};
 
 /// Methods and ranges of the requests for chunks.
 fn of_chunks(requests: Vec<Request>) -> Vec<(String, Option<String>)> {
@@ -143,7 +143,7 @@ fn no_more_is_asked_at_the_same_time_than_is_allowed() {
     let server = Server::start(2).unwrap();
     let written = array(store(&server, "x"), "", false);
     written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
-    let latency = std::time::Duration::from_millis(30);
+    let latency = Duration::from_millis(30);
     server.set_latency(latency);
     for (operations, in_flight, rounds) in [(4, 1 << 20, 4), (100, 512 * 8, 16), (100, 1 << 20, 1)]
     {
@@ -175,7 +175,7 @@ fn shards_are_uploaded_in_parts_or_at_once_and_leave_nothing_behind() {
 fn parts_from_several_threads_are_of_one_upload() {
     const PART: usize = 16 << 20;
     let server = Server::start(2).unwrap();
-    server.set_latency(std::time::Duration::from_millis(5));
+    server.set_latency(Duration::from_millis(5));
     let store = store(&server, "x");
     let upload = store.begin("k").wait().unwrap();
     std::thread::scope(|scope| {
@@ -205,8 +205,8 @@ fn parts_from_several_threads_are_of_one_upload() {
     assert_eq!(server.open_uploads(), 1);
     drop(upload);
     let begun = std::time::Instant::now();
-    while server.open_uploads() > 0 && begun.elapsed() < std::time::Duration::from_secs(10) {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+    while server.open_uploads() > 0 && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(server.open_uploads(), 0);
     assert_eq!(server.objects()[0].1.len(), 3 * PART + 1);
@@ -311,7 +311,7 @@ fn shards_that_may_have_gaps_are_no_larger_in_flight_than_others() {
     let builder = builder.shards([16, 16]).chunks([8, 8]).codecs("zstd:3");
     let written = builder.create(store(&server, "x"), "").unwrap();
     written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
-    server.set_latency(std::time::Duration::from_millis(100));
+    server.set_latency(Duration::from_millis(100));
     let _ = server.take_most_at_once();
     let read = written.read_bytes(&selection("..."), &ReadOptions::default()).unwrap();
     assert_eq!(read.bytes, values());
@@ -326,7 +326,7 @@ fn what_looks_at_every_object_looks_at_many_at_the_same_time() {
         written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
         let objects = written.stored_objects().unwrap().len();
         assert!(objects >= 4);
-        server.set_latency(std::time::Duration::from_millis(100));
+        server.set_latency(Duration::from_millis(100));
         let _ = server.take_most_at_once();
         let mut told = Vec::new();
         let found = written.verify(|object| told.push(object.key.clone())).unwrap();
@@ -338,6 +338,35 @@ fn what_looks_at_every_object_looks_at_many_at_the_same_time() {
             written.storage(true).unwrap();
             assert!(server.take_most_at_once() > objects / 2);
         }
-        server.set_latency(std::time::Duration::ZERO);
+        server.set_latency(Duration::ZERO);
+    }
+}
+
+#[test]
+fn whole_objects_in_the_place_of_parts_are_within_what_may_be_in_flight() {
+    // Seen to fail when each object that was asked for a part was there as a whole at the same time.
+    let server = Server::start(2).unwrap();
+    let (shards, bytes) = (16, 256 << 10);
+    let builder = Array::builder([shards, bytes], fuzarr::dtype::DataType::UInt8);
+    let builder = builder.shards([1, bytes]).chunks([1, 4096]).codecs("none");
+    let written = builder.create(store(&server, "x"), "").unwrap();
+    written.write_bytes(&selection("..."), &[7], &WriteOptions::default()).unwrap();
+    server.set_rules(vec![Rule::always("GET", "/x/", Fault::Rangeless)]);
+    let web = open(&format!("{}/bucket/x", server.endpoint()), &[]).unwrap();
+    let array = Array::open(web, "").unwrap();
+    let mut options = ReadOptions::default();
+    options.limits.in_flight = 2 * bytes;
+    let latency = Duration::from_millis(50);
+    server.set_latency(latency);
+    // The first read finds out, the second one knows; both take two objects at a time.
+    for most_requests in [2 * shards, shards] {
+        drop(server.take_requests());
+        let begun = Instant::now();
+        let read = array.read_bytes(&selection(":, :10"), &options).unwrap();
+        assert!(begun.elapsed() >= latency * 8, "{:?}", begun.elapsed());
+        assert_eq!(read.bytes, [7; 160]);
+        let log = server.take_requests();
+        let whole = log.iter().filter(|request| request.range.is_none()).count() as u64;
+        assert!(whole == shards && log.len() as u64 <= most_requests, "{log:?}");
     }
 }

@@ -9,7 +9,7 @@ use fuzarr::store::{
     put_bytes,
 };
 use fuzarr::{Array, Kind, Limits, Tuning};
-use fuzarr_test_server::Server;
+use fuzarr_test_server::{Fault, Rule, Server};
 
 use super::{array, get, kind, selection, values};
 
@@ -65,6 +65,21 @@ fn an_archive_in_a_bucket_is_read_by_ranges() {
     put_bytes(&archive(&server), "c", b"1", Precondition::None).unwrap();
     let again = Array::open(Arc::clone(opened.store()), "a").unwrap();
     assert_eq!(again.read_bytes(&selection("3, 40:45"), &options).unwrap().bytes, [9; 5]);
+}
+
+// Seen to fail when a server that was found to know no ranges ended the request.
+#[test]
+fn an_archive_on_a_server_without_ranges_is_read_whole() {
+    let server = Server::start(1).unwrap();
+    let written = array(Arc::new(archive(&server)));
+    written.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    server.set_rules(vec![Rule::always("GET", "x.zip", Fault::Rangeless)]);
+    let web =
+        RemoteStore::open(&format!("{}/bucket", server.endpoint()), &RemoteOptions::default());
+    let store = ZipStore::new(Arc::new(web.unwrap()), "x.zip", ZipOptions::default());
+    let opened = Array::open(Arc::new(store), "a").unwrap();
+    let read = opened.read_bytes(&selection("3, 40:45"), &ReadOptions::default()).unwrap();
+    assert_eq!(read.bytes, values()[3 * 64 + 40..3 * 64 + 45]);
 }
 
 #[test]

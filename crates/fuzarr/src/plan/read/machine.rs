@@ -410,6 +410,14 @@ impl Machine for ReadMachine<'_> {
         self.spans = self.missing(batch);
     }
 
+    fn without_ranges(&mut self) -> bool {
+        let had_ranges = std::mem::replace(&mut self.capabilities.ranges, false);
+        if had_ranges {
+            self.restart();
+        }
+        had_ranges
+    }
+
     fn spans(&self) -> &[Span] {
         &self.spans
     }

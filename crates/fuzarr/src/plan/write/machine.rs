@@ -464,6 +464,14 @@ impl Machine for WriteMachine<'_> {
         self.state = State::Opened(size);
     }
 
+    fn without_ranges(&mut self) -> bool {
+        let had_ranges = std::mem::replace(&mut self.shared.capabilities.ranges, false);
+        if had_ranges {
+            self.restart();
+        }
+        had_ranges
+    }
+
     fn spans(&self) -> &[Span] {
         &self.spans
     }

@@ -56,6 +56,10 @@ fn changed() -> Error {
     Error::conflict("the object changed while it was read")
 }
 
+fn no_parts() -> Error {
+    Error::unsupported("the server gives no parts of objects")
+}
+
 fn too_short() -> Error {
     Error::corrupt("the object ends before what is wanted of it")
 }
@@ -179,7 +183,7 @@ impl RemoteObject {
                 Err(Trouble::Client(_)) if range.is_some() && attempts.status() == 200 => {
                     if self.client.manners.may_ignore_ranges {
                         self.client.note_that_ranges_are_ignored();
-                        return Err(Error::unsupported("the server gives no parts of objects"));
+                        return Err(no_parts());
                     }
                     Trouble::Garbled
                 }
@@ -247,7 +251,8 @@ impl RemoteObject {
             Err(error) if error.context("status") == Some("416") => {
                 return self.nothing(&span).await;
             }
-            Err(_) if !self.client.has_ranges() => return self.cut(&span).await,
+            // Somebody else has found out: whoever asked decides whether there is room for all of it.
+            Err(_) if most.is_none() && !self.client.has_ranges() => return Err(no_parts()),
             outcome => outcome?,
         };
         let Some(Got { range, size, bytes }) = got else { return Ok(None) };

@@ -13,7 +13,7 @@ use super::record::{STORED, local_length};
 use crate::buffer::{Buffer, usize_of};
 use crate::codec::{crc32, inflate};
 use crate::error::{Error, Kind, Result, ResultExt};
-use crate::store::{Answer, Object, Piece, Span, Version};
+use crate::store::{Answer, Object, Piece, Span, Version, read_any};
 
 /// Room for the extra field of a local header, which the directory does not tell.
 const EXTRA: u64 = 64;
@@ -48,7 +48,7 @@ impl Stored<'_> {
     /// The bytes `start..end` of the archive.
     async fn bytes(&self, range: Range<u64>, spare: Vec<u8>) -> Result<Buffer> {
         let Some(object) = &self.archive.object else { return Err(gone()) };
-        let found = object.read(Span::Range(range), spare).await?;
+        let found = read_any(&**object, Span::Range(range), spare).await?;
         found.map(|piece| piece.bytes).ok_or_else(gone)
     }
 
