@@ -8,16 +8,18 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use fuzarr::inspect::Storage;
+use fuzarr::limits::Tuning;
 use fuzarr::metadata::{GroupMetadata, Node};
-use fuzarr::plan::WriteOptions;
+use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
-    Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Span,
-    Store, Version, WholeObjects, put_bytes,
+    Answer, Capabilities, Content, Latency, Listing, LocalStore, MemoryStore, Object, Precondition,
+    Span, Store, Version, WholeObjects, put_bytes,
 };
-use fuzarr::{Array, Kind, Selection, hierarchy};
+use fuzarr::{Array, Kind, Limits, Selection, hierarchy};
 use serde_json::{Value, json};
 
 fn little() -> Value {
@@ -268,4 +270,54 @@ fn what_is_in_the_place_of_a_chunk_is_told() {
     let found = array.verify(|_| {}).unwrap();
     assert_eq!(found.damage.len(), 1);
     assert_eq!(found.damage[0].context("key"), Some("a/c"));
+}
+
+// Seen to fail when damage was told of what was read of two versions, once for each time.
+#[test]
+fn what_changes_in_place_while_it_is_verified_is_not_damaged() {
+    let text = json!({
+        "zarr_format": 3, "node_type": "array", "shape": [1 << 16], "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1 << 16]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0,
+        "codecs": [{"name": "bytes"}, {"name": "crc32c"}],
+    });
+    let Node::Array(metadata) = Node::from_bytes(text.to_string().as_bytes()).unwrap() else {
+        panic!("no array")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let local: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+    let array = Array::create(local, "", *metadata).unwrap();
+    let file = folder.path().join("c/0");
+    let versions = [1, 2].map(|value| {
+        array.write_bytes(&Selection::all(), &[value], &WriteOptions::default()).unwrap();
+        std::fs::read(&file).unwrap()
+    });
+    // Each of so many questions finds the other version in the file.
+    let left = Arc::new(AtomicUsize::new(0));
+    let (changes, place) = (Arc::clone(&left), file.clone());
+    let wait = move || {
+        let take = |left: usize| left.checked_sub(1);
+        if let Ok(left) = changes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+            std::thread::sleep(Duration::from_millis(10));
+            std::fs::write(&place, &versions[left % 2]).unwrap();
+        }
+        async {}
+    };
+    let store = Latency::awaiting(LocalStore::open(folder.path()).unwrap(), wait);
+    let array = Array::open(Arc::new(store), "").unwrap();
+    let tuning = Tuning { part: 16 << 10, ..Tuning::default() };
+    let limits = Limits { tuning, ..Limits::default() };
+    let options = ReadOptions { limits, ..ReadOptions::default() };
+    left.store(25, Ordering::SeqCst);
+    let found = array.verify_with(&options, |_| {}).unwrap();
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+    assert!(found.damage.is_empty(), "{:?}", found.damage);
+    // What stays damaged is told once.
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[9] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    left.store(0, Ordering::SeqCst);
+    let found = array.verify_with(&options, |_| {}).unwrap();
+    assert_eq!(found.damage.len(), 1);
+    assert_eq!(found.damage[0].context("key"), Some("c/0"));
 }

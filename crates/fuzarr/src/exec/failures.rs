@@ -64,20 +64,18 @@ impl<'a> Failures<'a> {
         if found.is_empty() { Ok(()) } else { Err(found.swap_remove(cause)) }
     }
 
-    /// Takes over the failures of the units of object `key`: the first is the object's, or all are
-    /// collected here and the object's life goes on.
-    pub(super) fn take_over(&self, units: Failures<'_>, key: &str) -> Result<()> {
+    /// What the failures of an object's units are: the first is the object's, or all are given back and
+    /// the object's life goes on. They are [added](Self::add) when that has come to its end: what it
+    /// read may turn out to be of two versions.
+    pub(super) fn of_units(&self, units: Failures<'_>) -> Result<Vec<Error>> {
         let ended = units.ended.load(Ordering::Relaxed);
         if !self.all || ended {
             return match units.into_result() {
                 // Ended by another object's failure: this one is not complete.
                 Ok(()) if self.end() => Err(Error::cancelled("another part of the request failed")),
-                outcome => outcome,
+                outcome => outcome.map(|()| Vec::new()),
             };
         }
-        for error in units.into_vec() {
-            self.add(usize::MAX, error.with("key", key));
-        }
-        Ok(())
+        Ok(units.into_vec())
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::failures::Failures;
 use super::pool::{Crew, cores};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::plan::{Counters, FastPath, Machine, Scratch};
 use crate::store::{Answer, Store};
@@ -187,16 +187,18 @@ impl<'a> Job<'a> {
         self.crew().share(helpers, false, &|| work(&claims));
     }
 
-    /// Runs the units of a machine's work, on this thread and those that join.
+    /// Runs the units of a machine's work, on this thread and those that join. What failed, where that
+    /// does not end the request.
     pub(super) fn units(
         &self,
         machine: &dyn Machine,
         units: usize,
         scratch: &mut Scratch,
-    ) -> Result<()> {
+    ) -> Result<Vec<Error>> {
         let helpers = self.helpers(units, machine.estimate());
         if units == 1 && !self.failures.go_on() {
-            return self.limits.check().and_then(|()| machine.run(0, scratch));
+            self.limits.check()?;
+            return machine.run(0, scratch).map(|()| Vec::new());
         }
         let failures = self.failures.inner();
         let cursor = AtomicUsize::new(0);
@@ -218,12 +220,16 @@ impl<'a> Job<'a> {
                 }
             });
         }
-        self.failures.take_over(failures, machine.key())
+        self.failures.of_units(failures)
     }
 
     /// Has the pool's threads run the units of a machine's work, while this thread goes on with
     /// other objects; little work, and that of a request of one worker, is done here.
-    pub(super) async fn units_elsewhere(&self, machine: &dyn Machine, units: usize) -> Result<()> {
+    pub(super) async fn units_elsewhere(
+        &self,
+        machine: &dyn Machine,
+        units: usize,
+    ) -> Result<Vec<Error>> {
         let estimate = machine.estimate();
         if self.threads == 1 || estimate < self.limits.tuning.helper {
             return with_scratch(|scratch| self.units(machine, units, scratch));
@@ -237,7 +243,7 @@ impl<'a> Job<'a> {
         };
         self.counters.add(FastPath::Shared, u64::from(helpers > 0));
         self.crew().hand_out(helpers + 1, true, &work).await;
-        self.failures.take_over(failures, machine.key())
+        self.failures.of_units(failures)
     }
 
     fn claims<'c>(

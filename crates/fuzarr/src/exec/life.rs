@@ -46,6 +46,9 @@ pub(super) struct Life<'a, 'm> {
     /// Whether the machine has been told that there are no parts of objects to be had.
     is_whole: bool,
     restarts: usize,
+    /// What is wrong with the object, where that does not end the request: told at the end, if all that
+    /// was read is of one version.
+    found: Vec<Error>,
 }
 
 impl<'a, 'm> Life<'a, 'm> {
@@ -56,7 +59,20 @@ impl<'a, 'm> Life<'a, 'm> {
     ) -> Self {
         let (upload, object, held) = (None, None, Held::default());
         let (is_held, is_whole, restarts) = (false, false, 0);
-        Self { job, machine, scratch, upload, object, read: 0, held, is_held, is_whole, restarts }
+        let (read, found) = (0, Vec::new());
+        Self {
+            job,
+            machine,
+            scratch,
+            upload,
+            object,
+            read,
+            held,
+            is_held,
+            is_whole,
+            restarts,
+            found,
+        }
     }
 
     /// Drives the machine to its end; whether its object is stored. `held`: the share of the bytes in
@@ -65,6 +81,12 @@ impl<'a, 'm> Life<'a, 'm> {
         self.is_held = held.is_some();
         self.held = held;
         let outcome = self.live().await;
+        // After another error it is not known whether all of it was of one version.
+        if outcome.as_ref().err().is_none_or(|error| error.kind() == Kind::Corrupt) {
+            for error in self.found {
+                self.job.failures.add(usize::MAX, error.with("key", self.machine.key()));
+            }
+        }
         outcome.context("key", || self.machine.key())
     }
 
@@ -86,8 +108,8 @@ impl<'a, 'm> Life<'a, 'm> {
                         .unwrap_or_else(|| Error::conflict("the object never stops changing")));
                 }
                 self.restarts += 1;
-                (self.object, self.upload, self.read) = (None, None, 0);
                 self.machine.restart();
+                self.forget();
                 continue;
             }
             if let Some(present) = step? {
@@ -108,10 +130,13 @@ impl<'a, 'm> Life<'a, 'm> {
                 Err(error) if error.kind() == Kind::Unsupported && self.loses_ranges() => {}
                 fetched => fetched?,
             },
-            Step::Work(units) => match self.scratch.as_deref_mut() {
-                Some(scratch) => self.job.units(self.machine, units, scratch)?,
-                None => Box::pin(self.job.units_elsewhere(self.machine, units)).await?,
-            },
+            Step::Work(units) => {
+                let failed = match self.scratch.as_deref_mut() {
+                    Some(scratch) => self.job.units(self.machine, units, scratch)?,
+                    None => Box::pin(self.job.units_elsewhere(self.machine, units)).await?,
+                };
+                self.found.extend(failed);
+            }
             Step::Commit(commit) => {
                 self.commit(commit).await?;
                 self.machine.committed();
@@ -171,8 +196,14 @@ impl<'a, 'm> Life<'a, 'm> {
         if !self.machine.without_ranges() {
             return false;
         }
-        (self.object, self.upload, self.read) = (None, None, 0);
+        self.forget();
         true
+    }
+
+    /// Lets go of what came of the version that was read: the machine has started again.
+    fn forget(&mut self) {
+        (self.object, self.upload, self.read) = (None, None, 0);
+        self.found.clear();
     }
 
     /// Reads what the machine asks for, all from one version of the object.

@@ -182,7 +182,8 @@ pub fn work(
 ) -> Result<()> {
     let (nothing, failures) = (MemoryStore::new(), Failures::first());
     let job = Job::new(&nothing, limits, counters, &failures);
-    with_scratch(|scratch| job.units(machine, units, scratch)).context("key", || machine.key())?;
+    let failed = with_scratch(|scratch| job.units(machine, units, scratch));
+    failed.context("key", || machine.key())?;
     failures.into_result()
 }
 
