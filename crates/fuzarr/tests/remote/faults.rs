@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use fuzarr::dtype::DataType;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Precondition, RemoteOptions, RemoteStore, Span, Store, put_bytes};
+use fuzarr::store::{
+    Content, Part, Precondition, RemoteOptions, RemoteStore, Span, Store, put_bytes,
+};
 use fuzarr::{Array, Error, Kind, Result};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{Open, SERVICES, array, azure, open, selection, store, store_with, values};
+use super::{Open, SERVICES, array, azure, google, open, selection, store, store_with, values};
 
 /// Faults that pass.
 const PASSING: [Fault; 9] = [
@@ -167,6 +170,39 @@ fn put_on_condition(server: &Server, store: &RemoteStore) {
     let objects = server.objects();
     assert_eq!(objects.len(), 1);
     assert_eq!(&objects[0].1[..], b"next");
+}
+
+// Seen to fail: who answered 503 or 408 was believed to have done nothing.
+#[test]
+fn what_was_done_before_an_answer_that_says_otherwise_is_done_once() {
+    let services = [
+        (store as Open, ("POST", "uploadId")),
+        (google, ("POST", "uploadId")),
+        (azure, ("PUT", "comp=blocklist")),
+    ];
+    for (open, (method, complete)) in services {
+        for status in [408, 500, 503, 504] {
+            let server = Server::start(2).unwrap();
+            let store = open(&server, "x");
+            let array = Array::builder([0], DataType::UInt8).chunks([4]);
+            let done =
+                || server.set_rules(vec![Rule::once("PUT", "zarr.json", Fault::Done(status))]);
+            done();
+            let mut array = array.create(Arc::clone(&store) as _, "a").unwrap();
+            for value in [1, 2] {
+                done();
+                array.append(&[value; 4], 0).unwrap();
+            }
+            assert_eq!(all(&array).unwrap(), [1, 1, 1, 1, 2, 2, 2, 2], "{status}");
+            let upload = store.begin("large").wait().unwrap();
+            let part = vec![7; (16 << 20) + 1];
+            upload.write(0, Content { parts: &[Part::Bytes(&part)], base: None }).wait().unwrap();
+            server.set_rules(vec![Rule::once(method, complete, Fault::Done(status))]);
+            upload.finish(Precondition::None).wait().unwrap();
+            let objects = server.objects();
+            assert!(objects.iter().any(|(key, bytes)| key == "bucket/x/large" && *bytes == part));
+        }
+    }
 }
 
 #[test]

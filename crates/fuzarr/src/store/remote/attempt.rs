@@ -259,7 +259,7 @@ pub(super) struct Failure {
     pub(super) status: u16,
     /// How often it was tried.
     pub(super) tries: usize,
-    /// Whether an earlier try, of which no answer came, may have been carried out.
+    /// Whether an earlier try may have been carried out, though no answer said so.
     pub(super) is_uncertain: bool,
 }
 
@@ -368,8 +368,9 @@ impl<'a> Attempts<'a> {
             let Self { tries, is_uncertain, .. } = *self;
             return Err(Failure { trouble, status, tries, is_uncertain });
         };
-        // Who asks for patience has done nothing.
-        self.is_uncertain |= !matches!(status, 408 | 429 | 503);
+        // Who is asked too often has done nothing. Behind any other answer, a proxy's perhaps, it may
+        // have been done.
+        self.is_uncertain |= status != 429;
         tracing::debug!(status, tries = self.tries, ?pause, "a remote store is asked again");
         self.meter.retries.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(pause).await;
