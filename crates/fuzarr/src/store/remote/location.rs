@@ -149,13 +149,9 @@ pub(super) fn split(address: &str) -> (&str, &str) {
 
 /// What most services can do, and the settings leave on.
 fn manners(settings: &Settings) -> Manners {
-    let is_unconditional = settings
-        .client
-        .iter()
-        .any(|(name, value)| name.ends_with("conditional_put") && value == "disabled");
     Manners {
         suffixes: true,
-        conditions: !is_unconditional,
+        conditions: true,
         may_ignore_ranges: false,
         parts: true,
         marks_parts: true,
@@ -163,6 +159,14 @@ fn manners(settings: &Settings) -> Manners {
         tags: true,
         read_only: settings.read_only,
     }
+}
+
+/// Whether writes to S3 may be on condition: the settings say so, and where they say nothing, the
+/// environment.
+fn has_conditions(settings: &Settings, environment: Option<&str>) -> bool {
+    let named = |(name, _): &&(String, String)| name.ends_with("conditional_put");
+    let put = settings.client.iter().rev().find(named).map(|(_, value)| value.as_str());
+    put.or(environment).is_none_or(|put| put.trim() != "disabled")
 }
 
 /// Reads an address.
@@ -180,7 +184,7 @@ pub(super) fn parse(address: &str, options: &RemoteOptions) -> Result<Location> 
         "s3" | "s3a" => {
             let builder = from_environment!(AmazonS3Builder, settings).with_url(bucket(&url)?);
             let put = builder.get_config_value(&AmazonS3ConfigKey::ConditionalPut);
-            let conditions = manners.conditions && put.as_deref() != Some("disabled");
+            let conditions = has_conditions(settings, put.as_deref());
             let manners = Manners { conditions, deletes_lists: true, ..manners };
             (clients!(builder, settings, patience, in_parts), manners)
         }
@@ -254,6 +258,27 @@ mod tests {
             ("gs://bucket/folder/array/", "gs://bucket/folder/array", ""),
         ] {
             assert_eq!(split(address), (root, path), "{address}");
+        }
+    }
+
+    // Seen to fail: the environment counted before the option.
+    #[test]
+    fn whether_writes_are_on_condition_is_the_options_to_say_before_the_environments() {
+        for (option, environment, expected) in [
+            (None, None, true),
+            (None, Some("etag"), true),
+            (None, Some("disabled"), false),
+            (Some("etag"), Some("disabled"), true),
+            (Some("disabled"), Some("etag"), false),
+            (Some(" disabled"), None, false),
+        ] {
+            for name in ["conditional_put", "AWS_CONDITIONAL_PUT"] {
+                let settings = option.map(|value: &str| (name.to_owned(), value.to_owned()));
+                let settings = settings.into_iter().collect();
+                let options = RemoteOptions { settings, ..Default::default() };
+                let found = has_conditions(&Settings::of(&options).unwrap(), environment);
+                assert_eq!(found, expected, "{name}: {option:?}, {environment:?}");
+            }
         }
     }
 
