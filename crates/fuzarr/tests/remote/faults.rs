@@ -255,11 +255,19 @@ fn listings_and_deletions_outlast_what_passes() {
 #[test]
 fn settings_say_how_often_something_is_tried_again() {
     let server = Server::start(1).unwrap();
-    let store = store_with(&server, "x", &[("max_retries", "2"), ("first_pause", "0.001")]);
-    server.set_rules(vec![Rule::always("GET", "", Fault::Status(500))]);
-    let object = store.open("a").wait().unwrap().unwrap();
-    assert_eq!(object.read(Span::Whole(9), Vec::new()).wait().unwrap_err().kind(), Kind::Io);
-    assert_eq!(store.traffic().requests, 3);
+    // Whether there is an answer or not; seen to fail for more than the default.
+    for fault in [Fault::Status(500), Fault::Refused] {
+        for most in [2_u64, 6] {
+            let settings = [("max_retries", most.to_string()), ("first_pause", "0.001".to_owned())];
+            let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+            let store = store_with(&server, "x", &settings);
+            server.set_rules(vec![Rule::always("GET", "", fault)]);
+            let object = store.open("a").wait().unwrap().unwrap();
+            let error = object.read(Span::Whole(9), Vec::new()).wait().unwrap_err();
+            assert_eq!(error.kind(), Kind::Io);
+            assert_eq!(store.traffic().requests, most + 1, "{fault:?}");
+        }
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Settings {
             "read_only" => self.read_only = switch(value)?,
             "max_retries" => {
                 self.retries.most = value.trim().parse().ok()?;
-                self.retries.most_unanswered = self.retries.most_unanswered.min(self.retries.most);
+                self.retries.most_unanswered = self.retries.most;
             }
             "retry_timeout" => self.retries.within = seconds(value)?,
             "first_pause" => self.retries.pause = seconds(value)?,
@@ -116,7 +116,7 @@ mod tests {
         let found = settings(&[
             ("environment", "False"),
             ("read_only", "on"),
-            ("max_retries", "2"),
+            ("max_retries", "7"),
             ("retry_timeout", "1.5"),
             ("first_pause", "0.25"),
             ("longest_pause", "3"),
@@ -126,8 +126,8 @@ mod tests {
         ])
         .unwrap();
         let retries = Retries {
-            most: 2,
-            most_unanswered: 2,
+            most: 7,
+            most_unanswered: 7,
             pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(3),
             within: Duration::from_millis(1500),
