@@ -270,6 +270,17 @@ fn settings_say_how_often_something_is_tried_again() {
     }
 }
 
+// Seen to fail: the time for all tries was over when the patience with one large body was.
+#[test]
+fn what_a_large_body_may_take_is_no_time_that_is_too_late_to_try_again() {
+    let server = Server::start(1).unwrap();
+    let store = store_with(&server, "x", &[("retry_timeout", "1")]);
+    let body = vec![7; 128 << 10];
+    server.set_rules(vec![Rule::once("PUT", "", Fault::Stalled(60_000))]);
+    put_bytes(&*store, "a", &body, Precondition::None).unwrap();
+    assert_eq!(store.traffic().retries, 1);
+}
+
 #[test]
 fn what_a_service_does_not_have_is_told_as_that() {
     let server = Server::start(1).unwrap();

@@ -47,6 +47,8 @@ struct Trace {
     status: AtomicU16,
     /// Seconds that the server asked to wait.
     wait: AtomicU64,
+    /// Seconds that the body of the request may have taken to be sent.
+    sending: AtomicU64,
 }
 
 /// How often and how long a remote store is asked again when it does not answer, or answers that it
@@ -62,7 +64,7 @@ pub struct Retries {
     pub pause: Duration,
     /// What the pause grows to.
     pub longest_pause: Duration,
-    /// The time after which nothing is tried again.
+    /// The time after which nothing is tried again, beside what a body may take to be sent.
     pub within: Duration,
 }
 
@@ -173,8 +175,9 @@ impl HttpService for Counted {
             });
         };
         set(0, 0);
-        let length = request.body().content_length() as u64;
-        let patience = self.patience + Duration::from_secs(length / SLOWEST);
+        let sending = request.body().content_length() as u64 / SLOWEST;
+        let _ = TRACE.try_with(|trace| trace.sending.store(sending, Ordering::Relaxed));
+        let patience = self.patience + Duration::from_secs(sending);
         // Objects are received with patience of their own; all else is small.
         let is_get = request.method() == Method::GET;
         // What is in the query, a signature perhaps, does not tell.
@@ -364,7 +367,11 @@ impl<'a> Attempts<'a> {
         let status = self.status();
         let verdict = judge(&trouble, status);
         let asked = self.trace.wait.load(Ordering::Relaxed);
-        let Some(pause) = self.retries.pause(verdict, self.tries, self.since, asked) else {
+        // Who waits that long for an answer has the time to ask once more.
+        let sending = Duration::from_secs(self.trace.sending.load(Ordering::Relaxed));
+        let retries =
+            Retries { within: self.retries.within.saturating_add(sending), ..*self.retries };
+        let Some(pause) = retries.pause(verdict, self.tries, self.since, asked) else {
             let Self { tries, is_uncertain, .. } = *self;
             return Err(Failure { trouble, status, tries, is_uncertain });
         };
