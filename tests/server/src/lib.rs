@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use self::objects::Objects;
+use self::objects::{Condition, Objects};
 
 /// A server that runs until it is dropped.
 #[derive(Debug)]
@@ -142,6 +142,12 @@ impl Server {
     #[must_use]
     pub fn objects(&self) -> Vec<(String, bytes::Bytes)> {
         lock(&self.state.objects).all()
+    }
+
+    /// Puts an object at once, by bucket and key.
+    pub fn put(&self, path: &str, bytes: &[u8]) {
+        let content = (bytes::Bytes::copy_from_slice(bytes), Vec::new());
+        lock(&self.state.objects).put(path, content, &Condition::None);
     }
 
     /// Forgets all objects.

@@ -252,6 +252,29 @@ fn listings_and_deletions_outlast_what_passes() {
     }
 }
 
+// Seen to fail: such a list was asked for five times, and the error said no name.
+#[test]
+fn a_name_that_no_key_can_be_is_told_at_once() {
+    let server = Server::start(1).unwrap();
+    for (open, odd) in SERVICES
+        .into_iter()
+        .flat_map(|open| ["x//odd", "x/./odd", "x/\u{1}odd"].map(|odd| (open, odd)))
+    {
+        server.clear();
+        let store = open(&server, "x");
+        put_bytes(&*store, "k", b"1", Precondition::None).unwrap();
+        server.put(&format!("bucket/{odd}"), b"2");
+        drop(server.take_requests());
+        for outcome in [store.list("").wait().map(drop), store.delete_all("").wait()] {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), Kind::Unsupported, "{odd:?}: {error}");
+            let key = error.context("key").unwrap();
+            assert!(format!("{odd:?}").starts_with(key.trim_end_matches('"')), "{odd:?}: {key}");
+        }
+        assert_eq!(server.take_requests().len(), 2, "{odd:?}");
+    }
+}
+
 #[test]
 fn settings_say_how_often_something_is_tried_again() {
     let server = Server::start(1).unwrap();

@@ -286,7 +286,10 @@ fn judge(trouble: &Trouble, status: u16) -> Verdict {
             return Verdict::Final;
         }
         Trouble::Short(..) | Trouble::Garbled | Trouble::Stalled(_) => return Verdict::Unanswered,
-        Trouble::Refused(_) => return Verdict::Final,
+        // A list has the same names in it next time.
+        Trouble::Refused(_) | Trouble::Client(object_store::Error::InvalidPath { .. }) => {
+            return Verdict::Final;
+        }
         Trouble::Client(error) => error,
     };
     if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
@@ -390,6 +393,19 @@ impl<'a> Attempts<'a> {
     }
 }
 
+/// The error about an object whose name no key can be, as others may leave one in a bucket.
+fn odd_name(reason: &object_store::path::Error) -> Error {
+    use object_store::path::Error::{BadSegment, EmptySegment};
+    let error = Error::unsupported(
+        "the store lists an object whose name cannot be that of a node or a chunk; without it, or by \
+         another name of it, the rest can be listed",
+    );
+    match reason {
+        EmptySegment { path } | BadSegment { path, .. } => error.with("key", format!("{path:?}")),
+        _ => error,
+    }
+}
+
 impl Failure {
     /// Whether the store says, and has the authority to say, that there is no such object.
     pub(super) fn is_missing(&self) -> bool {
@@ -438,7 +454,9 @@ impl Failure {
                     Client::NotSupported { .. } | Client::NotImplemented { .. } => {
                         Error::unsupported("the store cannot do this")
                     }
-                    Client::InvalidPath { .. } | Client::UnknownConfigurationKey { .. } => {
+                    // Names that are asked for are looked at before.
+                    Client::InvalidPath { source } => odd_name(source),
+                    Client::UnknownConfigurationKey { .. } => {
                         Error::invalid_argument("the store has no such name")
                     }
                     // Also of a service that was asked for credentials.

@@ -156,8 +156,10 @@ impl RemoteStore {
         let delete = || async {
             let objects = &self.client.service().map_err(Trouble::Refused)?.objects;
             // A failed list is not an object that is gone already.
-            let failed =
-                |error| object_store::Error::Generic { store: "list", source: Box::new(error) };
+            let failed = |error| match error {
+                object_store::Error::InvalidPath { .. } => error,
+                error => object_store::Error::Generic { store: "list", source: Box::new(error) },
+            };
             let found = objects.list(Some(&folder));
             let found = found.map_ok(|object| object.location).map_err(failed);
             let mut deleted = objects.delete_stream(found.boxed());
