@@ -166,6 +166,37 @@ def test_a_store_that_may_have_read_another_environment_does_not_carry_over(monk
     assert place(ObjectStore(s3()))[1] == PLAIN
 
 
+STORES = {
+    "s3": s3,
+    "google": lambda: obs.GCSStore("bucket", skip_signature=True),
+    "azure": lambda: obs.AzureStore("box", account_name="me", account_key="a2V5"),
+    "http": lambda: obs.HTTPStore.from_url("https://host/x"),
+}
+
+
+# Seen to fail: clients also read variables that do not begin with the name of a service.
+@pytest.mark.parametrize(
+    ("name", "services"),
+    [
+        ("SERVICE_ACCOUNT", {"google"}),
+        ("GCE_METADATA_HOST", {"google"}),
+        ("HOME", {"google"}),
+        ("IDENTITY_ENDPOINT", {"azure"}),
+        ("IDENTITY_HEADER", {"azure"}),
+        ("AZURITE_BLOB_STORAGE_URL", {"azure"}),
+        ("HTTPS_PROXY", set(STORES)),
+        ("no_proxy", set(STORES)),
+        ("SSL_CERT_FILE", set(STORES)),
+    ],
+)
+def test_so_it_is_with_all_variables_that_a_client_reads(monkeypatch, name, services):
+    earlier = {service: ObjectStore(make()) for service, make in STORES.items()}
+    monkeypatch.setenv(name, "http://elsewhere")
+    for service, store in earlier.items():
+        found = place(store)
+        assert (f"{name} has changed" in found) == (service in services), (service, found)
+
+
 class DerivedObjectStore(ObjectStore):
     """A class of somebody else's."""
 

@@ -16,6 +16,20 @@ _SERVICES = {
     "AzureStore": ("az", "container_name", "AZURE_"),
 }
 
+#: Other variables that a client reads, by class: where credentials are.
+_CREDENTIALS = {
+    "S3Store": (),
+    "GCSStore": ("SERVICE_ACCOUNT", "GCE_METADATA_", "HOME", "APPDATA"),
+    "AzureStore": ("IDENTITY_", "MSI_", "AZURITE_"),
+}
+
+#: How the variables start that all clients read.
+_NETWORK = tuple(
+    name
+    for start in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_")
+    for name in (start, start.lower())
+)
+
 #: Settings of the client that mean the same to fuzarr's.
 _CLIENT = {
     "allow_http",
@@ -52,6 +66,7 @@ def place_of(store: Any) -> Place:
     own = getattr(sys.modules.get("obstore.store"), name, None)
     if own is not type(store):
         raise NotCarriedError(f"obstore's store is a {type(store).__qualname__}")
+    check_environment(*_NETWORK)
     if name == "HTTPStore":
         return Place(plain_url(store.url), _manners(store, ()))
     if name not in _SERVICES:
@@ -59,7 +74,7 @@ def place_of(store: Any) -> Place:
     if store.credential_provider is not None:
         raise NotCarriedError("credentials come from a function")
     scheme, bucket, variables = _SERVICES[name]
-    check_environment(variables)
+    check_environment(variables, *_CREDENTIALS[name])
     settings = dict(store.config)
     found = address(scheme, str(settings.pop(bucket, "")), store.prefix or "")
     payer = settings.get("request_payer", os.environ.get("AWS_REQUEST_PAYER", "false"))
