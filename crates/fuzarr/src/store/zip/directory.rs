@@ -129,13 +129,8 @@ impl Directory {
     /// # Errors
     /// `Corrupt` for what is no zip archive, or cut off, or lies about itself; `Unsupported` for one in
     /// several parts; `Limit` for a directory of more than 1 GiB; those of the store.
-<<<<<<< HEAD
     pub(super) async fn read(archive: &dyn Object, may_be_empty: bool) -> Result<Option<Self>> {
-        let Some(tail) = archive.read(Span::Suffix(TAIL), Vec::new()).await? else {
-=======
-    pub(super) async fn read(archive: &dyn Object) -> Result<Option<Self>> {
         let Some(tail) = read_any(archive, Span::Suffix(TAIL), Vec::new()).await? else {
->>>>>>> 1498ca8 (A server that turns out to give no ranges: whole objects take their true share of the bytes in flight)
             return Ok(None);
         };
         if tail.object_size == 0 {
