@@ -126,7 +126,7 @@ pub trait Object: Debug + Send + Sync {
     ///
     /// The error is `Unsupported` if the store finds out only now that it has no parts to give: its
     /// [`Capabilities::ranges`] say so from then on, and each part is cut out of the whole object, which
-    /// is held until this one is dropped. See [`read_any`].
+    /// is held until this one is dropped.
     fn read(&self, span: Span, spare: Vec<u8>) -> Answer<'_, Option<Piece>>;
 
     /// Fills `memory` with the bytes from `start` on, without a buffer in between. `false` if this
