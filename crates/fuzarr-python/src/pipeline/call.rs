@@ -67,6 +67,8 @@ impl Options {
         options.coalesce_gap = self.gap;
         options.coalesce_span = self.span;
         options.one_round_trip &= self.generous;
+        // Whoever wants chunks kept has zarr-python's own store for that, which its other arrays share.
+        options.chunk_cache = 0;
         self.limit(&mut options.limits);
         Ok(options)
     }

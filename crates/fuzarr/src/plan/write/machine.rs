@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::encode::{Encoded, Payload};
 use super::shard::{Old, ShardWrite, Stored};
+use super::state::{Job, State};
 use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
@@ -53,41 +54,6 @@ pub struct WriteMachine<'a> {
 pub(super) struct Shared {
     pub(super) layout: Arc<Layout>,
     capabilities: Capabilities,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Start,
-    /// Waiting for the object to be pinned.
-    Open,
-    /// The object is pinned, and has this many bytes, if that is known.
-    Opened(Option<u64>),
-    /// Waiting for this of the stored object.
-    Fetch(Purpose),
-    /// What is asked for is here.
-    Ready(Purpose),
-    /// The job's units are being run.
-    Work(Job),
-    Commit(Commit, Range<usize>),
-    /// So many runs of the stream are written.
-    Written(usize),
-    Finished {
-        present: bool,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Job {
-    /// Encode the object, which is one chunk.
-    Chunk,
-    /// Decode the old shard's index.
-    Open,
-    /// Encode these runs of touched inner chunks.
-    Inner(Range<usize>),
-    /// Lay out the new shard.
-    Lay,
-    /// Encode the new index.
-    Index,
 }
 
 impl<'a> WriteMachine<'a> {

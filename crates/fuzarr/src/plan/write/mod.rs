@@ -3,6 +3,7 @@
 mod encode;
 mod machine;
 mod shard;
+mod state;
 mod stream;
 
 use std::borrow::Cow;
