@@ -132,9 +132,14 @@ url, options, way, rounds = sys.argv[1], eval(sys.argv[2]), sys.argv[3], int(sys
 array = fuzarr.open_array(url, storage_options=options)
 random.seed(11)
 
+def kind(number):
+    try:
+        return os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
+    except FileNotFoundError:
+        return ""
+
 def is_open():
-    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-    kinds = [os.readlink(link).partition(":")[0] for link in links if os.path.islink(link)]
+    kinds = list(filter(None, map(kind, os.listdir("/proc/self/fd"))))
     return {
         "sockets": kinds.count("socket"),
         "others": len(kinds) - kinds.count("socket"),
@@ -237,7 +242,8 @@ def test_requests_that_are_ended_leave_nothing_open(server, way):
     assert ended > rounds / 4
     assert after["others"] <= before["others"]
     assert after["threads"] <= before["threads"]
-    assert after["sockets"] <= before["sockets"] + 1
+    # Connections of the last request may be kept, and none of the one before.
+    assert after["sockets"] <= before["sockets"] + chunks
     # A process that ends leaves no connection.
     deadline = time.monotonic() + 5
     while server.gauges()["connections"] > connected and time.monotonic() < deadline:
