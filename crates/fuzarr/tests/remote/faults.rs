@@ -376,3 +376,27 @@ fn credentials_are_not_waited_for_without_end() {
     assert!(requests.iter().any(|request| request.path.contains("security-credentials")));
     assert!(!requests.iter().any(|request| request.path.ends_with("/k")), "{requests:?}");
 }
+
+// Seen to fail for Google's service, whose addresses have no slashes within a key.
+#[test]
+fn an_object_may_take_its_time_whatever_its_address_looks_like() {
+    let plain: Open =
+        |server, folder| open(&format!("{}/bucket/{folder}", server.endpoint()), &[]).unwrap();
+    let server = Server::start(2).unwrap();
+    let bytes = b"fifty bytes that take longer than there is patience";
+    for (service, open) in
+        [("S3", store as Open), ("GCS", google), ("Azure", azure), ("web", plain)]
+    {
+        for key in ["a/c/0/0", "a + b%25/%2F/ä/&~"] {
+            server.clear();
+            server.put(&format!("bucket/x/{key}"), bytes);
+            server.set_rules(vec![Rule::always("GET", "", Fault::Slow(8))]);
+            let store = open(&server, "x");
+            let object = store.open(key).wait().unwrap().unwrap();
+            let read = object.read(Span::Whole(99), Vec::new()).wait();
+            let read = read.unwrap_or_else(|error| panic!("{service} {key}: {error}")).unwrap();
+            assert_eq!(read.bytes.as_slice(), bytes, "{service} {key}");
+            assert_eq!(store.traffic().requests, 1, "{service} {key}");
+        }
+    }
+}

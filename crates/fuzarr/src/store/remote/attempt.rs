@@ -1,5 +1,6 @@
 //! Trying again: what is worth it, how often, and after how long.
 
+use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::error::Error as _;
 use std::hash::BuildHasher;
@@ -16,6 +17,7 @@ use object_store::client::{
     HttpResponseBody, HttpService, ReqwestConnector,
 };
 use object_store::path::Path;
+use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Result};
 
@@ -35,9 +37,10 @@ pub(super) async fn receiving<T>(path: &Path, act: impl Future<Output = T>) -> T
 /// Whether the path of a URL is that of an object. A client that asks for an object may ask for
 /// credentials before.
 fn leads_to(url: &str, object: &Path) -> bool {
-    let last = object.parts().count().saturating_sub(1);
-    let start = url.rmatch_indices('/').nth(last).map(|(at, _)| &url[at..]);
-    start.is_some_and(|end| Path::from_url_path(end).is_ok_and(|path| path == *object))
+    // Google's client encodes the slashes of a key, too. What is not encoded is not copied.
+    let path: Cow<'_, [u8]> = percent_decode_str(url).into();
+    let before = path.strip_suffix(object.as_ref().as_bytes());
+    before.is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
 }
 
 /// What came of the last request of an operation.
@@ -476,5 +479,51 @@ impl Failure {
         };
         let error = if self.tries > 1 { error.with("tries", self.tries) } else { error };
         if self.status >= 400 { error.with("status", self.status) } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys, and what they are in the URLs of S3's client, of Google's, and of Azure's and plain HTTP's.
+    const SPELLINGS: [(&str, [&str; 3]); 5] = [
+        ("k", ["k", "k", "k"]),
+        ("x/a/c/0/0", ["x/a/c/0/0", "x%2Fa%2Fc%2F0%2F0", "x/a/c/0/0"]),
+        ("x/a + b", ["x/a%20%2B%20b", "x%2Fa%20%2B%20b", "x/a%20+%20b"]),
+        ("x/b%25/%2F", ["x/b%2525/%252F", "x%2Fb%2525%2F%252F", "x/b%2525/%252F"]),
+        ("ä/&~.json", ["%C3%A4/%26~.json", "%C3%A4%2F%26%7E%2Ejson", "%C3%A4/&~.json"]),
+    ];
+
+    #[test]
+    fn a_url_leads_to_its_own_object_as_every_service_spells_it() {
+        for (at, (key, _)) in SPELLINGS.iter().enumerate() {
+            let object = Path::parse(key).unwrap();
+            for (other, (_, spellings)) in SPELLINGS.iter().enumerate() {
+                for spelling in spellings {
+                    for before in ["/", "/bucket/", "/account/my%2Dbucket/", "/web//%FF/"] {
+                        let url = format!("{before}{spelling}");
+                        assert_eq!(leads_to(&url, &object), at == other, "{key} {url}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_url_leads_to_no_object_that_only_ends_alike() {
+        let object = Path::parse("x/a/c/0/0").unwrap();
+        for url in [
+            "/bucket",
+            "/bucket/a/c/0/0",
+            "/bucket/xx/a/c/0/0",
+            "/bucket/xx%2Fa%2Fc%2F0%2F0",
+            "/bucket/x%252Fa%252Fc%252F0%252F0",
+            "/bucket/x/a/c/0/0/",
+            "/latest/meta-data/iam/security-credentials/role",
+            "/computeMetadata/v1/instance/service-accounts/default/token",
+        ] {
+            assert!(!leads_to(url, &object), "{url}");
+        }
     }
 }
