@@ -127,7 +127,8 @@ impl Array {
         let layout = Arc::make_mut(&mut self.layout);
         layout.shape.clone_from(&metadata.shape);
         // Chunks outside an array that shrank are gone, and may not be believed to be there.
-        (layout.indexes, layout.chunks) = (Arc::default(), Arc::default());
+        layout.indexes.clear();
+        layout.chunks.clear();
         self.metadata = Arc::new(metadata);
     }
 

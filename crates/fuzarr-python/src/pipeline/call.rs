@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fuzarr::buffer::{Output, zeroed};
@@ -69,6 +70,8 @@ impl Options {
         options.one_round_trip &= self.generous;
         // Whoever wants chunks kept has zarr-python's own store for that, which its other arrays share.
         options.chunk_cache = 0;
+        // What zarr-python writes past the pipeline has to be seen.
+        options.index_staleness = Duration::ZERO;
         self.limit(&mut options.limits);
         Ok(options)
     }

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codec::Elements;
 use crate::store::Version;
@@ -20,15 +21,31 @@ const OBJECT: u64 = 512;
 /// All of an object, where values are kept by what of the object they were decoded from.
 pub(super) const ALL: Range<u64> = 0..u64::MAX;
 
-/// How often a lock that is held is tried again. It is held for a moment only, unless a process was
+/// For how long a lock that is held is waited for. It is held for a moment only, unless a process was
 /// forked while another thread held it: then nobody will ever let go of it.
-const TRIES: usize = 10_000;
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Counts of what was let go of, each for the keys of one hash.
+const COUNTS: usize = 64;
 
 /// Values by key and place. A value is given only for the version of the object that it was read
 /// from, so it is never stale. What was used least recently goes first.
 #[derive(Debug)]
 pub struct Cache<V> {
     state: Mutex<State<V>>,
+    /// How often objects were forgotten: what was begun to be read before is not kept after.
+    forgotten: [AtomicU64; COUNTS],
+    /// Whether the lock was not to be had, so that what is known may be what should be forgotten.
+    is_lost: AtomicBool,
+}
+
+/// What a value was read from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) key: &'a str,
+    pub(super) version: &'a Version,
+    /// What [`since`](Cache::since) said before anything was read.
+    pub(super) since: u64,
 }
 
 /// Indexes of shards.
@@ -79,7 +96,11 @@ pub(super) struct Known<V> {
 impl<V> Default for Cache<V> {
     fn default() -> Self {
         let (objects, uses) = (HashMap::new(), BTreeMap::new());
-        Self { state: Mutex::new(State { objects, uses, bytes: 0, clock: 0 }) }
+        Self {
+            state: Mutex::new(State { objects, uses, bytes: 0, clock: 0 }),
+            forgotten: [const { AtomicU64::new(0) }; COUNTS],
+            is_lost: AtomicBool::new(false),
+        }
     }
 }
 
@@ -90,16 +111,47 @@ impl<V> Cache<V> {
         self.lock().map_or(0, |state| state.bytes)
     }
 
-    /// The state, if its lock is to be had; the cache can be done without.
+    /// The state, if its lock is to be had; the cache can be done without, from then on for good.
     fn lock(&self) -> Option<MutexGuard<'_, State<V>>> {
-        for _ in 0..TRIES {
+        let mut begun = None;
+        while !self.is_lost.load(Ordering::Relaxed) {
             match self.state.try_lock() {
                 Ok(state) => return Some(state),
                 Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
                 Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
             }
+            if begun.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                self.is_lost.store(true, Ordering::Relaxed);
+            }
         }
         None
+    }
+
+    fn count(&self, key: &str) -> &AtomicU64 {
+        // FNV-1a.
+        let mix = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+        &self.forgotten[(hash >> 32) as usize % COUNTS]
+    }
+
+    /// How often the object, or one that cannot be told from it, was forgotten: to be asked before it is
+    /// read, and given with what is kept of it.
+    pub(super) fn since(&self, key: &str) -> u64 {
+        self.count(key).load(Ordering::Acquire)
+    }
+
+    /// Lets go of all.
+    pub(crate) fn clear(&self) {
+        for count in &self.forgotten {
+            count.fetch_add(1, Ordering::AcqRel);
+        }
+        let Some(mut state) = self.lock() else { return };
+        let objects = std::mem::take(&mut state.objects);
+        state.uses.clear();
+        state.bytes = 0;
+        // Memory is given back without the lock.
+        drop(state);
+        drop(objects);
     }
 }
 
@@ -129,6 +181,7 @@ impl<V: Clone> Cache<V> {
 
     /// Lets go of what is known of an object.
     pub(super) fn forget(&self, key: &str) {
+        self.count(key).fetch_add(1, Ordering::AcqRel);
         let Some(mut state) = self.lock() else { return };
         let object = state.forget(key);
         // Memory is given back without the lock.
@@ -137,10 +190,10 @@ impl<V: Clone> Cache<V> {
     }
 
     /// Keeps a value of so many bytes, and of all values no more than `most`. One that is larger is
-    /// not kept.
+    /// not kept, nor one of an object that was forgotten since it was begun to be read.
     pub(super) fn insert(
         &self,
-        (key, version): (&str, &Version),
+        Source { key, version, since }: Source<'_>,
         place: Range<u64>,
         value: V,
         (bytes, most): (u64, u64),
@@ -150,6 +203,9 @@ impl<V: Clone> Cache<V> {
             return;
         }
         let Some(mut state) = self.lock() else { return };
+        if self.since(key) != since {
+            return;
+        }
         let old = state.insert((key, version), place, value, bytes);
         let mut gone = Vec::new();
         while state.bytes > most {
@@ -248,27 +304,26 @@ impl IndexCache {
         self.get(key, version, &ALL)
     }
 
-    /// Keeps the index of an object of this version and size.
-    pub(super) fn keep(&self, key: &str, (version, size): (&Version, u64), pairs: &Arc<Vec<u64>>) {
+    /// Keeps the index of an object of this size.
+    pub(super) fn keep(&self, source: Source<'_>, size: u64, pairs: &Arc<Vec<u64>>) {
         let bytes = size_of_val(&pairs[..]) as u64;
         let index = Index { pairs: Arc::clone(pairs), size };
-        self.insert((key, version), ALL, index, (bytes, INDEXES));
+        self.insert(source, ALL, index, (bytes, INDEXES));
     }
 }
 
 impl ChunkCache {
-    /// Keeps the elements of a chunk at a place in an object of this version, and of all chunks no
-    /// more than `most` bytes.
+    /// Keeps the elements of a chunk at a place in an object, and of all chunks no more than `most` bytes.
     pub(super) fn keep(
         &self,
-        object: (&str, &Version),
+        source: Source<'_>,
         place: Range<u64>,
         elements: Elements,
         most: u64,
     ) {
         let bytes =
             (elements.slots.capacity() as u64).saturating_add(elements.heap.capacity() as u64);
-        self.insert(object, place, Arc::new(elements), (bytes, most));
+        self.insert(source, place, Arc::new(elements), (bytes, most));
     }
 }
 
@@ -281,6 +336,10 @@ mod tests {
 
     fn version(number: u64) -> Version {
         Version::new([number, 0, 0, 0, 0])
+    }
+
+    fn source<'a, V>(cache: &Cache<V>, key: &'a str, version: &'a Version) -> Source<'a> {
+        Source { key, version, since: cache.since(key) }
     }
 
     /// What is counted, counted anew.
@@ -298,20 +357,42 @@ mod tests {
     fn a_lock_that_is_never_let_go_of_leaves_a_cache_that_knows_nothing() {
         let cache = IndexCache::default();
         let version = version(0);
-        cache.keep("k", (&version, 9), &Arc::new(vec![1, 2]));
+        cache.keep(source(&cache, "k", &version), 9, &Arc::new(vec![1, 2]));
         let held = cache.state.lock().unwrap();
-        assert!(cache.index("k", &version).is_none() && cache.version("k").is_none());
-        cache.keep("k", (&version, 9), &Arc::new(vec![3, 4]));
+        // It may be what should have been forgotten.
         cache.forget("k");
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            assert!(cache.index("k", &version).is_none() && cache.version("k").is_none());
+            cache.keep(source(&cache, "k", &version), 9, &Arc::new(vec![3, 4]));
+        }
+        assert!(begun.elapsed() < PATIENCE, "it is waited for once");
         drop(held);
-        assert_eq!(cache.index("k", &version).unwrap().value.pairs[..], [1, 2]);
+        assert!(cache.index("k", &version).is_none());
+    }
+
+    #[test]
+    fn what_was_begun_to_be_read_before_is_not_kept_after_it_is_forgotten() {
+        let (cache, version) = (IndexCache::default(), version(0));
+        let before = source(&cache, "k", &version);
+        cache.forget("k");
+        cache.keep(before, 9, &Arc::new(vec![1, 2]));
+        assert!(!cache.knows("k"));
+        let before = source(&cache, "k", &version);
+        cache.keep(before, 9, &Arc::new(vec![1, 2]));
+        assert!(cache.knows("k"));
+        cache.clear();
+        assert!(!cache.knows("k") && cache.bytes() == 0);
+        cache.keep(before, 9, &Arc::new(vec![1, 2]));
+        assert!(!cache.knows("k"));
+        assert_eq!(recount(&cache), (0, 0));
     }
 
     #[test]
     fn a_value_is_given_for_its_version_only_and_the_least_recently_used_goes_first() {
         let cache = Cache::default();
         let put = |key: &str, number| {
-            cache.insert((key, &version(number)), ALL, number, (1000, MOST));
+            cache.insert(source(&cache, key, &version(number)), ALL, number, (1000, MOST));
         };
         let get = |key: &str, number| cache.get(key, &version(number), &ALL).map(|it| it.value);
         for (number, key) in ["0", "1", "2", "3"].into_iter().enumerate() {
@@ -333,7 +414,7 @@ mod tests {
     fn places_of_an_object_are_apart_and_gone_with_its_version() {
         let cache = Cache::default();
         let put = |number, place: Range<u64>, value| {
-            cache.insert(("k", &version(number)), place, value, (100, MOST));
+            cache.insert(source(&cache, "k", &version(number)), place, value, (100, MOST));
         };
         put(1, 0..5, 'a');
         put(1, 0..6, 'b');
@@ -354,15 +435,15 @@ mod tests {
     fn no_more_is_kept_than_is_allowed_by_whoever_keeps_something() {
         let cache = Cache::default();
         let one = 1000 + VALUE + OBJECT + 1;
-        cache.insert(("a", &version(0)), ALL, 'a', (1000, one - 1));
+        cache.insert(source(&cache, "a", &version(0)), ALL, 'a', (1000, one - 1));
         assert_eq!(cache.bytes(), 0, "larger than the bound");
-        cache.insert(("a", &version(0)), ALL, 'a', (u64::MAX, one));
+        cache.insert(source(&cache, "a", &version(0)), ALL, 'a', (u64::MAX, one));
         assert_eq!(cache.bytes(), 0, "larger than can be counted");
         for key in ["a", "b", "c"] {
-            cache.insert((key, &version(0)), ALL, 'a', (1000, one * 3));
+            cache.insert(source(&cache, key, &version(0)), ALL, 'a', (1000, one * 3));
         }
         assert_eq!(cache.bytes(), one * 3);
-        cache.insert(("d", &version(0)), ALL, 'a', (1000, one));
+        cache.insert(source(&cache, "d", &version(0)), ALL, 'a', (1000, one));
         assert_eq!(recount(&cache), (one, 1));
         // In any order, with any sizes, places and versions.
         let mut state = 1_u64;
@@ -376,7 +457,7 @@ mod tests {
             match below(8) {
                 0 => cache.forget(key),
                 1..4 => drop(cache.get(key, &version, &place)),
-                _ => cache.insert((key, &version), place, 'x', (below(2000), MOST)),
+                _ => cache.insert(source(&cache, key, &version), place, 'x', (below(2000), MOST)),
             }
             let (counted, _) = recount(&cache);
             assert!(counted == cache.bytes() && counted <= MOST);
@@ -388,7 +469,7 @@ mod tests {
         let cache = ChunkCache::default();
         let slots = Vec::with_capacity(5000);
         let elements = Elements { slots, heap: Vec::with_capacity(300) };
-        cache.keep(("k", &version(0)), 0..1, elements, 1 << 20);
+        cache.keep(source(&cache, "k", &version(0)), 0..1, elements, 1 << 20);
         assert_eq!(cache.bytes(), 5300 + VALUE + OBJECT + 1);
     }
 }

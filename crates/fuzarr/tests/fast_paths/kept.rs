@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Longer than a file counts as just changed.
-const SETTLED: Duration = Duration::from_millis(150);
+pub(super) const SETTLED: Duration = Duration::from_millis(150);
 
 fn keeping(most: u64) -> ReadOptions {
     ReadOptions { chunk_cache: most, ..reading() }

@@ -21,6 +21,9 @@ impl ReadMachine<'_> {
     pub(super) fn start(&mut self) -> Result<Step> {
         let chain = Arc::clone(&self.chain);
         let options = Arc::clone(&self.shared.options);
+        if chain.open_shard().is_some() || options.chunk_cache > 0 {
+            self.since = self.shared.layout.indexes.since(&self.key);
+        }
         if let Some(shard) = chain.open_shard().filter(|_| self.capabilities.ranges) {
             self.push_root()?;
             let counting = self.aim == Aim::Count;
@@ -333,7 +336,7 @@ impl ReadMachine<'_> {
         // The unit that failed to decode the index has reported that.
         let Some(pairs) = node.index.get() else { return Ok(()) };
         if let (0, Some(version)) = (number, self.version.take()) {
-            self.shared.layout.indexes.keep(&self.key, (&version, size), pairs);
+            self.shared.layout.indexes.keep(self.source(&version), size, pairs);
         }
         let most = inner.stored_limit();
         let known = self.may_find(&inner);

@@ -7,7 +7,7 @@ use super::machine::{Aim, Job, ReadMachine, State};
 use crate::buffer::{reserve, zeroed};
 use crate::codec::{Elements, Prepared};
 use crate::error::Result;
-use crate::plan::cache::{ALL, Known};
+use crate::plan::cache::{ALL, Known, Source};
 use crate::plan::machine::Scratch;
 use crate::plan::{FastPath, transfer, variable};
 use crate::selection::Region;
@@ -52,6 +52,11 @@ impl ReadMachine<'_> {
         self.is_whole() && self.keeps(&self.chain)
     }
 
+    /// What is kept was read from this.
+    pub(super) fn source<'k>(&'k self, version: &'k Version) -> Source<'k> {
+        Source { key: &self.key, version, since: self.since }
+    }
+
     /// Takes note of the version of the object that is being read, as the store tells it with what was
     /// asked for.
     pub(super) fn learn(&mut self, version: Version) {
@@ -63,7 +68,8 @@ impl ReadMachine<'_> {
         };
         let options = &self.shared.options;
         let values = self.aim == Aim::Values && !self.is_explained();
-        if with_index && options.index_cache && values && self.chain.open_shard().is_some() {
+        let certain = !version.is_tentative() && self.chain.open_shard().is_some();
+        if with_index && options.index_cache && values && certain {
             self.version = Some(version);
         }
     }
@@ -140,8 +146,8 @@ impl ReadMachine<'_> {
         };
         self.scatter_kept(chain, region, &chunk, scratch)?;
         if let Some(version) = &self.pinned {
-            let (object, most) = ((&self.key[..], version), self.shared.options.chunk_cache);
-            self.shared.layout.chunks.keep(object, place, chunk, most);
+            let most = self.shared.options.chunk_cache;
+            self.shared.layout.chunks.keep(self.source(version), place, chunk, most);
         }
         Ok(())
     }

@@ -42,6 +42,8 @@ pub struct ReadMachine<'a> {
     pub(super) explained: Option<Explained>,
     pub(super) state: State,
     pub(super) version: Option<Version>,
+    /// See [`Source::since`](crate::plan::cache::Source::since): of both caches, which forget together.
+    pub(super) since: u64,
     /// The version that chunks are kept by and looked for.
     pub(super) pinned: Option<Version>,
     /// The object's only chunk, if it was known.
@@ -173,6 +175,7 @@ impl<'a> ReadMachine<'a> {
             counted: AtomicU64::new(0),
             state: State::Start,
             version: None,
+            since: 0,
             pinned: None,
             kept: None,
             confirmed: None,
@@ -367,7 +370,7 @@ impl Machine for ReadMachine<'_> {
             self.shared.layout.counters.add(FastPath::CachedIndex, 1);
             self.pieces.set_object_size(known.value.size);
             self.state = State::Work(Job::Indexes(0..1));
-        } else if !self.is_explained() {
+        } else if !self.is_explained() && !version.is_tentative() {
             self.version = Some(version);
         }
     }

@@ -13,6 +13,7 @@ use super::stream::Stream;
 use super::{Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
+use crate::plan::cache::Source;
 use crate::plan::machine::{Commit, Machine, Purpose, Scratch, Step};
 use crate::plan::pieces::{Coalescing, Spans, coalesce};
 use crate::plan::{FastPath, Layout};
@@ -42,6 +43,8 @@ pub struct WriteMachine<'a> {
     precondition: Precondition,
     /// The version of the object, while its index is not known.
     version: Option<Version>,
+    /// See [`Source::since`].
+    since: u64,
     /// The encoded chunk, for an object that is no shard; `None` inside if it is empty.
     outcome: OnceLock<Option<Payload>>,
     shard: Option<ShardWrite>,
@@ -79,6 +82,7 @@ impl<'a> WriteMachine<'a> {
             stored: Stored::default(),
             precondition: Precondition::None,
             version: None,
+            since: 0,
             outcome: OnceLock::new(),
             shard: None,
             stream: None,
@@ -110,6 +114,7 @@ impl<'a> WriteMachine<'a> {
             stored: existing.map(Stored::whole).unwrap_or_default(),
             precondition: Precondition::None,
             version: None,
+            since: 0,
             outcome: OnceLock::new(),
             shard: None,
             stream: None,
@@ -172,6 +177,7 @@ impl<'a> WriteMachine<'a> {
         if self.chain.open_shard().is_some()
             && (ranges && carry_over && self.options.partial_writes)
         {
+            self.since = self.shared.layout.indexes.since(&self.key);
             self.state = State::Open;
             return Ok(Step::Open);
         }
@@ -302,7 +308,8 @@ impl<'a> WriteMachine<'a> {
             (self.version.take(), self.shard.as_ref().and_then(|write| write.old.get()))
         {
             let size = old.stored.size;
-            self.shared.layout.indexes.keep(&self.key, (&version, size), &old.pairs);
+            let source = Source { key: &self.key, version: &version, since: self.since };
+            self.shared.layout.indexes.keep(source, size, &old.pairs);
         }
         self.fetch_inner()
     }
@@ -426,7 +433,7 @@ impl Machine for WriteMachine<'_> {
         if let Some(version) = &version {
             self.precondition = Precondition::Unchanged(version.clone());
         }
-        self.version = version;
+        self.version = version.filter(|version| !version.is_tentative());
         self.state = State::Opened(size);
     }
 
