@@ -1,13 +1,21 @@
 //! What each process makes for itself: a forked child has none of its parent's threads, so what
 //! rests on them, and what they may have held locked, is left alone there and made anew.
 
+use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
+use std::hash::BuildHasher as _;
 use std::process;
 
 use once_cell::race::OnceBox;
 
 #[cfg(feature = "remote")]
 use crate::error;
+
+/// A number that nobody else draws: no other process either, nor a forked child, which begins with its
+/// parent's randomness.
+pub(super) fn drawn() -> u64 {
+    RandomState::new().hash_one(process::id())
+}
 
 /// A value of which each process has its own. Without locks, which a child could inherit held.
 #[derive(Debug)]

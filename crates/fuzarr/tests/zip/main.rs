@@ -12,6 +12,7 @@ mod hostile;
 mod reading;
 mod remote;
 mod together;
+mod versions;
 mod writing;
 
 use std::sync::Arc;

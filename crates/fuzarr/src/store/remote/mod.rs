@@ -15,8 +15,6 @@ mod upload;
 pub use attempt::{Retries, Traffic};
 pub use location::RemoteOptions;
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +28,7 @@ use self::attempt::{Failure, Trouble};
 use self::client::{Client, Make, Manners, Service};
 use self::object::RemoteObject;
 use self::upload::RemoteUpload;
+use super::process::drawn;
 use super::{
     Answer, Capabilities, Content, Listing, Object, Precondition, Span, Store, Upload, Version,
 };
@@ -244,8 +243,7 @@ const MARK: &str = "fuzarrwrite";
 
 /// A mark that no other write has.
 fn mark() -> String {
-    let draw = |part: u8| RandomState::new().hash_one((std::process::id(), part));
-    format!("{:016x}{:016x}", draw(0), draw(1))
+    format!("{:016x}{:016x}", drawn(), drawn())
 }
 
 fn marked(mark: &str) -> Attributes {

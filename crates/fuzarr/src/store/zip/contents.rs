@@ -1,23 +1,21 @@
 //! What is in a store of an archive: its directory, and over it what was changed since.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use super::directory::{Directory, Entry};
 use crate::error::{Error, Result, ResultExt};
 use crate::store::local::Spool;
+use crate::store::process::drawn;
 use crate::store::{Listing, Object, Precondition, Version};
 
-/// Numbers that tell archives and new entries of this process apart.
+/// Numbers new entries in the order in which they were made.
 static NEXT: AtomicU64 = AtomicU64::new(1);
-
-fn number() -> u64 {
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
 
 /// One version of an archive.
 #[derive(Debug)]
@@ -25,20 +23,42 @@ pub(super) struct Archive {
     /// Its bytes; none while it is yet to be written.
     pub(super) object: Option<Box<dyn Object>>,
     pub(super) directory: Directory,
+    /// Of its version, which others find too; drawn if it has none.
     number: u64,
+    /// Whether it is certain that other bytes will never be taken for this one.
+    is_certain: AtomicBool,
 }
 
-/// What tells one state of a key from all others of this process.
+/// What tells one state of a key from all others, with its size and checksum: of an entry that was found in
+/// an archive the archive's number and the place in it, which other processes find as well, so that
+/// they know it again; of one that was made here, what was drawn for it and its number.
 type Identity = (u64, u64);
+
+/// A number by the version of an archive.
+fn number(version: &Version) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    version.hash(&mut hasher);
+    hasher.finish()
+}
 
 impl Archive {
     pub(super) fn new(object: Box<dyn Object>, directory: Directory) -> Self {
-        Self { object: Some(object), directory, number: number() }
+        let version = object.version();
+        let is_certain = AtomicBool::new(version.as_ref().is_some_and(|it| !it.is_tentative()));
+        let number = version.as_ref().map_or_else(drawn, number);
+        Self { object: Some(object), directory, number, is_certain }
     }
 
     /// The archive that is yet to be written.
     pub(super) fn none() -> Self {
-        Self { object: None, directory: Directory::default(), number: number() }
+        let (directory, number) = (Directory::default(), drawn());
+        Self { object: None, directory, number, is_certain: AtomicBool::new(false) }
+    }
+
+    /// It was found once more, by a version that may have become certain.
+    pub(super) fn found_again(&self, version: Option<&Version>) {
+        let is_certain = version.is_some_and(|version| !version.is_tentative());
+        self.is_certain.store(is_certain, Ordering::Relaxed);
     }
 
     /// This archive, which was made of an earlier one and changes: what it has of them is the same for
@@ -85,11 +105,14 @@ pub(super) struct Unwritten {
     pub(super) size: u64,
     pub(super) crc: u32,
     pub(super) number: u64,
+    /// Tells it from those to which another process gave this number.
+    drawn: u64,
 }
 
 impl Unwritten {
     pub(super) fn new(place: Place, size: u64, crc: u32) -> Self {
-        Self { place, size, crc, number: number() }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { place, size, crc, number, drawn: drawn() }
     }
 
     fn in_memory(&self) -> u64 {
@@ -122,13 +145,18 @@ impl Found {
 
     pub(super) fn version(&self, archive: &Archive) -> Version {
         let (one, other) = self.identity(archive);
-        Version::new([one, other, 0, 0, 0])
+        let (crc, is_certain) = match self {
+            Self::Archive(entry) => (entry.crc, archive.is_certain.load(Ordering::Relaxed)),
+            Self::Unwritten(new) => (new.crc, true),
+        };
+        let version = Version::new([one, other, self.size(), crc.into(), 0]);
+        if is_certain { version } else { version.tentative() }
     }
 
     fn identity(&self, archive: &Archive) -> Identity {
         match self {
             Self::Archive(entry) => archive.identity(entry),
-            Self::Unwritten(new) => (u64::MAX, new.number),
+            Self::Unwritten(new) => (new.drawn, new.number),
         }
     }
 

@@ -20,6 +20,11 @@
 //! looked at whenever an entry is opened or listed; inside one that waits, a read of an entry finds
 //! out, which is a `Conflict` that requests take for a reason to start again. Until then, what is not
 //! in the directory that was read is missing.
+//!
+//! An entry's version is that of its archive, with its place, size and checksum: who opens the same
+//! archive finds the same, in another process too. It is as tentative as the archive's, and where that
+//! has none it is another one with each opening. What was changed has a version that nobody else
+//! gives, before and, for this store, after it is written.
 
 mod contents;
 mod directory;
@@ -128,6 +133,7 @@ impl Shared {
             && version.as_ref().is_none_or(Option::is_some)
             && version == archive.object.as_ref().map(|object| object.version())
         {
+            archive.found_again(version.flatten().as_ref());
             return Ok(archive);
         }
         let read = match present {
