@@ -587,7 +587,7 @@ fn a_document_that_is_merely_touched_is_the_same() {
     assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::AlreadyExists);
 }
 
-// Seen to fail when a file was another one as soon as its version was certain.
+// A file was once another one as soon as its version was certain.
 #[test]
 fn what_was_finished_in_files_is_kept_once_they_are_old() {
     let folder = tempfile::tempdir().unwrap();

@@ -142,7 +142,7 @@ fn small_chunks_are_read_while_others_are_written() {
     }
 }
 
-// Seen to fail when each object was looked at before it was read and after it was put.
+// Each object was once looked at before it was read and after it was put.
 #[test]
 fn answers_tell_the_versions_that_are_recorded() {
     for open in SERVICES {

@@ -252,7 +252,7 @@ fn listings_and_deletions_outlast_what_passes() {
     }
 }
 
-// Seen to fail: such a list was asked for five times, and the error said no name.
+// Such a list was once asked for five times, and the error said no name.
 #[test]
 fn a_name_that_no_key_can_be_is_told_at_once() {
     let server = Server::start(1).unwrap();
@@ -278,7 +278,7 @@ fn a_name_that_no_key_can_be_is_told_at_once() {
 #[test]
 fn settings_say_how_often_something_is_tried_again() {
     let server = Server::start(1).unwrap();
-    // Whether there is an answer or not; seen to fail for more than the default.
+    // Whether there is an answer or not; more than the default once counted for nothing.
     for fault in [Fault::Status(500), Fault::Refused] {
         for most in [2_u64, 6] {
             let settings = [("max_retries", most.to_string()), ("first_pause", "0.001".to_owned())];
@@ -293,7 +293,7 @@ fn settings_say_how_often_something_is_tried_again() {
     }
 }
 
-// Seen to fail: the time for all tries was over when the patience with one large body was.
+// The time for all tries was once over when the patience with one large body was.
 #[test]
 fn what_a_large_body_may_take_is_no_time_that_is_too_late_to_try_again() {
     let server = Server::start(1).unwrap();
@@ -333,7 +333,7 @@ fn a_store_that_is_read_only_asks_for_no_change() {
     assert_eq!(reader.list("a").wait().unwrap().objects, [("1".to_owned(), 1)]);
 }
 
-// Seen to fail: the text of an error was waited for without end.
+// The text of an error was once waited for without end.
 #[test]
 fn the_text_of_an_error_is_not_waited_for_without_end() {
     let server = Server::start(2).unwrap();

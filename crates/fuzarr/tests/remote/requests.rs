@@ -260,7 +260,7 @@ fn large_chunks_of_unknown_size_are_read_to_where_they_belong() {
 
 #[test]
 fn parts_of_a_large_inner_chunk_are_asked_for_once() {
-    // Seen to fail when the end of an inner chunk was taken for the object's, if an index was known.
+    // The end of an inner chunk was once taken for the object's, if an index was known.
     let server = Server::start(2).unwrap();
     for codecs in ["zstd:3", "none"] {
         let builder = Array::builder([4, 1000], fuzarr::dtype::DataType::UInt8);
@@ -288,7 +288,7 @@ fn parts_of_a_large_inner_chunk_are_asked_for_once() {
 
 #[test]
 fn parts_of_a_large_object_come_in_one_round() {
-    // Seen to fail when parts were of one size: with 4 operations at a time, 16 of them in 4 rounds.
+    // Parts were once of one size: with 4 operations at a time, 16 of them in 4 rounds.
     let server = Server::start(2).unwrap();
     let written = array(store(&server, "x"), "", false);
     let place = selection("0:16, 0:16");

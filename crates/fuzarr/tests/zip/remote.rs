@@ -67,7 +67,7 @@ fn an_archive_in_a_bucket_is_read_by_ranges() {
     assert_eq!(again.read_bytes(&selection("3, 40:45"), &options).unwrap().bytes, [9; 5]);
 }
 
-// Seen to fail when a server that was found to know no ranges ended the request.
+// A server that was found to know no ranges would end the request.
 #[test]
 fn an_archive_on_a_server_without_ranges_is_read_whole() {
     let server = Server::start(1).unwrap();

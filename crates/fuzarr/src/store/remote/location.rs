@@ -261,7 +261,7 @@ mod tests {
         }
     }
 
-    // Seen to fail: the environment counted before the option.
+    // The environment once counted before the option.
     #[test]
     fn whether_writes_are_on_condition_is_the_options_to_say_before_the_environments() {
         for (option, environment, expected) in [
