@@ -42,7 +42,7 @@ check: $(VENV) ## Formatting, layers, lints, documentation
 	.venv/bin/mypy --strict --cache-dir target/mypy crates/fuzarr-python/python
 	.venv/bin/ruff format --check --quiet tests demo crates bench
 
-bench: bench-build ## Measure beside the peers and the floors, an hour and a half; ARGS=--record keeps it
+bench: bench-build ## Measure beside the peers and the floors, about two hours; ARGS=--record keeps it
 	.venv/bin/python bench/run.py $(ARGS)
 
 bench-quick: bench-build ## A few cells of each family, in less than five minutes

@@ -311,7 +311,7 @@ def test_options_by_name_and_environment(tmp_path):
         assert array[5, 5] == 1005
     assert fuzarr.config["memory"] is None
     assert fuzarr.config.get("nonesuch") is None
-    for wrong in [{"workers": "many"}, {"nonesuch": 1}, {"max_decode_buffers": 0}]:
+    for wrong in [{"workers": "many"}, {"nonesuch": 1}, {"operations": 0}]:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             fuzarr.config.set(wrong)
     with pytest.raises(TypeError):

@@ -4,7 +4,7 @@
 //! | Variable | Sets | Unless set |
 //! |---|---|---|
 //! | `FUZARR_WORKERS` | [`Limits::workers`](crate::Limits::workers), a number; 0 for one a core | 0 |
-//! | `FUZARR_MAX_DECODE_BUFFERS` | [`Limits::max_decode_buffers`](crate::Limits::max_decode_buffers), a number from 1 | 8 |
+//! | `FUZARR_MAX_DECODE_BUFFERS` | [`Limits::max_decode_buffers`](crate::Limits::max_decode_buffers), a number; 0 for as many as there are workers | 0 |
 //! | `FUZARR_MEMORY` | [`Limits::memory`](crate::Limits::memory), a size as in `512MiB` | no limit |
 //! | `FUZARR_OPERATIONS` | [`Limits::operations`](crate::Limits::operations), a number from 1 | 128 |
 //! | `FUZARR_IN_FLIGHT` | [`Limits::in_flight`](crate::Limits::in_flight), a size | 256 MiB |
@@ -93,7 +93,7 @@ const VARIABLES: [(&str, Setting); 19] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
-        Setting::Number { least: 1, of: |limits| &mut limits.max_decode_buffers },
+        Setting::Number { least: 0, of: |limits| &mut limits.max_decode_buffers },
     ),
     ("FUZARR_MEMORY", Setting::Memory),
     ("FUZARR_OPERATIONS", Setting::Number { least: 1, of: |limits| &mut limits.operations }),

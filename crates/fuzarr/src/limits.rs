@@ -11,8 +11,8 @@ use crate::wait::until;
 pub struct Limits {
     /// Threads that work on the request, the calling one included; 0 for one a core.
     pub workers: usize,
-    /// The most chunks that are held decoded at the same time, beside those decoded straight into
-    /// the output.
+    /// The most chunks that are held decoded at the same time, and so the most threads: each may hold
+    /// one. 0 for as many as there are `workers`.
     pub max_decode_buffers: usize,
     /// Bytes that the request may hold: its result, indexes, chunks being worked on, bytes fetched
     /// and not yet decoded, or encoded and not yet written. `None` for no limit of the request's own.
@@ -75,7 +75,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             workers: 0,
-            max_decode_buffers: 8,
+            max_decode_buffers: 0,
             memory: None,
             operations: 128,
             in_flight: 256 << 20,
@@ -89,7 +89,8 @@ impl Limits {
     /// How many threads work at the same time, on a machine of `cores`.
     pub(crate) fn threads(&self, cores: usize) -> usize {
         let workers = if self.workers == 0 { cores } else { self.workers };
-        workers.min(self.max_decode_buffers).max(1)
+        let most = if self.max_decode_buffers == 0 { workers } else { self.max_decode_buffers };
+        workers.min(most).max(1)
     }
 
     /// # Errors
@@ -164,7 +165,19 @@ impl Eq for Cancel {}
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{Limits, parse_size};
+
+    #[test]
+    fn threads_are_as_many_as_cores_unless_said_otherwise() {
+        let threads = |workers, max_decode_buffers| {
+            Limits { workers, max_decode_buffers, ..Limits::default() }.threads(64)
+        };
+        assert_eq!(Limits::default().threads(64), 64);
+        assert_eq!(threads(3, 0), 3);
+        assert_eq!(threads(0, 2), 2);
+        assert_eq!(threads(100, 0), 100);
+        assert_eq!(threads(3, 100), 3);
+    }
 
     #[test]
     fn sizes_have_decimal_and_binary_units() {

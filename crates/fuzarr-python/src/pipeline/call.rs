@@ -58,7 +58,7 @@ impl Options {
     /// since most of it, the result, is zarr-python's.
     fn limit(&self, limits: &mut Limits) {
         limits.workers = self.workers;
-        limits.max_decode_buffers = self.workers;
+        limits.max_decode_buffers = 0;
         limits.operations = self.operations;
         limits.memory = None;
     }
