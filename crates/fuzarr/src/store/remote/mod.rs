@@ -16,6 +16,7 @@ pub use attempt::{Retries, Traffic};
 pub use location::RemoteOptions;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -177,23 +178,14 @@ impl RemoteStore {
 
     async fn delete(&self, key: &str, precondition: Precondition) -> Result<()> {
         let path = self.client.path_to_change(key)?;
-        if let Precondition::Absent | Precondition::Unchanged(_) = &precondition {
-            // Services have no deleting on condition: somebody who writes between this look and the
-            // deletion loses. Plans do not ask for it, see `Capabilities::conditional_delete`.
-            let object = RemoteObject::new(Arc::clone(&self.client), path.clone(), None);
-            let found = object.read(Span::Prefix(0), Vec::new()).await?;
-            let version = found.and_then(|_| object.version());
-            let holds = match precondition {
-                Precondition::Unchanged(expected) => version == Some(expected),
-                _ => version.is_none(),
-            };
-            if !holds {
-                return Err(
-                    Error::conflict("the object changed since it was read").with("key", key)
-                );
-            }
-        }
+        // Whether it may have been deleted, by a try whose answer got lost.
+        let is_sent = AtomicBool::new(false);
         let delete = || async {
+            let is_there = self.still_holds(&path, &precondition, &is_sent).await;
+            if !is_there.map_err(Trouble::Refused)? {
+                return Ok(());
+            }
+            is_sent.store(true, Ordering::Relaxed);
             let objects = &self.client.service().map_err(Trouble::Refused)?.objects;
             let mut deleted =
                 objects.delete_stream(futures_util::stream::iter([Ok(path.clone())]).boxed());
@@ -206,6 +198,35 @@ impl RemoteStore {
             Err(failure) if failure.is_missing() && !self.client.manners.deletes_lists => Ok(()),
             Err(failure) => Err(failure.into_error().with("key", key)),
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether there is something to delete; an error if it is not what it should be.
+    ///
+    /// Services have no deleting on condition. So each try looks right before, for what a writer put
+    /// there while the one before was not answered; only who writes between that look and the deletion
+    /// loses. Plans do not ask for it, see [`Capabilities::conditional_delete`].
+    async fn still_holds(
+        &self,
+        path: &Path,
+        precondition: &Precondition,
+        is_sent: &AtomicBool,
+    ) -> Result<bool> {
+        if *precondition == Precondition::None {
+            return Ok(true);
+        }
+        let object = RemoteObject::new(Arc::clone(&self.client), path.clone(), None);
+        let found = object.read(Span::Prefix(0), Vec::new()).await?;
+        let holds = match precondition {
+            // An earlier try has deleted it, though its answer got lost.
+            _ if found.is_none() && is_sent.load(Ordering::Relaxed) => true,
+            Precondition::Unchanged(expected) => object.version().as_ref() == Some(expected),
+            _ => found.is_none(),
+        };
+        if holds {
+            Ok(found.is_some())
+        } else {
+            Err(Error::conflict("the object changed since it was read"))
         }
     }
 }
