@@ -7,6 +7,8 @@ use serde_json::Value;
 pub enum Fault {
     /// It is answered with this status, and nothing is done.
     Status(u16),
+    /// It is answered with this status and an error document of this code, and nothing is done.
+    Told(u16, &'static str),
     /// What it asks for is done, and it is answered with this status.
     Done(u16),
     /// It is answered with this status and a body that does not come to its end.

@@ -170,6 +170,7 @@ async fn befallen(
     let answer = match fault {
         None | Some(Fault::Untagged | Fault::Rangeless) => done(),
         Some(Fault::Status(status)) => failure(status_of(status)?, "Ordered"),
+        Some(Fault::Told(status, code)) => failure(status_of(status)?, code),
         Some(Fault::Done(status)) => {
             drop(done());
             failure(status_of(status)?, "Ordered")

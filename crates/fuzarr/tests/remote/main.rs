@@ -11,6 +11,7 @@
 
 mod awaited;
 mod azure;
+mod conditions;
 mod copies;
 mod faults;
 mod google;

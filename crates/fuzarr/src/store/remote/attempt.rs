@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::error::Error as _;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -48,6 +48,8 @@ fn leads_to(url: &str, object: &Path) -> bool {
 struct Trace {
     /// The status of the answer; 0 if there was none.
     status: AtomicU16,
+    /// Whether that is how a condition is refused that the request bore.
+    is_refused: AtomicBool,
     /// Seconds that the server asked to wait.
     wait: AtomicU64,
     /// Seconds that the body of the request may have taken to be sent.
@@ -170,10 +172,15 @@ async fn within<T>(
 impl HttpService for Counted {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        let (is_read, is_conditional) = (is_read(&request), is_conditional(&request));
         let set = |status: u16, wait: u64| {
+            // A read is refused in other words than a write, to which what is missing is another version.
+            let is_refused = is_conditional
+                && matches!((status, is_read), (412, _) | (304, true) | (404 | 409, false));
             // Outside an operation there is nobody to tell.
             let _ = TRACE.try_with(|trace| {
                 trace.status.store(status, Ordering::Relaxed);
+                trace.is_refused.store(is_refused, Ordering::Relaxed);
                 trace.wait.store(wait, Ordering::Relaxed);
             });
         };
@@ -206,6 +213,16 @@ impl HttpService for Counted {
         }
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
+}
+
+fn is_read(request: &HttpRequest) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Whether a request bears a condition, in the words of any service.
+fn is_conditional(request: &HttpRequest) -> bool {
+    let names = ["if-match", "if-none-match", "x-goog-if-generation-match"];
+    names.iter().any(|name| request.headers().contains_key(*name))
 }
 
 /// The most bytes that are kept of what a service says of an error.
@@ -263,6 +280,8 @@ pub(super) struct Failure {
     pub(super) trouble: Trouble,
     /// The status of the last answer; 0 if there was none.
     pub(super) status: u16,
+    /// Whether that is how a condition is refused that the request bore.
+    is_refused: bool,
     /// How often it was tried.
     pub(super) tries: usize,
     /// Whether an earlier try may have been carried out, though no answer said so.
@@ -313,7 +332,7 @@ fn judge(trouble: &Trouble, status: u16) -> Verdict {
 }
 
 /// A number from 0 to 1, another each time.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     let drawn = u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0);
     f64::from(drawn) / f64::from(u32::MAX)
 }
@@ -379,7 +398,8 @@ impl<'a> Attempts<'a> {
             Retries { within: self.retries.within.saturating_add(sending), ..*self.retries };
         let Some(pause) = retries.pause(verdict, self.tries, self.since, asked) else {
             let Self { tries, is_uncertain, .. } = *self;
-            return Err(Failure { trouble, status, tries, is_uncertain });
+            let is_refused = self.trace.is_refused.load(Ordering::Relaxed);
+            return Err(Failure { trouble, status, is_refused, tries, is_uncertain });
         };
         // Who is asked too often has done nothing. Behind any other answer, a proxy's perhaps, it may
         // have been done.
@@ -409,6 +429,17 @@ fn odd_name(reason: &object_store::path::Error) -> Error {
     }
 }
 
+/// Azure's codes, as far as they begin alike, of what no condition has to do with, though the status
+/// is that of one.
+const OTHER_REASONS: [&str; 4] =
+    ["<Code>Lease", "<Code>BlobImmutable", "<Code>BlobArchived", "<Code>BlobBeingRehydrated"];
+
+/// Whether an error's document says one of these.
+fn says(error: &object_store::Error, words: &[&str]) -> bool {
+    let told = error.to_string();
+    words.iter().any(|word| told.contains(word))
+}
+
 impl Failure {
     /// Whether the store says, and has the authority to say, that there is no such object.
     pub(super) fn is_missing(&self) -> bool {
@@ -422,15 +453,19 @@ impl Failure {
     pub(super) fn lacks_upload(&self) -> bool {
         let Trouble::Client(error) = &self.trouble else { return false };
         // In Azure's words.
-        let lacks_blocks = || error.to_string().contains("InvalidBlockList");
+        let lacks_blocks = || says(error, &["InvalidBlockList"]);
         self.status == 404 || self.status == 400 && lacks_blocks()
     }
 
-    /// Whether a condition did not hold.
+    /// Whether a condition did not hold. What is refused for another reason, a lease or an archive, in the
+    /// same words or without a condition, will be refused again.
     pub(super) fn is_conflict(&self) -> bool {
         use object_store::Error::{AlreadyExists, NotModified, Precondition};
         let Trouble::Client(error) = &self.trouble else { return false };
-        matches!(error, AlreadyExists { .. } | Precondition { .. } | NotModified { .. })
+        // Another client than those made here leaves no trace, and knows itself.
+        (self.is_refused || self.status == 0)
+            && matches!(error, AlreadyExists { .. } | Precondition { .. } | NotModified { .. })
+            && !says(error, &OTHER_REASONS)
     }
 
     /// The error for the caller.
@@ -470,6 +505,9 @@ impl Failure {
                     _ if self.status == 501 => Error::unsupported(
                         "the service does not have this; if it has no conditional writes, \
                          `conditional_put=disabled` does without",
+                    ),
+                    _ if matches!(self.status, 409 | 412) => Error::io(
+                        "the store refuses this for now: the object may be leased, locked or archived",
                     ),
                     _ if self.status == 0 => Error::io("the store cannot be reached"),
                     _ => Error::io("the store failed"),

@@ -3,18 +3,22 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectStore};
 
-use super::attempt::{Attempts, Meter, Retries, Traffic, Trouble, receiving};
+use super::attempt::{Attempts, Meter, Retries, Traffic, Trouble, chance, receiving};
 use super::runtime::{Inside, handle};
 use crate::error::{Error, Result};
 use crate::store::process::PerProcess;
 use crate::store::{Answer, check_key};
+
+/// The longest pause of who was too late for the first time, and how often it doubles.
+const PAUSE: Duration = Duration::from_millis(1);
+const MOST_DOUBLED: u32 = 6;
 
 /// What a service can do beside reading ranges and writing whole objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub(super) struct Client {
     retries: Retries,
     /// How long nothing may come.
     patience: Duration,
+    /// How many objects were another version than the one to replace, since one was not.
+    lost: AtomicU32,
     meter: Arc<Meter>,
 }
 
@@ -78,8 +84,8 @@ impl Client {
         (retries, patience): (Retries, Duration),
     ) -> Self {
         let (service, ignores_ranges) = (PerProcess::new(), AtomicBool::new(false));
-        let meter = Arc::default();
-        Self { make, service, manners, ignores_ranges, prefix, retries, patience, meter }
+        let (lost, meter) = (AtomicU32::new(0), Arc::default());
+        Self { make, service, manners, ignores_ranges, prefix, retries, patience, lost, meter }
     }
 
     /// This process's clients.
@@ -144,6 +150,16 @@ impl Client {
     /// The tries of one operation.
     pub(super) fn attempts(&self) -> Attempts<'_> {
         Attempts::new(&self.retries, &self.meter)
+    }
+
+    /// Takes note of whether an object was still of the version to replace. Who was too late waits a moment,
+    /// drawn by chance: those who write one object would else meet again and again.
+    pub(super) async fn note_whether_late(&self, is_late: bool) {
+        if !is_late {
+            return self.lost.store(0, Ordering::Relaxed);
+        }
+        let doubled = self.lost.fetch_add(1, Ordering::Relaxed).min(MOST_DOUBLED);
+        tokio::time::sleep((PAUSE * (1 << doubled)).mul_f64(chance())).await;
     }
 
     /// Waits for something, for as long as that makes sense.

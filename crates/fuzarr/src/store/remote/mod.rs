@@ -33,7 +33,7 @@ use super::process::drawn;
 use super::{
     Answer, Capabilities, Content, Listing, Object, Precondition, Span, Store, Upload, Version,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Bytes that a network moves in about the time of one more request.
 const GAP: u64 = 1 << 20;
@@ -272,9 +272,24 @@ fn marked(mark: &str) -> Attributes {
     Attributes::from_iter([(name, mark.to_owned())])
 }
 
-/// Puts an object; its version, if the answer tells. If an answer got lost and a later one says that the condition does not hold, the
-/// object is looked at: it may be the one that was put.
+/// Puts an object; its version, if the answer tells.
 async fn put(
+    client: &Client,
+    path: &Path,
+    bytes: &Bytes,
+    mode: &PutMode,
+) -> Result<Option<Version>> {
+    let put = put_once(client, path, bytes, mode).await;
+    if matches!(mode, PutMode::Update(_)) {
+        let is_late = put.as_ref().is_err_and(|error| error.kind() == Kind::Conflict);
+        client.note_whether_late(is_late).await;
+    }
+    put
+}
+
+/// As [`put`]. If an answer got lost and a later one says that the condition does not hold, the object
+/// is looked at: it may be the one that was put.
+async fn put_once(
     client: &Client,
     path: &Path,
     bytes: &Bytes,
