@@ -216,8 +216,10 @@ impl WritePlan {
 
     /// Bytes that the writing of one object holds, about, for a store that can do so much.
     pub(crate) fn weight(&self, capabilities: Capabilities) -> u64 {
-        let (length, limit) =
-            (self.layout.chain.length as u64, self.options.limits.tuning.streamed);
+        let length = self.layout.chain.length as u64;
+        // A group may have been raised above what is streamed.
+        let tuning = &self.options.limits.tuning;
+        let limit = tuning.streamed.max(tuning.group);
         let streams = self.options.streaming
             && capabilities.uploads
             && self.layout.chain.open_shard().is_some()

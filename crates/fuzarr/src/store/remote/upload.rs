@@ -155,7 +155,9 @@ impl RemoteUpload {
     }
 
     async fn write_content(&self, offset: u64, content: Content<'_>) -> Result<()> {
-        for (number, part) in self.place(offset, &content.joined().await?)? {
+        // What the parts were put together from is let go of before they are sent.
+        let complete = self.place(offset, &content.joined().await?)?;
+        for (number, part) in complete {
             self.send(number, part).await?;
         }
         Ok(())
