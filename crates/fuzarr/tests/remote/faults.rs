@@ -400,3 +400,17 @@ fn an_object_may_take_its_time_whatever_its_address_looks_like() {
         }
     }
 }
+
+// Seen to fail: it was told as final.
+#[test]
+fn a_body_that_came_too_slowly_is_sent_again() {
+    let server = Server::start(1).unwrap();
+    let store = store(&server, "x");
+    server.set_rules(vec![Rule::once("PUT", "", Fault::Told(400, "RequestTimeout"))]);
+    put_bytes(&*store, "a", b"1", Precondition::None).unwrap();
+    assert_eq!(store.traffic().retries, 1);
+    server.set_rules(vec![Rule::always("PUT", "", Fault::Told(400, "BadDigest"))]);
+    let error = put_bytes(&*store, "a", b"1", Precondition::None).unwrap_err();
+    assert_eq!((error.kind(), error.context("status")), (Kind::Io, Some("400")), "{error}");
+    assert_eq!(store.traffic().retries, 1);
+}

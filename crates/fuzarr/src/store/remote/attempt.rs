@@ -314,7 +314,9 @@ fn judge(trouble: &Trouble, status: u16) -> Verdict {
         }
         Trouble::Client(error) => error,
     };
-    if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
+    // Amazon's word for 408.
+    let is_late = || status == 400 && says(error, &["<Code>RequestTimeout</Code>"]);
+    if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) || is_late() {
         return Verdict::Busy;
     }
     let mut cause = error.source();
