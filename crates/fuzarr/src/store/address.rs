@@ -95,13 +95,14 @@ impl Address {
             }
             Ok(address)
         };
-        parse().context("address", || text)
+        parse().context("address", || shown(text))
     }
 
     /// What an address without adapters leads to.
     fn base(text: &str) -> Result<Self> {
         let whole = |root| Self { root, path: String::new() };
         if is_remote(text) {
+            check_no_secrets(text)?;
             return Ok(whole(Root::Remote(text.trim_end_matches('/').to_owned())));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -230,7 +231,7 @@ impl Root {
             Self::RemoteZip(address) => {
                 let (above, name) = address.rsplit_once('/').unwrap_or((address, ""));
                 let name = decode(name)?;
-                check_key(&name).context("address", || address)?;
+                check_key(&name).context("address", || shown(address))?;
                 let above = remote(above, options)?;
                 let zip = zip_options(options, options.spool.clone());
                 let zip = ZipStore::new(Arc::clone(&above.store), name, zip);
@@ -285,7 +286,7 @@ fn remote(address: &str, options: &AddressOptions) -> Result<Opened> {
 
 #[cfg(not(feature = "remote"))]
 fn remote(address: &str, _options: &AddressOptions) -> Result<Opened> {
-    Err(Error::unsupported("this build has no remote stores").with("address", address))
+    Err(Error::unsupported("this build has no remote stores").with("address", shown(address)))
 }
 
 #[cfg(feature = "remote")]
@@ -296,6 +297,62 @@ fn is_remote(text: &str) -> bool {
 #[cfg(not(feature = "remote"))]
 fn is_remote(_text: &str) -> bool {
     false
+}
+
+/// What stands before the host of a URL, and the rest: the scheme with its slashes, and who asks.
+fn split_user(text: &str) -> Option<(&str, Option<&str>, &str)> {
+    let start = text.find("://")? + 3;
+    let (scheme, rest) = text.split_at(start);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // What is no port is a password, in which there may be slashes.
+    let is_port =
+        |port: &str| port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_cut = host.rsplit_once(':').is_some_and(|(_, port)| !is_port(port));
+    let end = host.rfind('@').or_else(|| rest.rfind('@').filter(|_| is_cut));
+    Some(match end {
+        Some(end) => (scheme, Some(&rest[..end]), &rest[end + 1..]),
+        None => (scheme, None, rest),
+    })
+}
+
+/// Whether what stands before the host is the name of a container, in Azure's words.
+fn names_container(scheme: &str) -> bool {
+    ["abfs://", "abfss://", "adl://"].contains(&scheme)
+}
+
+/// An address as it may be shown: without what may be a secret, a user and a password, or a signature
+/// after a `?`.
+pub(super) fn shown(text: &str) -> String {
+    let Some((scheme, user, rest)) = split_user(text) else { return text.to_owned() };
+    if ["file://", "memory://"].contains(&scheme) {
+        return text.to_owned();
+    }
+    let container = user.filter(|user| names_container(scheme) && !user.contains(':'));
+    let container = container.map_or_else(String::new, |container| format!("{container}@"));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    format!("{scheme}{container}{}", &rest[..end])
+}
+
+/// Checks that nothing stands in the address of a remote store that would be lost, or shown where it
+/// should not be.
+///
+/// # Errors
+/// `InvalidArgument` that says how credentials are given.
+pub(super) fn check_no_secrets(text: &str) -> Result<()> {
+    let Some((scheme, user, rest)) = split_user(text) else { return Ok(()) };
+    if user.is_some_and(|user| !names_container(scheme) || user.contains(':')) {
+        return Err(Error::invalid_argument(
+            "an address of a store has no user and no password; they are given as options, to a web server as \
+             `header:authorization`, which is `Basic ` and `user:password` in base64",
+        ));
+    }
+    if rest.contains(['?', '#']) {
+        return Err(Error::invalid_argument(
+            "an address of a store has no `?` or `#`; what signs requests is given as an option, as in \
+             `sas_token`",
+        ));
+    }
+    Ok(())
 }
 
 /// The stores in this process's memory that have names.
