@@ -414,3 +414,23 @@ fn a_body_that_came_too_slowly_is_sent_again() {
     assert_eq!((error.kind(), error.context("status")), (Kind::Io, Some("400")), "{error}");
     assert_eq!(store.traffic().retries, 1);
 }
+
+// Seen to fail: what was sent stayed there.
+#[test]
+fn an_upload_is_called_off_though_that_fails_at_first() {
+    for (open, fault) in SERVICES.into_iter().flat_map(|open| PASSING.map(|fault| (open, fault))) {
+        let server = Server::start(2).unwrap();
+        let store = open(&server, "x");
+        let upload = store.begin("large").wait().unwrap();
+        let part = vec![7; (16 << 20) + 1];
+        upload.write(0, Content { parts: &[Part::Bytes(&part)], base: None }).wait().unwrap();
+        assert_eq!(server.open_uploads(), 1);
+        server.set_rules(vec![Rule::once("DELETE", "uploadId", fault)]);
+        drop(upload);
+        let begun = std::time::Instant::now();
+        while server.open_uploads() > 0 {
+            assert!(begun.elapsed().as_secs() < 10, "{fault:?}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}

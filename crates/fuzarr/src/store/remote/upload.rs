@@ -235,10 +235,16 @@ impl Drop for RemoteUpload {
         let (client, path) = (Arc::clone(&self.client), self.path.clone());
         if let Ok(handle) = super::runtime::handle() {
             handle.spawn(async move {
-                if let Ok(Service { parts: Some(parts), .. }) = client.service()
-                    && let Err(error) = parts.abort_multipart(&path, &id).await
-                {
-                    tracing::warn!(%path, %error, "an upload in parts could not be called off");
+                let Ok(Service { parts: Some(parts), .. }) = client.service() else { return };
+                let call_off = || async { Ok(parts.abort_multipart(&path, &id).await?) };
+                match attempt(&client, call_off).await {
+                    // The answer to an earlier try got lost.
+                    Err(failure) if failure.is_uncertain && failure.lacks_upload() => {}
+                    Err(failure) => {
+                        let error = failure.into_error();
+                        tracing::warn!(%path, %error, "an upload in parts could not be called off");
+                    }
+                    Ok(()) => {}
                 }
             });
         }
