@@ -19,6 +19,7 @@ mod kept;
 mod matrix;
 mod races;
 mod requests;
+mod web;
 
 use std::sync::Arc;
 use std::time::Duration;

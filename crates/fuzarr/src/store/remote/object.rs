@@ -238,7 +238,8 @@ impl RemoteObject {
 
     async fn read_span(&self, span: Span, spare: Vec<u8>) -> Result<Option<Piece>> {
         if !self.client.has_ranges() {
-            return self.cut(&span).await;
+            let is_at_hand = span != Span::Prefix(0) || self.whole.get().is_some();
+            return if is_at_hand { self.cut(&span).await } else { self.head_of_whole().await };
         }
         let range = match self.range_of(&span).await? {
             None => return Ok(None),
@@ -261,6 +262,18 @@ impl RemoteObject {
             return Err(Error::io("the store answered with another range than was asked for"));
         }
         Ok(Some(Piece { start: range.start, object_size: size, bytes: Buffer::Owned(bytes) }))
+    }
+
+    /// None of the bytes of an object of a store that gives no less than all: what is asked for is its
+    /// version and its size.
+    async fn head_of_whole(&self) -> Result<Option<Piece>> {
+        match self.nothing(&Span::Prefix(0)).await {
+            // There is no such question.
+            Err(error) if matches!(error.context("status"), Some("405" | "501")) => {
+                self.cut(&Span::Prefix(0)).await
+            }
+            found => found,
+        }
     }
 
     /// The piece that `span` is of an object that has none of the bytes asked for.
