@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::{Error, Result};
-use crate::wait::until;
+use crate::error::Result;
+use crate::wait::{cancelled, until};
 
 /// What one request may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +97,7 @@ impl Limits {
     /// `Cancelled` if the request was.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.cancel {
-            Some(cancel) if cancel.is_cancelled() => {
-                Err(Error::cancelled("the request was cancelled"))
-            }
+            Some(cancel) if cancel.is_cancelled() => Err(cancelled()),
             _ => Ok(()),
         }
     }

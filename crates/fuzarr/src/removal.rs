@@ -9,7 +9,7 @@ use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node};
 use crate::store::{self, Precondition, Store, find, join, settled};
 use crate::v2;
-use crate::wait::wait;
+use crate::wait::{unless_ended, wait};
 
 /// The stored chunks of an array, which fuzarr need not be able to read.
 ///
@@ -89,7 +89,7 @@ pub(crate) fn each<T, U, F: Future<Output = Result<U>>>(
     ask: impl FnMut(T) -> F,
 ) -> Result<Vec<U>> {
     let asked = stream::iter(objects.into_iter().map(ask));
-    wait(asked.buffered(hierarchy::at_once(store)).try_collect())
+    wait(unless_ended(asked.buffered(hierarchy::at_once(store)).try_collect()))
 }
 
 /// Makes sure that nothing is at `path` that would show up in `node`, which is to be created there:

@@ -1,13 +1,15 @@
 //! Waiting for a future on the calling thread, and what ends that early.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
+
+use crate::error::{Error, Result};
 
 /// How long a thread waits for a future before it polls it again unasked.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -50,6 +52,22 @@ pub(crate) fn until<T>(end: Arc<AtomicBool>, work: impl FnOnce() -> T) -> T {
 pub(crate) fn is_ended() -> bool {
     let is_true = |end: &Arc<AtomicBool>| end.load(Ordering::Relaxed);
     END.with(|end| end.borrow().as_ref().is_some_and(is_true))
+}
+
+/// What `work` gives; as soon as this thread is to end, an error. For work of many parts at the same
+/// time: one that nothing wakes is not polled, and would not look for itself.
+pub(crate) async fn unless_ended<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| match is_ended() {
+        true => Poll::Ready(Err(cancelled())),
+        false => work.as_mut().poll(context),
+    })
+    .await
+}
+
+/// What is told of waiting that was to end.
+pub(crate) fn cancelled() -> Error {
+    Error::cancelled("the request was cancelled")
 }
 
 /// The outcome of a future; the calling thread polls it, and sleeps until it is woken. A future that

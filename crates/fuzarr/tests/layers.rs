@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// has to find its place.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("wait", &[]),
+    ("wait", &["error"]),
     ("chunking", &[]),
     ("buffer", &["error"]),
     ("copy", &["buffer", "error"]),

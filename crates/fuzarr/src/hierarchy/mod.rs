@@ -14,7 +14,7 @@ pub use document::{DOCUMENT, document_at, document_name};
 pub(crate) use document::{edit, stored_documents};
 pub use traverse::{DEEPEST, Traverse, Visit, traverse};
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use self::consolidated::drop_consolidated;
 use self::document::{Stored, already_there, documents};
@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metadata::{Format, GroupMetadata, Node, NodePath};
 use crate::store::{Precondition, Store, join, put_bytes};
 use crate::v2;
-use crate::wait::wait;
+use crate::wait::{unless_ended, wait};
 
 /// Reads the node at `path`; `None` if there is none. Where documents of both formats are, that of v3
 /// counts.
@@ -181,7 +181,8 @@ fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
         let stored = Stored::find(store, &path).await;
         (path, stored)
     };
-    let found: Vec<_> = wait(stream::iter(paths.map(find)).buffered(at_once(store)).collect());
+    let found = stream::iter(paths.map(find)).buffered(at_once(store)).map(Ok);
+    let found: Vec<_> = wait(unless_ended(found.try_collect()))?;
     let member = |(path, stored): (NodePath, Result<Option<Stored>>)| {
         // Names with two underscores in front are reserved in v3.
         let reserved = path.name().starts_with("__");

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
-use crate::wait::{is_ended, wait};
+use crate::wait::{cancelled, is_ended, wait};
 
 /// The outcome of a store's operation. Awaiting a ready one neither allocates nor suspends.
 pub enum Answer<'a, T> {
@@ -55,9 +55,7 @@ impl<T: Unpin> Future for Answer<'_, T> {
             Self::Ready(outcome) => Poll::Ready(
                 outcome.take().unwrap_or_else(|| Err(Error::io("an answer was asked for twice"))),
             ),
-            Self::Pending(_) if is_ended() => {
-                Poll::Ready(Err(Error::cancelled("the request was cancelled")))
-            }
+            Self::Pending(_) if is_ended() => Poll::Ready(Err(cancelled())),
             Self::Pending(future) => future.as_mut().poll(context),
         }
     }

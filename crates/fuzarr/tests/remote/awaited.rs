@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fuzarr::codec::Elements;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{LocalStore, MemoryStore, Store};
+use fuzarr::store::{LocalStore, MemoryStore, RemoteOptions, RemoteStore, Store};
 use fuzarr::{Cancel, Kind};
 use fuzarr_test_server::{Fault, Rule, Server};
 
@@ -64,6 +64,47 @@ fn opening_ends_when_it_is_cancelled() {
     // Only what is done over it.
     server.set_rules(Vec::new());
     assert!(open().is_ok());
+}
+
+// Seen to fail: who waits for many answers was told when one of them came, or none for too long.
+#[test]
+fn looking_at_many_nodes_ends_when_it_is_cancelled() {
+    let server = Server::start(2).unwrap();
+    let store = store_with_patience(&server);
+    for name in ["a", "b", "c"] {
+        drop(array(Arc::clone(&store) as _, name, true));
+    }
+    let objects = array(Arc::clone(&store) as _, "d", true);
+    objects.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+    let objects = objects.stored_objects().unwrap();
+    assert!(objects.len() > 1);
+    let ends = |method: &str, path: &str, work: &dyn Fn() -> fuzarr::Result<()>| {
+        server.set_rules(vec![Rule::always(method, path, Fault::Stalled(60_000))]);
+        let (cancel, begun) = (Cancel::new(), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(100));
+                cancel.cancel();
+            });
+            assert_eq!(cancel.over(work).unwrap_err().kind(), Kind::Cancelled);
+        });
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    };
+    ends("GET", ".json", &|| fuzarr::hierarchy::children(&*store, "").map(drop));
+    ends("POST", "", &|| fuzarr::removal::delete(&*store, &objects));
+}
+
+/// A store that waits for answers as long as it does where nothing is said.
+fn store_with_patience(server: &Server) -> Arc<RemoteStore> {
+    let endpoint = server.endpoint();
+    let settings = [
+        ("endpoint", endpoint.as_str()),
+        ("access_key_id", "somebody"),
+        ("secret_access_key", "secret"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let options = RemoteOptions { settings, ..RemoteOptions::default() };
+    Arc::new(RemoteStore::open("s3://bucket/x", &options).unwrap())
 }
 
 #[test]
