@@ -29,6 +29,8 @@ pub enum Fault {
     Untagged,
     /// It is answered by a server that knows no ranges: with all of the object.
     Rangeless,
+    /// It is answered by a server of WebDAV: nothing is put into a folder that nobody has made.
+    Foldered,
 }
 
 /// Which requests a fault strikes.
@@ -81,6 +83,7 @@ impl Rule {
             "stalled" => Fault::Stalled(number),
             "untagged" => Fault::Untagged,
             "rangeless" => Fault::Rangeless,
+            "foldered" => Fault::Foldered,
             _ => return None,
         };
         Some(Self {

@@ -1,7 +1,7 @@
 //! The objects, and what may be done with them. Each change is made under one lock, conditions
 //! included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,6 +13,8 @@ pub(super) struct Objects {
     uploads: BTreeMap<u64, (Meta, BTreeMap<u32, Bytes>)>,
     /// By key and name, those of Azure's blocks that are of no object yet.
     blocks: BTreeMap<(String, String), Bytes>,
+    /// Folders that were made, for clients that make them.
+    folders: BTreeSet<String>,
     changes: u64,
 }
 
@@ -96,6 +98,17 @@ impl Objects {
         self.by_key.insert(key.to_owned(), object);
         self.blocks.retain(|(of, _), _| of != key);
         Some(generation)
+    }
+
+    /// Whether what is in the path's folder may be made; a bucket is there.
+    pub(super) fn has_folder_of(&self, path: &str) -> bool {
+        path.rsplit_once('/')
+            .is_none_or(|(folder, _)| !folder.contains('/') || self.folders.contains(folder))
+    }
+
+    /// Makes a folder; whether there was none.
+    pub(super) fn make_folder(&mut self, path: &str) -> bool {
+        path.contains('/') && self.folders.insert(path.to_owned())
     }
 
     /// Deletes an object; whether it was there.

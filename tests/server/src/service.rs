@@ -146,7 +146,11 @@ async fn answer(state: Arc<State>, request: http::Request<Incoming>) -> Result<A
     };
     let act =
         |headers: &HeaderMap| act(&state, &parts.method, (&path, &query), headers, body.clone());
-    let done = || without(fault, &parts.headers, act);
+    let done = || {
+        let folders =
+            (fault == Some(Fault::Foldered)).then(|| folder(&state, &parts.method, &path));
+        folders.flatten().unwrap_or_else(|| without(fault, &parts.headers, act))
+    };
     match befallen(fault, done).await {
         Ok((answer, late)) => {
             // Whoever asked may not wait for it.
@@ -168,7 +172,7 @@ async fn befallen(
 ) -> Result<(Answer, Duration), io::Error> {
     let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "as ordered");
     let answer = match fault {
-        None | Some(Fault::Untagged | Fault::Rangeless) => done(),
+        None | Some(Fault::Untagged | Fault::Rangeless | Fault::Foldered) => done(),
         Some(Fault::Status(status)) => failure(status_of(status)?, "Ordered"),
         Some(Fault::Told(status, code)) => failure(status_of(status)?, code),
         Some(Fault::Done(status)) => {
@@ -193,6 +197,18 @@ async fn befallen(
         }
     };
     Ok((answer, Duration::ZERO))
+}
+
+/// What a server of WebDAV says of folders: the answer, unless there is something to do.
+fn folder(state: &State, method: &Method, path: &str) -> Option<Answer> {
+    let mut objects = lock(&state.objects);
+    let (is_made, is_put) = (method.as_str() == "MKCOL", *method == Method::PUT);
+    match objects.has_folder_of(path) {
+        false if is_made || is_put => Some(failure(StatusCode::CONFLICT, "NoFolder")),
+        true if is_made && objects.make_folder(path) => Some(with(StatusCode::CREATED, "")),
+        true if is_made => Some(failure(StatusCode::METHOD_NOT_ALLOWED, "FolderExists")),
+        _ => None,
+    }
 }
 
 fn status_of(number: u16) -> Result<StatusCode, io::Error> {

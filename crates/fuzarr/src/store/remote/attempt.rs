@@ -295,7 +295,7 @@ enum Verdict {
     Final,
     /// The server is there and asks for patience, or is broken for the moment.
     Busy,
-    /// No whole answer came.
+    /// No whole answer came, or one that will soon be another.
     Unanswered,
 }
 
@@ -316,8 +316,13 @@ fn judge(trouble: &Trouble, status: u16) -> Verdict {
     };
     // Amazon's word for 408.
     let is_late = || status == 400 && says(error, &["<Code>RequestTimeout</Code>"]);
+    // Another has made the folder that a server of WebDAV was to make for an object.
+    let is_made = || matches!(status, 405 | 409) && says(error, &["performing MKCOL"]);
     if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) || is_late() {
         return Verdict::Busy;
+    }
+    if is_made() {
+        return Verdict::Unanswered;
     }
     let mut cause = error.source();
     while let Some(error) = cause {
