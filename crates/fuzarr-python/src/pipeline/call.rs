@@ -151,9 +151,8 @@ impl ReadCall {
 
     /// Executes the call; of each object, whether it is stored, and the elements of variable size.
     fn execute(&self, store: &dyn Store) -> PyResult<(Vec<bool>, Elements)> {
-        let output = Arc::new(self.take_output()?);
-        let present = exec::read_present(&self.plan, store, &output);
-        let present = present.map_err(|error| match error.kind() {
+        let read = exec::read_present(&self.plan, store, self.take_output()?);
+        let (output, present) = read.map_err(|error| match error.kind() {
             Kind::WouldBlock => PyBlockingIOError::new_err(error.to_string()),
             _ => raise(error),
         })?;
@@ -173,9 +172,9 @@ impl ReadCall {
 }
 
 /// The elements of variable size of a read that is done.
-fn finish(output: Arc<Output<'_>>) -> Result<Elements, Error> {
+fn finish(output: Output<'_>) -> Result<Elements, Error> {
     let heap = output.take_heap()?;
-    let slots = Arc::into_inner(output).and_then(Output::into_vec).unwrap_or_default();
+    let slots = output.into_vec().unwrap_or_default();
     Ok(Elements { slots, heap })
 }
 
@@ -304,7 +303,8 @@ pub(super) struct ReadResult {
 impl ReadResult {
     /// The elements of variable size, once all machines are done.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let Some(output) = lock(&self.output).take() else { return Ok(None) };
+        let output = lock(&self.output).take().and_then(Arc::into_inner);
+        let Some(output) = output else { return Ok(None) };
         let elements = py.detach(|| finish(output)).map_err(raise)?;
         if elements.slots.is_empty() {
             return Ok(None);

@@ -12,15 +12,14 @@ use crate::limits::Limits;
 use crate::plan::{Aim, Counters, Machine, ReadMachine, ReadPlan, Values, WriteMachine, WritePlan};
 use crate::store::{Capabilities, MemoryStore, Store, settled};
 
-/// Reads all objects of `plan` into `output`.
+/// Reads all objects of `plan` into `output`, which is given back.
 ///
 /// # Errors
-/// An error of the first object that failed, with its key; the output is unspecified then.
-/// `NotFound` for a missing object if the options make that an error, `Cancelled`.
-pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>) -> Result<()> {
-    let failures = Failures::first();
-    read_all(plan, store, output, (&failures, &[]));
-    failures.into_result()
+/// An error of the first object that failed, with its key; the output is dropped then, and the memory
+/// it is of holds anything. `NotFound` for a missing object if the options make that an error,
+/// `Cancelled`.
+pub fn read<'o>(plan: &ReadPlan, store: &dyn Store, output: Output<'o>) -> Result<Output<'o>> {
+    read_all(plan, store, output, &[])
 }
 
 /// As [`read`], for callers that await: it keeps no thread, and dropped before its end it ends its
@@ -31,50 +30,67 @@ pub fn read(plan: &ReadPlan, store: &dyn Store, output: &Arc<Output<'_>>) -> Res
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) async fn read_async(
+pub(crate) async fn read_async<'o>(
     plan: &ReadPlan,
     store: &dyn Store,
-    output: &Arc<Output<'_>>,
-) -> Result<()> {
+    output: Output<'o>,
+) -> Result<Output<'o>> {
     let failures = Failures::first();
+    let reading = Reading::new(plan, store, output, &[]);
     {
         let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-        let reading = Reading { plan, capabilities: store.capabilities(), output, found: &[] };
         run_async(&job, &reading, plan.objects(), plan.estimate()).await;
     }
-    failures.into_result()
+    failures.into_result()?;
+    reading.into_output()
 }
 
-/// As [`read`]; gives back of each object whether it is stored.
+/// As [`read`]; gives back also of each object whether it is stored.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_present(
+pub fn read_present<'o>(
     plan: &ReadPlan,
     store: &dyn Store,
-    output: &Arc<Output<'_>>,
-) -> Result<Vec<bool>> {
-    let failures = Failures::first();
+    output: Output<'o>,
+) -> Result<(Output<'o>, Vec<bool>)> {
     let present: Vec<_> = (0..plan.objects()).map(|_| AtomicBool::new(false)).collect();
-    read_all(plan, store, output, (&failures, &present));
-    failures.into_result()?;
-    Ok(present.into_iter().map(AtomicBool::into_inner).collect())
+    let output = read_all(plan, store, output, &present)?;
+    Ok((output, present.into_iter().map(AtomicBool::into_inner).collect()))
 }
 
 /// The reading of objects into an output.
 struct Reading<'a, 'o> {
     plan: &'a ReadPlan,
     capabilities: Capabilities,
-    output: &'a Arc<Output<'o>>,
+    /// Shared by this request's machines and by nobody else: an object is begun by one of them only.
+    output: Arc<Output<'o>>,
     /// Which objects are stored; empty if nobody wants to know.
     found: &'a [AtomicBool],
+}
+
+impl<'a, 'o> Reading<'a, 'o> {
+    fn new(
+        plan: &'a ReadPlan,
+        store: &dyn Store,
+        output: Output<'o>,
+        found: &'a [AtomicBool],
+    ) -> Self {
+        Self { plan, capabilities: store.capabilities(), output: Arc::new(output), found }
+    }
+
+    /// The output, once there are no machines any more.
+    fn into_output(self) -> Result<Output<'o>> {
+        let output = Arc::into_inner(self.output);
+        output.ok_or_else(|| Error::io("the result of a read is still in use"))
+    }
 }
 
 impl<'o> Task for Reading<'_, 'o> {
     type Machine = ReadMachine<'o>;
 
     fn machine(&self) -> ReadMachine<'o> {
-        ReadMachine::new(self.plan, Arc::clone(self.output), self.capabilities)
+        ReadMachine::new(self.plan, Arc::clone(&self.output), self.capabilities)
     }
 
     fn begin(&self, machine: &mut ReadMachine<'o>, number: usize) {
@@ -93,15 +109,19 @@ impl<'o> Task for Reading<'_, 'o> {
 }
 
 /// Reads all objects, and takes note in `found`, if it is not empty, which of them are stored.
-fn read_all(
+fn read_all<'o>(
     plan: &ReadPlan,
     store: &dyn Store,
-    output: &Arc<Output<'_>>,
-    (failures, found): (&Failures<'_>, &[AtomicBool]),
-) {
-    let job = Job::new(store, &plan.options().limits, plan.counters(), failures);
-    let reading = Reading { plan, capabilities: store.capabilities(), output, found };
+    output: Output<'o>,
+    found: &[AtomicBool],
+) -> Result<Output<'o>> {
+    let failures = Failures::first();
+    let reading = Reading::new(plan, store, output, found);
+    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
     run(&job, &reading, plan.objects(), plan.estimate());
+    drop(job);
+    failures.into_result()?;
+    reading.into_output()
 }
 
 /// The writing of values to objects.
