@@ -118,7 +118,7 @@ fn needed(error: &Error) -> u64 {
 
 /// Writes a few times at random.
 fn write_some(source: &Array, case: &Case, choices: &mut Choices<'_>) {
-    let mut dictionary = Dictionary::new(&source.layout().chain.spec.fill);
+    let mut dictionary = Dictionary::new(&source.layout().chain().spec().fill);
     for _ in 0..choices.below(4) {
         let selection = case.selection(choices);
         let count = source.resolve(&selection).unwrap().elements() as usize;

@@ -56,15 +56,7 @@ impl Place {
             check_key(&prefix).map_err(|error| decline(error.to_string()))?;
             prefix.push('/');
         }
-        let whole = plan::Layout {
-            prefix,
-            shape: self.shape.clone(),
-            keys,
-            chain: Arc::clone(&layout.layout.chain),
-            counters: Arc::clone(&layout.layout.counters),
-            indexes: Arc::clone(&layout.layout.indexes),
-            chunks: Arc::clone(&layout.layout.chunks),
-        };
+        let whole = layout.layout.elsewhere(prefix, self.shape.clone(), keys);
         let resolved = self
             .selection(py)?
             .resolve(&self.shape, layout.chunk_shape())

@@ -195,7 +195,7 @@ impl ReadCall {
         let output = match memory {
             Some(memory) => Output::kept(Pinned::writable(memory)?),
             None => {
-                let size = elements.saturating_mul(layout.layout.chain.element as u64);
+                let size = elements.saturating_mul(layout.layout.chain().element() as u64);
                 Output::owned(zeroed(size).map_err(raise)?)
             }
         };

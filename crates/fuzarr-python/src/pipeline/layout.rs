@@ -18,7 +18,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn chunk_shape(&self) -> &[u64] {
-        &self.layout.chain.spec.shape
+        &self.layout.chain().spec().shape
     }
 }
 
@@ -41,7 +41,7 @@ impl Layout {
     /// Bytes of an element; for those of variable size, of what stands for one.
     #[getter]
     fn element(&self) -> usize {
-        self.layout.chain.element
+        self.layout.chain().element()
     }
 
     /// `"bytes"` or `"string"` for elements of variable size, `None` for others.

@@ -25,24 +25,26 @@ const SHARD_SLACK: u64 = 64 << 20;
 /// A chain bound to a chunk.
 ///
 /// Decoded elements stand in *buffer form*: in the order in which they are stored, which
-/// [`Prepared::strides`] maps to the chunk's dimensions, with numbers reversed if
-/// [`Prepared::swap`] says so.
+/// `strides` map to the chunk's dimensions, with numbers reversed if `swap` says so.
+///
+/// Where units write in the shared output is worked out from these numbers: nothing outside of this crate
+/// changes them.
 #[derive(Debug)]
 pub struct Prepared {
     /// The chunk as the caller sees it.
-    pub spec: ChunkSpec,
+    pub(crate) spec: ChunkSpec,
     /// For each dimension, the distance in elements between neighbours in buffer form.
-    pub strides: Vec<u64>,
+    pub(crate) strides: Vec<u64>,
     /// Bytes of the numbers that a copy out of buffer form must reverse; 1 for none.
-    pub swap: usize,
+    pub(crate) swap: usize,
     /// Bytes of an element.
-    pub element: usize,
+    pub(crate) element: usize,
     /// Bytes of a chunk in buffer form.
-    pub length: usize,
+    pub(crate) length: usize,
     /// One element of fill value in buffer form.
-    pub fill: Vec<u8>,
+    pub(crate) fill: Vec<u8>,
     /// Whether buffer form is the caller's form: C order, native numbers.
-    pub native: bool,
+    pub(crate) native: bool,
     /// Array codecs that change elements, each with what it is given when encoding.
     transforms: Vec<(Arc<dyn ArrayToArray>, ChunkSpec)>,
     /// What turns elements into bytes.
@@ -50,7 +52,7 @@ pub struct Prepared {
     /// Bytes codecs, each with the size of what it decodes to.
     compressors: Vec<(Arc<dyn BytesToBytes>, Size)>,
     /// How large an encoded chunk may be.
-    pub encoded_size: Size,
+    pub(crate) encoded_size: Size,
 }
 
 /// The array→bytes codec of a chain.
@@ -143,6 +145,18 @@ impl Prepared {
             prepared.compressors.push((Arc::clone(codec), decoded));
         }
         Ok(prepared)
+    }
+
+    /// The chunk as the caller sees it.
+    #[must_use]
+    pub fn spec(&self) -> &ChunkSpec {
+        &self.spec
+    }
+
+    /// Bytes of an element; for those of variable size, of a slot.
+    #[must_use]
+    pub fn element(&self) -> usize {
+        self.element
     }
 
     fn bind_body(&mut self, parts: &Parts<'_>, arrays: Arrays) -> Result<()> {

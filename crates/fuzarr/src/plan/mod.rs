@@ -35,19 +35,19 @@ use crate::selection::Resolved;
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// What stands before each chunk's key, with its `/`.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// Extent of the array.
-    pub shape: Vec<u64>,
+    pub(crate) shape: Vec<u64>,
     /// How keys are spelled.
-    pub keys: ChunkKeyEncoding,
+    pub(crate) keys: ChunkKeyEncoding,
     /// The chain of one stored object.
-    pub chain: Arc<Prepared>,
+    pub(crate) chain: Arc<Prepared>,
     /// How often each fast path was taken.
-    pub counters: Arc<Counters>,
+    pub(crate) counters: Arc<Counters>,
     /// Indexes of the array's shards.
-    pub indexes: Arc<IndexCache>,
+    pub(crate) indexes: Arc<IndexCache>,
     /// Chunks that requests have decoded and keep.
-    pub chunks: Arc<ChunkCache>,
+    pub(crate) chunks: Arc<ChunkCache>,
 }
 
 /// Bytes that a unit of small inner chunks decodes or encodes.
@@ -68,6 +68,25 @@ const OBJECT_COST: u64 = 2_000;
 const RANGE_COST: u64 = 1_000;
 
 impl Layout {
+    /// The layout of an array elsewhere and of another shape, with the same chunks: below `prefix`, which is
+    /// empty or ends with `/`. What is counted and kept is shared by both.
+    #[must_use]
+    pub fn elsewhere(&self, prefix: String, shape: Vec<u64>, keys: ChunkKeyEncoding) -> Self {
+        Self { prefix, shape, keys, ..self.clone() }
+    }
+
+    /// The chain of one stored object.
+    #[must_use]
+    pub fn chain(&self) -> &Prepared {
+        &self.chain
+    }
+
+    /// Chunks that requests have decoded and keep.
+    #[must_use]
+    pub fn chunks(&self) -> &ChunkCache {
+        &self.chunks
+    }
+
     /// About how many nanoseconds one thread takes to read or write `elements` of `objects`.
     fn estimate(&self, objects: u64, elements: u64) -> u64 {
         let bytes = elements.saturating_mul(self.chain.element as u64);

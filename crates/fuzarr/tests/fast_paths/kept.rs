@@ -137,7 +137,7 @@ fn elements_of_variable_size_are_known_with_their_bytes() {
         }
         let slots = 3 * 8 * 16;
         let heap: usize = (0..20).map(|number| 4 * number).sum();
-        assert!(array.layout().chunks.bytes() > (slots + heap) as u64);
+        assert!(array.layout().chunks().bytes() > (slots + heap) as u64);
     }
 }
 
@@ -150,7 +150,7 @@ fn no_more_is_kept_than_was_asked_for_and_what_was_used_last_stays() {
     let read = |text: &str| {
         let read = || array.read_bytes(&select(text), &on).unwrap();
         let (hits, _) = taken(&array, FastPath::CachedChunk, read);
-        assert!(array.layout().chunks.bytes() <= most);
+        assert!(array.layout().chunks().bytes() <= most);
         hits
     };
     assert_eq!((read("0:10"), read("0:10")), (0, 1));
@@ -158,16 +158,16 @@ fn no_more_is_kept_than_was_asked_for_and_what_was_used_last_stays() {
         assert_eq!((read(&format!("{start}")), read("0")), (0, 1), "{start}");
     }
     assert_eq!(read("10"), 0, "it had to make way");
-    assert!(array.layout().chunks.bytes() > most / 2);
+    assert!(array.layout().chunks().bytes() > most / 2);
     // With less, less is kept; and with less than a chunk takes, none is.
     array.read_bytes(&select("500"), &keeping(1000)).unwrap();
-    assert!((1..=1000).contains(&array.layout().chunks.bytes()));
+    assert!((1..=1000).contains(&array.layout().chunks().bytes()));
     let (_, array) = filled(&document(&[1000], &[10], &zstd()));
     for _ in 0..2 {
         let read = || array.read_bytes(&select("0:30"), &keeping(500)).unwrap();
         assert_eq!(taken(&array, FastPath::CachedChunk, read).0, 0);
     }
-    assert_eq!(array.layout().chunks.bytes(), 0);
+    assert_eq!(array.layout().chunks().bytes(), 0);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn parts_of_large_uncompressed_chunks_are_read_in_part_as_ever() {
         assert_eq!(read(&on), read(&off));
         assert_eq!(bytes_read(&store) - before, 2 * 8);
     }
-    assert_eq!(array.layout().chunks.bytes(), 0);
+    assert_eq!(array.layout().chunks().bytes(), 0);
     // One that is known is better than a part.
     array.read_bytes(&select("0:1024"), &on).unwrap();
     assert_eq!(read_both(&array, FastPath::CachedChunk, "5:9", (&on, &off)), 1);
@@ -287,7 +287,7 @@ fn objects_without_certain_versions_are_read_anew() {
             let array = open(Arc::new(Vague { store: MemoryStore::new(), tell }), &document);
             array.write_bytes(&select(""), &values(&array, 3), &WriteOptions::default()).unwrap();
             array.read_bytes(&select("3:60"), &keeping(1 << 20)).unwrap();
-            assert_eq!(array.layout().chunks.bytes() > 0, kept);
+            assert_eq!(array.layout().chunks().bytes() > 0, kept);
             let (on, off) = (keeping(1 << 20), reading());
             for text in ["3:60", ""] {
                 let hits = read_both(&array, FastPath::CachedChunk, text, (&on, &off));
@@ -329,7 +329,7 @@ fn threads_that_read_while_others_write_see_nothing_older_than_was_written() {
                         for chunk in [&values[..14], &values[14..30], &values[46..]] {
                             assert!(chunk.iter().all(|value| *value == chunk[0]), "{values:?}");
                         }
-                        assert!(array.layout().chunks.bytes() <= 1 << 20);
+                        assert!(array.layout().chunks().bytes() <= 1 << 20);
                         last = least;
                     }
                 }

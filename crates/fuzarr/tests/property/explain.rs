@@ -61,7 +61,7 @@ fn judge(array: &Array, counts: &Counts, selection: &Selection, options: &ReadOp
 fn check(store: Arc<dyn Store>, counts: &Counts, case: &Case, choices: &mut Choices<'_>) {
     let metadata = metadata_of(case);
     let mut subject = Subject::new(case, &metadata, store);
-    let dictionary = &mut Dictionary::new(&subject.array.layout().chain.spec.fill);
+    let dictionary = &mut Dictionary::new(&subject.array.layout().chain().spec().fill);
     let model = Model::new(&case.shape);
     let mut is_compact = true;
     for _ in 0..choices.below(4) {

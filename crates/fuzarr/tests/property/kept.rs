@@ -18,7 +18,7 @@ fn check(store: Arc<dyn Store>, case: &Case, choices: &mut Choices<'_>) -> u64 {
     let metadata = metadata_of(case);
     let reader = Subject::new(case, &metadata, Arc::clone(&store));
     let writer = Subject::new(case, &metadata, store);
-    let dictionary = &mut Dictionary::new(&reader.array.layout().chain.spec.fill);
+    let dictionary = &mut Dictionary::new(&reader.array.layout().chain().spec().fill);
     let (mut model, chunks) = (Model::new(&case.shape), &case.chunk_shape);
     let most = choices.pick(&[1 << 20, 3000, 900]);
     for round in 0..=choices.below(12) {
@@ -41,7 +41,7 @@ fn check(store: Arc<dyn Store>, case: &Case, choices: &mut Choices<'_>) -> u64 {
         let forgetful = ReadOptions { chunk_cache: 0, index_staleness, ..read };
         for options in [&keeping, &keeping, &forgetful] {
             assert_eq!(reader.read(dictionary, &wanted, options), expected, "{wanted:?}");
-            assert!(reader.array.layout().chunks.bytes() <= most);
+            assert!(reader.array.layout().chunks().bytes() <= most);
         }
     }
     reader.array.counters().get(FastPath::CachedChunk)

@@ -221,7 +221,7 @@ fn check(store: Arc<dyn Store>, case: &Case, choices: &mut Choices) {
     let keeps_nothing = !store.capabilities().conditional_delete;
     let mut fast = Subject::new(case, &metadata, store);
     let slow = Subject::new(case, &metadata, Arc::new(MemoryStore::new()));
-    let dictionary = &mut Dictionary::new(&fast.array.layout().chain.spec.fill);
+    let dictionary = &mut Dictionary::new(&fast.array.layout().chain().spec().fill);
     let (mut model, chunks) = (Model::new(&case.shape), &case.chunk_shape);
     let (mut ever_empty_written, mut patched) = (keeps_nothing, keeps_nothing);
     let rounds = choices.below(5);
