@@ -69,7 +69,8 @@ impl<'a> Failures<'a> {
     /// read may turn out to be of two versions.
     pub(super) fn of_units(&self, units: Failures<'_>) -> Result<Vec<Error>> {
         let ended = units.ended.load(Ordering::Relaxed);
-        if !self.all || ended {
+        // Where the rest of the request was called off, units may have been left out.
+        if !self.all || ended || self.end() {
             return match units.into_result() {
                 // Ended by another object's failure: this one is not complete.
                 Ok(()) if self.end() => Err(Error::cancelled("another part of the request failed")),

@@ -66,8 +66,8 @@ pub trait Machine: Send + Sync {
     /// What the machine needs next. Cheap: decoding and encoding are always units of work.
     ///
     /// # Errors
-    /// `Corrupt` if what was supplied makes no sense, `Limit` if the plan would be too large. Of a
-    /// write `InvalidArgument` if units of the last [`Step::Work`] were not run, or failed.
+    /// `Corrupt` if what was supplied makes no sense, `Limit` if the plan would be too large,
+    /// `InvalidArgument` if units of the last [`Step::Work`] were not run, or of a write failed.
     fn next(&mut self) -> Result<Step>;
 
     /// The spans that the last [`Step::Fetch`] asks for.
@@ -111,7 +111,8 @@ pub trait Machine: Send + Sync {
         0
     }
 
-    /// Where target `number` starts in the object, and the memory to fill. Each is asked for once.
+    /// Where target `number` starts in the object, and the memory to fill. Each is given once, between
+    /// the [`Step::Fetch`] and what answers it.
     fn target(&self, number: usize) -> Option<(u64, &mut [u8])> {
         let _ = number;
         None

@@ -10,6 +10,7 @@
 )]
 
 mod changing;
+mod protocol;
 mod runs;
 
 use std::sync::Arc;

@@ -232,6 +232,12 @@ impl<'a> ReadMachine<'a> {
         Step::Work(units)
     }
 
+    /// Whether every unit of the present work was begun. Units borrow the machine while they run, so
+    /// what was begun has ended when this is asked.
+    fn is_worked(&self) -> bool {
+        self.begun.iter().all(|begun| begun.load(Ordering::Relaxed))
+    }
+
     /// Into how many units the moving of the region's bytes is cut.
     fn slabs(&self) -> usize {
         let slab = usize_of(self.shared.options.limits.tuning.slab.max(1));
@@ -298,6 +304,9 @@ impl Machine for ReadMachine<'_> {
     fn next(&mut self) -> Result<Step> {
         match self.state.clone() {
             State::Start => self.start(),
+            State::Work(_) if !self.is_worked() => {
+                Err(Error::invalid_argument("units of a read were not run"))
+            }
             State::Opened(Purpose::Index) => {
                 let chain = Arc::clone(&self.chain);
                 Ok(self.ask_for_index(chain.the_shard()?))
@@ -385,6 +394,10 @@ impl Machine for ReadMachine<'_> {
     }
 
     fn target(&self, number: usize) -> Option<(u64, &mut [u8])> {
+        // At any other time units may be writing there.
+        if !matches!(self.state, State::Whole | State::Data(_)) {
+            return None;
+        }
         let Target { source, offset, claimed } = self.targets.get(number)?;
         if claimed.swap(true, Ordering::Relaxed) {
             return None;
@@ -526,6 +539,8 @@ impl Machine for ReadMachine<'_> {
         self.state = State::Start;
         (self.version, self.pinned, self.kept, self.confirmed) = (None, None, None, None);
         self.counted = AtomicU64::new(0);
+        // What an index that is known stands for has no units.
+        self.begun.clear();
         self.spans.clear();
         self.targets.clear();
         self.nodes.clear();
