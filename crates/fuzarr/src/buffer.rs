@@ -202,7 +202,19 @@ pub struct Output<'a> {
     borrowed: PhantomData<&'a mut [u8]>,
     heap: Mutex<Heap>,
     /// What keeps the memory, if that is neither a borrow nor a vector.
-    _keeper: Option<Box<dyn Any + Send + Sync>>,
+    _keeper: Option<Keeper>,
+}
+
+/// What keeps the memory of an output. No box: to move one is to say that nothing else points into it,
+/// and the output does where the memory is the keeper's own.
+#[derive(Debug)]
+struct Keeper(NonNull<dyn Any + Send + Sync>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // SAFETY: from a box that `Output::kept` took apart, and freed here only.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
 }
 
 /// What the slots of an output of variable elements point into.
@@ -226,7 +238,7 @@ impl Heap {
 }
 
 // SAFETY: an output is a place to write plain bytes; that no two units write the same byte is the
-// contract of `part` and of the copy kernels, the only access.
+// contract of `part` and of the copy kernels, the only access. A keeper may be sent and shared.
 unsafe impl Send for Output<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Output<'_> {}
@@ -250,9 +262,12 @@ impl<'a> Output<'a> {
     /// Output into memory that `keeper` holds for as long as the output lives.
     #[must_use]
     pub fn kept<K: AsMut<[u8]> + Send + Sync + 'static>(keeper: K) -> Output<'static> {
-        let mut keeper = Box::new(keeper);
-        // The keeper does not move any more, and nobody but the output asks it for its memory.
-        let memory = (*keeper).as_mut();
+        // SAFETY: the pointer of a box is never null.
+        let mut place = unsafe { NonNull::new_unchecked(Box::into_raw(Box::new(keeper))) };
+        let keeper = Keeper(place);
+        // SAFETY: the box was made just now. It is neither moved nor touched before it is freed, with the
+        // output, so that the memory is the output's for as long.
+        let memory = unsafe { place.as_mut() }.as_mut();
         let length = memory.len();
         let (start, heap) = (NonNull::from(memory).cast(), Mutex::default());
         Output { start, length, owned: None, borrowed: PhantomData, heap, _keeper: Some(keeper) }
