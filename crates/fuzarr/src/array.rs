@@ -215,7 +215,7 @@ impl Array {
             let plan = planned?;
             let shape = plan.resolved().shape().to_vec();
             let output = Output::owned(zeroed(array.size_of(plan.resolved())?)?);
-            let output = exec::read_async(&plan, &*array.store, output).await?;
+            let output = exec::read_async(plan, Arc::clone(&array.store), output).await?;
             let heap = output.take_heap()?;
             let bytes = output.into_vec().unwrap_or_default();
             array.check_bools(&bytes)?;
@@ -285,20 +285,23 @@ impl Array {
     }
 
     /// As [`read_bytes_into`](Self::read_bytes_into), for callers that await. Threads may be at work on
-    /// the output until the future is dropped, which must therefore not be leaked.
+    /// the output until the future is dropped, so it is handed over, and given back.
     ///
     /// # Errors
-    /// As [`read_bytes_into`](Self::read_bytes_into).
+    /// As [`read_bytes_into`](Self::read_bytes_into); the output is gone then.
     pub(crate) async fn read_bytes_into_async(
         &self,
         selection: &Selection,
-        output: &mut [u8],
+        output: Vec<u8>,
         options: &ReadOptions,
-    ) -> Result<()> {
+    ) -> Result<Vec<u8>> {
         let plan = self.plan_read(self.resolve(selection)?, options.clone())?;
-        self.check_length(&plan, output)?;
-        drop(exec::read_async(&plan, &*self.store, Output::borrowed(output)).await?);
-        self.check_bools(output)
+        self.check_length(&plan, &output)?;
+        let output = Output::owned(output);
+        let output = exec::read_async(plan, Arc::clone(&self.store), output).await?;
+        let output = output.into_vec().unwrap_or_default();
+        self.check_bools(&output)?;
+        Ok(output)
     }
 
     fn check_length(&self, plan: &ReadPlan, output: &[u8]) -> Result<()> {
@@ -357,15 +360,8 @@ impl Array {
         values: Elements,
         options: &WriteOptions,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        let resolved = self.resolve(selection);
-        let planned = resolved.and_then(|resolved| self.plan_write(resolved, options.clone()));
-        let array = self.clone();
-        async move {
-            let plan = planned?;
-            array.check_values(&values.slots)?;
-            let values = plan.values(values.slots, values.heap)?;
-            exec::write_async(&plan, &*array.store, values).await
-        }
+        let written = self.write_lent_async(selection, values, options);
+        async move { written.await.map(drop) }
     }
 
     /// As [`write_bytes`](Self::write_bytes), with elements of fixed or of variable size.
@@ -391,20 +387,26 @@ impl Array {
         self.run_write(&self.plan_write(resolved, options.clone())?, values)
     }
 
-    /// As [`write_elements`](Self::write_elements), for callers that await and lend the values: threads
-    /// may be at work on them until the future is dropped, which must therefore not be leaked.
+    /// As [`write_elements_async`](Self::write_elements_async); gives the memory of the values back.
     ///
     /// # Errors
-    /// As [`write_elements`](Self::write_elements).
-    pub(crate) async fn write_lent_async(
+    /// As [`write_elements`](Self::write_elements); the values are gone then.
+    pub(crate) fn write_lent_async(
         &self,
         selection: &Selection,
-        (values, heap): (&[u8], &[u8]),
+        values: Elements,
         options: &WriteOptions,
-    ) -> Result<()> {
-        let plan = self.plan_write(self.resolve(selection)?, options.clone())?;
-        self.check_values(values)?;
-        exec::write_async(&plan, &*self.store, plan.values(values, heap)?).await
+    ) -> impl Future<Output = Result<Elements>> + Send + use<> {
+        let resolved = self.resolve(selection);
+        let planned = resolved.and_then(|resolved| self.plan_write(resolved, options.clone()));
+        let array = self.clone();
+        async move {
+            let plan = planned?;
+            array.check_values(&values.slots)?;
+            let values = plan.values(values.slots, values.heap)?;
+            let values = exec::write_async(plan, Arc::clone(&array.store), values).await?;
+            Ok(values.into_elements())
+        }
     }
 
     /// Plans the writing of a selection that [`resolve`](Self::resolve) gave. Nothing is written yet.

@@ -133,6 +133,8 @@ const UNSAFE: &[&str] = &[
     "buffer.rs",
     "copy.rs",
     "exec/pool.rs",
+    "exec/request.rs",
+    "exec/task.rs",
     "plan/transfer.rs",
     "store/local/process.rs",
     "codec/blosc/mod.rs",

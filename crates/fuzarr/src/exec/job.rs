@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::failures::Failures;
-use super::pool::{Crew, cores};
+use super::pool::{Crew, Unleaked, cores};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::plan::{Counters, FastPath, Machine, Scratch};
@@ -229,6 +229,7 @@ impl<'a> Job<'a> {
         &self,
         machine: &dyn Machine,
         units: usize,
+        unleaked: Unleaked,
     ) -> Result<Vec<Error>> {
         let estimate = machine.estimate();
         if self.threads == 1 || estimate < self.limits.tuning.helper {
@@ -242,7 +243,7 @@ impl<'a> Job<'a> {
             with_scratch(|scratch| claims.each(&mut |unit| machine.run(unit, scratch)));
         };
         self.counters.add(FastPath::Shared, u64::from(helpers > 0));
-        self.crew().hand_out(helpers + 1, true, &work).await;
+        self.crew().hand_out(helpers + 1, true, &work, unleaked).await;
         self.failures.of_units(failures)
     }
 

@@ -6,6 +6,7 @@
 use futures_util::future::try_join_all;
 
 use super::job::{Held, Job};
+use super::pool::Unleaked;
 use crate::buffer::{Buffer, usize_of, zeroed};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::limits::Limits;
@@ -26,12 +27,19 @@ fn read_of(before: u64, length: u64) -> u64 {
     length + if before == 0 { 1 } else { PAGE + 1 }
 }
 
+/// Who runs an object's units.
+pub(super) enum Workers<'m> {
+    /// This thread, and those that join it.
+    Here(&'m mut Scratch),
+    /// The pool's threads, while this one goes on with other objects.
+    Elsewhere(Unleaked),
+}
+
 /// One object's life: the machine, and the version of the object that it works on.
 pub(super) struct Life<'a, 'm> {
     job: &'a Job<'a>,
     machine: &'m mut dyn Machine,
-    /// What units are run with on this thread; `None` if others run them.
-    scratch: Option<&'m mut Scratch>,
+    workers: Workers<'m>,
     /// The new object, if it is written piece by piece.
     upload: Option<Box<dyn Upload>>,
     /// Held until the end, so that the version cannot be mistaken for another.
@@ -55,7 +63,7 @@ impl<'a, 'm> Life<'a, 'm> {
     pub(super) fn new(
         job: &'a Job<'a>,
         machine: &'m mut dyn Machine,
-        scratch: Option<&'m mut Scratch>,
+        workers: Workers<'m>,
     ) -> Self {
         let (upload, object, held) = (None, None, Held::default());
         let (is_held, is_whole, restarts) = (false, false, 0);
@@ -63,7 +71,7 @@ impl<'a, 'm> Life<'a, 'm> {
         Self {
             job,
             machine,
-            scratch,
+            workers,
             upload,
             object,
             read,
@@ -72,6 +80,14 @@ impl<'a, 'm> Life<'a, 'm> {
             is_whole,
             restarts,
             found,
+        }
+    }
+
+    /// What is reused from object to object, if this thread does all of their work.
+    fn scratch(&mut self) -> Option<&mut Scratch> {
+        match &mut self.workers {
+            Workers::Here(scratch) => Some(scratch),
+            Workers::Elsewhere(_) => None,
         }
     }
 
@@ -114,7 +130,7 @@ impl<'a, 'm> Life<'a, 'm> {
             }
             if let Some(present) = step? {
                 let memory = self.machine.reclaim();
-                if let Some(scratch) = self.scratch.as_deref_mut() {
+                if let Some(scratch) = self.scratch() {
                     scratch.keep(memory);
                 }
                 return Ok(present);
@@ -131,9 +147,11 @@ impl<'a, 'm> Life<'a, 'm> {
                 fetched => fetched?,
             },
             Step::Work(units) => {
-                let failed = match self.scratch.as_deref_mut() {
-                    Some(scratch) => self.job.units(self.machine, units, scratch)?,
-                    None => Box::pin(self.job.units_elsewhere(self.machine, units)).await?,
+                let failed = match &mut self.workers {
+                    Workers::Here(scratch) => self.job.units(self.machine, units, scratch)?,
+                    Workers::Elsewhere(unleaked) => {
+                        Box::pin(self.job.units_elsewhere(self.machine, units, *unleaked)).await?
+                    }
                 };
                 self.found.extend(failed);
             }
@@ -225,7 +243,7 @@ impl<'a, 'm> Life<'a, 'm> {
         if self.loses_ranges() {
             return Ok(());
         }
-        let mut pieces = match self.scratch.as_deref_mut() {
+        let mut pieces = match self.scratch() {
             Some(scratch) => std::mem::take(&mut scratch.pieces),
             None => Vec::new(),
         };
@@ -245,7 +263,7 @@ impl<'a, 'm> Life<'a, 'm> {
             }
             None => self.machine.supply(None, Precondition::Absent),
         }
-        if let Some(scratch) = self.scratch.as_deref_mut() {
+        if let Some(scratch) = self.scratch() {
             scratch.pieces = pieces;
         }
         Ok(())
@@ -284,7 +302,7 @@ impl<'a, 'm> Life<'a, 'm> {
     async fn read_spans(&mut self, pieces: &mut Vec<Piece>) -> Result<bool> {
         let Some(object) = self.object.as_deref() else { return Ok(false) };
         let spans = self.machine.spans();
-        if let Some(scratch) = self.scratch.as_deref_mut() {
+        if let Workers::Here(scratch) = &mut self.workers {
             for span in spans {
                 let spare = std::mem::take(&mut scratch.fetch);
                 let Some(piece) = object.read(span.clone(), spare).await? else {

@@ -37,6 +37,23 @@ pub(super) fn cores() -> usize {
     }
 }
 
+/// The promise that is asked of those who [hand work out](Crew::hand_out).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unleaked(());
+
+impl Unleaked {
+    /// Promises it of one future.
+    ///
+    /// # Safety
+    /// What is handed out with it is awaited inside one future. As long as that future was not dropped,
+    /// all that it borrows is there and in use by nobody else: it is dropped before that ends, or owns
+    /// all of it, or borrows what lasts for ever. (One that owns all may be forgotten: it was pinned, so
+    /// its memory stays.)
+    pub(super) const unsafe fn promise() -> Self {
+        Self(())
+    }
+}
+
 /// The threads of one request: how many may help, and how many do. Offers of one request share it.
 #[derive(Debug)]
 pub(super) struct Crew {
@@ -64,7 +81,7 @@ impl Crew {
         if helpers == 0 {
             return work();
         }
-        let offered = Offered::new(self, helpers, pure, work);
+        let Some(offered) = Offered::new(self, helpers, pure, work) else { return work() };
         work();
         drop(offered.end);
         assert!(!offered.offer.has_panicked(), "a helper of this request panicked");
@@ -72,7 +89,8 @@ impl Crew {
 
     /// Has `work` run by up to `helpers` threads of the pool, and not by this one, which awaits its
     /// end: all of them have left it then. Work that no thread could be started for is done here.
-    /// `pure` work: see [`share`](Self::share).
+    /// `pure` work: see [`share`](Self::share). They use what `work` borrows until what is given back is
+    /// dropped, wherever it is meanwhile: hence the promise.
     ///
     /// # Panics
     /// When it is awaited, if `work` did.
@@ -81,12 +99,13 @@ impl Crew {
         helpers: usize,
         pure: bool,
         work: &'w (dyn Fn() + Sync),
+        _unleaked: Unleaked,
     ) -> HandedOut<'w> {
         let helpers = helpers.clamp(1, self.most.max(1));
         let offered = Offered::new(self, helpers, pure, work);
-        if offered.threads == 0 {
+        let offered = offered.filter(|offered| offered.threads > 0);
+        if offered.is_none() {
             work();
-            offered.offer.left.store(true, Ordering::Relaxed);
         }
         HandedOut(offered)
     }
@@ -102,9 +121,17 @@ struct Offered<'w> {
 }
 
 impl<'w> Offered<'w> {
-    fn new(crew: &Arc<Crew>, helpers: usize, pure: bool, work: &'w (dyn Fn() + Sync + 'w)) -> Self {
+    /// `None` if there is no pool to offer it to.
+    fn new(
+        crew: &Arc<Crew>,
+        helpers: usize,
+        pure: bool,
+        work: &'w (dyn Fn() + Sync + 'w),
+    ) -> Option<Self> {
+        let pool = Pool::get()?;
         // SAFETY: only the lifetime changes. `Withdraw` does not let go of the borrow before no
-        // helper is inside and none can enter any more.
+        // helper is inside and none can enter any more; that it is dropped before the borrow ends,
+        // `share` sees to itself and `hand_out` is promised.
         let erased = unsafe {
             std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const (dyn Fn() + Sync + 'static)>(
                 std::ptr::from_ref(work),
@@ -120,17 +147,16 @@ impl<'w> Offered<'w> {
             panicked: AtomicBool::new(false),
             waker: Mutex::new(None),
         });
-        let pool = Pool::get();
         let threads = pool.offer(&offer, helpers);
         let end = Withdraw { pool, offer: Arc::clone(&offer) };
-        Self { offer, end, threads, work: PhantomData }
+        Some(Self { offer, end, threads, work: PhantomData })
     }
 }
 
 /// A pointer to work on the stack of the thread that offers it.
 struct Work(*const (dyn Fn() + Sync + 'static));
 
-// SAFETY: what is pointed to is `Sync`, and outlives the offer (see `Crew::share`).
+// SAFETY: what is pointed to is `Sync`, and outlives the offer (see `Offered::new`).
 unsafe impl Send for Work {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Work {}
@@ -177,14 +203,15 @@ impl Drop for Withdraw {
 }
 
 /// The end of work that was [handed out](Crew::hand_out). Dropped before, it calls off what nobody
-/// has begun, and waits for the rest.
-pub(super) struct HandedOut<'w>(Offered<'w>);
+/// has begun, and waits for the rest. `None`: it was done at once.
+pub(super) struct HandedOut<'w>(Option<Offered<'w>>);
 
 impl Future for HandedOut<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Withdraw { pool, offer } = &self.0.end;
+        let Some(offered) = &self.0 else { return Poll::Ready(()) };
+        let Withdraw { pool, offer } = &offered.end;
         let state = pool.lock();
         // Whoever leaves has found no part to do.
         if offer.left.load(Ordering::Relaxed) && offer.inside.load(Ordering::Relaxed) == 0 {
@@ -215,14 +242,15 @@ struct State {
 }
 
 impl Pool {
-    /// The pool of this process.
-    fn get() -> &'static Self {
+    /// The pool of this process. There is none where forks could not be noticed: a child would wait for
+    /// threads that it does not have.
+    fn get() -> Option<&'static Self> {
         static AT_FORK: AtomicBool = AtomicBool::new(false);
         loop {
             let pool = POOL.load(Ordering::Acquire);
             // SAFETY: the pointer comes from a leaked box below, and is never freed.
             if let Some(pool) = unsafe { pool.as_ref() } {
-                return pool;
+                return Some(pool);
             }
             // No `Once`: forked while another thread was at it, a child would wait for that thread. Two
             // handlers do what one does.
@@ -231,7 +259,9 @@ impl Pool {
                     POOL.store(std::ptr::null_mut(), Ordering::Release);
                 }
                 // SAFETY: the handler only stores to an atomic, which is allowed after a fork.
-                unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+                if unsafe { libc::pthread_atfork(None, None, Some(forget)) } != 0 {
+                    return None;
+                }
                 AT_FORK.store(true, Ordering::Release);
             }
             let new = Box::into_raw(Box::new(Self {
@@ -409,7 +439,11 @@ mod tests {
                 part.fetch_add(1, Ordering::Relaxed);
             }
         };
-        crate::wait::wait(crew.hand_out(2, true, &work));
+        let hand_out = |helpers, work| {
+            // SAFETY: nothing here is forgotten.
+            crew.hand_out(helpers, true, work, unsafe { Unleaked::promise() })
+        };
+        crate::wait::wait(hand_out(2, &work));
         assert!(done.iter().all(|part| part.load(Ordering::Relaxed) == 1));
 
         // Not awaited, it is waited for when it is dropped; what panics is told when it is awaited.
@@ -418,10 +452,10 @@ mod tests {
             begun.store(true, Ordering::Relaxed);
             std::thread::sleep(std::time::Duration::from_millis(20));
         };
-        drop(crew.hand_out(1, true, &slow));
+        drop(hand_out(1, &slow));
         let panics = || panic!("on a thread of the pool");
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            crate::wait::wait(crew.hand_out(1, true, &panics));
+            crate::wait::wait(hand_out(1, &panics));
         }));
         assert!(outcome.is_err());
         every_part_is_done_once_by_whoever_is_there();

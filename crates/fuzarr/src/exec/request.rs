@@ -1,10 +1,13 @@
 //! Requests: what is done with the objects of a plan.
 
+#![expect(unsafe_code, reason = "promises about futures that own what they work on")]
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failures::Failures;
 use super::job::{Job, with_scratch};
+use super::pool::Unleaked;
 use super::task::{Task, run, run_async};
 use crate::buffer::Output;
 use crate::error::{Error, Result, ResultExt};
@@ -23,23 +26,23 @@ pub fn read<'o>(plan: &ReadPlan, store: &dyn Store, output: Output<'o>) -> Resul
 }
 
 /// As [`read`], for callers that await: it keeps no thread, and dropped before its end it ends its
-/// requests.
-///
-/// The future must own what plan, store and output borrow, or never be leaked: threads of the pool
-/// may be at work for it until it is dropped.
+/// requests. It owns what it works on: threads of the pool may be at work for it until it is dropped,
+/// and it may be forgotten instead.
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) async fn read_async<'o>(
-    plan: &ReadPlan,
-    store: &dyn Store,
-    output: Output<'o>,
-) -> Result<Output<'o>> {
+pub(crate) async fn read_async(
+    plan: ReadPlan,
+    store: Arc<dyn Store>,
+    output: Output<'static>,
+) -> Result<Output<'static>> {
     let failures = Failures::first();
-    let reading = Reading::new(plan, store, output, &[]);
+    let reading = Reading::new(&plan, &*store, output, &[]);
     {
-        let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-        run_async(&job, &reading, plan.objects(), plan.estimate()).await;
+        let job = Job::new(&*store, &plan.options().limits, plan.counters(), &failures);
+        // SAFETY: the future owns all that is worked on.
+        let unleaked = unsafe { Unleaked::promise() };
+        run_async(&job, &reading, (plan.objects(), plan.estimate()), unleaked).await;
     }
     failures.into_result()?;
     reading.into_output()
@@ -168,25 +171,30 @@ pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<
 }
 
 /// As [`write()`], for callers that await: it keeps no thread. Dropped before its end, it leaves some
-/// objects written and some not, and nothing settled. What is said of [`read_async`] holds here.
+/// objects written and some not, and nothing settled. Like [`read_async`] it owns what it works on; the
+/// values are given back.
 ///
 /// # Errors
 /// As [`write()`].
 pub(crate) async fn write_async(
-    plan: &WritePlan,
-    store: &dyn Store,
-    values: Values<'_>,
-) -> Result<()> {
+    plan: WritePlan,
+    store: Arc<dyn Store>,
+    values: Values<'static>,
+) -> Result<Values<'static>> {
     let failures = Failures::first();
     let since = store.moment();
+    let writing =
+        Writing { plan: &plan, capabilities: store.capabilities(), values: Arc::new(values) };
     {
-        let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-        let (capabilities, values) = (store.capabilities(), Arc::new(values));
-        let writing = Writing { plan, capabilities, values };
-        run_async(&job, &writing, plan.objects(), plan.estimate()).await;
+        let job = Job::new(&*store, &plan.options().limits, plan.counters(), &failures);
+        // SAFETY: the future owns all that is worked on.
+        let unleaked = unsafe { Unleaked::promise() };
+        run_async(&job, &writing, (plan.objects(), plan.estimate()), unleaked).await;
     }
     let settled = store.settle(since).await;
-    failures.into_result().and(settled)
+    failures.into_result().and(settled)?;
+    let values = Arc::into_inner(writing.values);
+    values.ok_or_else(|| Error::io("the values of a write are still in use"))
 }
 
 /// Runs the `units` of a machine's last [`Step::Work`](crate::plan::Step::Work), for an executor that

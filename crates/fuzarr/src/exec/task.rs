@@ -4,6 +4,8 @@
 //! other objects on others. Where answers are awaited, one thread keeps the lives of many objects
 //! under way, and the pool's threads run their units.
 
+#![expect(unsafe_code, reason = "a promise about a future that is waited for")]
+
 use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -12,7 +14,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::job::{Held, Job, with_scratch};
-use super::life::Life;
+use super::life::{Life, Workers};
+use super::pool::Unleaked;
 use crate::error::Result;
 use crate::plan::Machine;
 use crate::wait::wait;
@@ -41,15 +44,17 @@ pub(super) trait Task: Sync {
 /// job's failures.
 pub(super) fn run(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64) {
     if job.is_awaited() {
-        return wait(run_awaited(job, task, objects));
+        // SAFETY: the future is waited for right here, and dropped before the call returns.
+        let unleaked = unsafe { Unleaked::promise() };
+        return wait(run_awaited(job, task, objects, unleaked));
     }
     job.objects(objects, estimate, |claims| {
         let mut machine = task.machine();
         with_scratch(|scratch| {
             claims.each(&mut |number| {
                 task.begin(&mut machine, number);
-                let present =
-                    wait(Life::new(job, &mut machine, Some(scratch)).run(Held::default()))?;
+                let life = Life::new(job, &mut machine, Workers::Here(scratch));
+                let present = wait(life.run(Held::default()))?;
                 task.end(&machine, number, present)
             });
         });
@@ -58,17 +63,22 @@ pub(super) fn run(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64
 
 /// As [`run`], without keeping the calling thread: awaits the store's answers, or a thread of the pool
 /// that does all of it.
-pub(super) async fn run_async(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64) {
+pub(super) async fn run_async(
+    job: &Job<'_>,
+    task: &impl Task,
+    (objects, estimate): (usize, u64),
+    unleaked: Unleaked,
+) {
     if job.is_awaited() {
-        return run_awaited(job, task, objects).await;
+        return run_awaited(job, task, objects, unleaked).await;
     }
     let all = || run(job, task, objects, estimate);
-    job.crew_elsewhere().hand_out(1, false, &all).await;
+    job.crew_elsewhere().hand_out(1, false, &all, unleaked).await;
 }
 
 /// As [`run`], awaiting the store's answers: objects are begun in order, and some are under way at
 /// the same time. Dropped before its end, it ends all of them.
-async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize) {
+async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize, unleaked: Unleaked) {
     let idle = Mutex::new(Vec::new());
     let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
     let live = |number| async move {
@@ -79,7 +89,7 @@ async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize) {
         }
         let mut machine = idle().pop().unwrap_or_else(|| task.machine());
         task.begin(&mut machine, number);
-        let present = Life::new(job, &mut machine, None).run(held).await;
+        let present = Life::new(job, &mut machine, Workers::Elsewhere(unleaked)).run(held).await;
         let outcome = present.and_then(|present| task.end(&machine, number, present));
         idle().push(machine);
         (number, outcome)

@@ -15,7 +15,6 @@ use crate::selection::{Selection, Term};
 #[derive(Debug, Default)]
 pub(super) struct Elements {
     memory: Vec<u8>,
-    length: usize,
     /// Elements of variable size; the others are in `memory`.
     variable: Option<codec::Elements>,
 }
@@ -42,34 +41,38 @@ impl Elements {
         let count = part.shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
         let size = count.and_then(|count| count.checked_mul(array.element_size() as u64));
         let size = size.ok_or_else(|| Error::limit("a part has too many bytes"))?;
-        self.length = addressable(size)?;
-        if self.memory.len() < self.length {
+        let (mut memory, length) = (std::mem::take(&mut self.memory), addressable(size)?);
+        if memory.capacity() < length {
             // Given back first: never both the old and the new.
-            self.memory = Vec::new();
-            self.memory = zeroed(size)?;
+            drop(memory);
+            memory = zeroed(size)?;
         }
-        array.read_bytes_into_async(&selection, &mut self.memory[..self.length], options).await
+        memory.resize(length, 0);
+        self.memory = array.read_bytes_into_async(&selection, memory, options).await?;
+        Ok(())
     }
 
-    /// Writes them as the part of `array`.
+    /// Writes them as the part of `array`; they are gone then.
     ///
     /// # Errors
     /// Those of [`Array::write_elements`].
     pub(super) async fn write(
-        &self,
+        &mut self,
         array: &Array,
         part: &Part,
         options: &WriteOptions,
     ) -> Result<()> {
-        let values = match &self.variable {
-            Some(elements) => (elements.slots.as_slice(), elements.heap.as_slice()),
-            None => (self.bytes(), [].as_slice()),
-        };
-        array.write_lent_async(&selection(part)?, values, options).await
+        let selection = selection(part)?;
+        if let Some(elements) = self.variable.take() {
+            return array.write_elements_async(&selection, elements, options).await;
+        }
+        let values = codec::Elements { slots: std::mem::take(&mut self.memory), heap: Vec::new() };
+        self.memory = array.write_lent_async(&selection, values, options).await?.slots;
+        Ok(())
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.memory[..self.length]
+        &self.memory
     }
 
     /// Whether all are the fill value of `array`, by bits.

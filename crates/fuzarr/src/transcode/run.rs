@@ -241,7 +241,7 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
 
     /// Reads the next part, and writes the last one that was read meanwhile.
     fn step(&mut self, job: &Job, next: Option<&Part>, last: Option<&Part>) -> Result<()> {
-        let (copy, elements) = (self.copy, &self.last);
+        let (copy, elements) = (self.copy, &mut self.last);
         let read = async {
             let Some(part) = next else { return Ok(()) };
             self.next.read(&job.source, part, &job.read).await.context("side", || "source")

@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use super::budget::{self, Need};
 use super::objects::{ObjectList, Objects};
 use super::{Counters, Layout, variable};
+use crate::codec::Elements;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::selection::{Resolved, Tiling};
@@ -66,6 +67,14 @@ pub struct Values<'a> {
     heap: Cow<'a, [u8]>,
     /// Chunks that one value fills, once encoded; `None` if there is more than one value.
     memo: Option<Memo>,
+}
+
+impl Values<'_> {
+    /// The elements, copied if they were borrowed. The slots of those of variable size hold more than
+    /// they did before.
+    pub(crate) fn into_elements(self) -> Elements {
+        Elements { slots: self.bytes.into_owned(), heap: self.heap.into_owned() }
+    }
 }
 
 /// Bytes of elements that a group is raised to at the most, so that each thread has some of it.
