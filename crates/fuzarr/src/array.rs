@@ -122,13 +122,10 @@ impl Array {
         &self.path
     }
 
-    /// Takes on metadata that differs in its shape or attributes.
+    /// Takes on metadata that differs in its shape or attributes. What is known of chunks stays: all of
+    /// a chunk is kept, also what is outside of the array.
     pub(crate) fn set_metadata(&mut self, metadata: ArrayMetadata) {
-        let layout = Arc::make_mut(&mut self.layout);
-        layout.shape.clone_from(&metadata.shape);
-        // Chunks outside an array that shrank are gone, and may not be believed to be there.
-        layout.indexes.clear();
-        layout.chunks.clear();
+        Arc::make_mut(&mut self.layout).shape.clone_from(&metadata.shape);
         self.metadata = Arc::new(metadata);
     }
 

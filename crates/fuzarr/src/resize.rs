@@ -50,9 +50,12 @@ impl Array {
         // objects that nothing reads. The other way round it would leave one of the old shape that
         // has lost elements without a trace.
         let delete = |(key, precondition): (String, Precondition)| {
-            let store = &store;
+            let (store, layout) = (&store, &layout);
             async move {
-                match store.delete(&key, precondition).await {
+                let deleted = store.delete(&key, precondition).await;
+                // Also what was read since the array has the new shape, by who knew the old one.
+                layout.forget(&key);
+                match deleted {
                     // Somebody has made the array longer again, and written there.
                     Err(error) if error.kind() == Kind::Conflict => Ok(()),
                     deleted => deleted,
@@ -177,6 +180,11 @@ impl Array {
             Ok(changes.then_some(document))
         })?;
         let (old, new) = stored.ok_or_else(|| Error::io("the document was not read"))?;
+        let shrinks = |before: &[u64]| before.iter().zip(&new.shape).any(|(old, new)| new < old);
+        if shrinks(&old) || shrinks(self.shape()) {
+            // Chunks outside are gone, or will be, and may not be believed to be there.
+            self.layout().forget_all();
+        }
         self.set_metadata(new);
         Ok(old)
     }

@@ -117,9 +117,15 @@ impl Layout {
 
     /// Lets go of what is known of an object that this array changes: however long the word of a store is
     /// believed, what was written here is read here.
-    fn forget(&self, key: &str) {
+    pub(crate) fn forget(&self, key: &str) {
         self.indexes.forget(key);
         self.chunks.forget(key);
+    }
+
+    /// Lets go of what is known of all objects.
+    pub(crate) fn forget_all(&self) {
+        self.indexes.clear();
+        self.chunks.clear();
     }
 
     /// Stored objects along each dimension.

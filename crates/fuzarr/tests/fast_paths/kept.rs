@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use fuzarr::Array;
+use fuzarr::metadata::Node;
 use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
 use fuzarr::store::{
     Answer, Capabilities, Content, Listing, MemoryStore, Object, Piece, Precondition, Span, Store,
@@ -80,6 +81,38 @@ fn chunks_that_are_known_are_not_fetched() {
             }
         }
         drop(folder);
+    }
+}
+
+#[test]
+fn chunks_stay_known_when_an_array_grows_and_not_when_it_shrinks() {
+    // Seen to fail: each append, and each change of attributes, let go of all that was known, also for
+    // the array's clones.
+    for (document, chunks) in layouts() {
+        let Node::Array(metadata) = Node::from_json(&document).unwrap() else { panic!() };
+        let mut array = Array::create(Arc::new(MemoryStore::new()), "a", *metadata).unwrap();
+        array.write_bytes(&select(""), &values(&array, 1), &writing()).unwrap();
+        let (mut on, off, last) = (keeping(1 << 20), reading(), array.shape()[0]);
+        on.limits.tuning.large_chunk = u64::MAX;
+        let read =
+            |array: &Array, text: &str| read_both(array, FastPath::CachedChunk, text, (&on, &off));
+        read(&array, "");
+        assert_eq!(read(&array, "3:60"), chunks, "{document}");
+        let clone = array.clone();
+        array.update_attributes(|_| Ok(())).unwrap();
+        assert_eq!(read(&array, "3:60"), chunks, "{document}");
+        array.append_with((&[1; 16], &[]), 0, &writing()).unwrap();
+        // The chunk at the end, if it is not complete, is another one now.
+        assert!(read(&array, "3:56") > 0, "{document}");
+        read(&array, &format!("{}:", last - 8));
+        array.resize(&[last + 100]).unwrap();
+        assert!(read(&array, "3:56") > 0, "{document}");
+        assert!(read(&clone, "3:56") > 0, "{document}");
+        array.resize(&[last - 1]).unwrap();
+        assert_eq!(array.layout().chunks().bytes(), 0, "{document}");
+        array.resize(&[last + 8]).unwrap();
+        read(&array, "");
+        assert!(read(&array, "3:56") > 0, "{document}");
     }
 }
 
