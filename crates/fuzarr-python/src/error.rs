@@ -25,12 +25,10 @@ fn class(kind: Kind) -> &'static str {
 }
 
 /// What errors tell of where they happened.
-const CONTEXT: [&str; 14] = [
+const CONTEXT: [&str; 12] = [
     "key",
     "chunk",
     "codec",
-    "array",
-    "group",
     "path",
     "node",
     "member",

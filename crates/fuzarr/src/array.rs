@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::buffer::{Output, zeroed};
 use crate::codec::{ChunkSpec, Elements, Prepared, Registry};
 use crate::dtype::{DataType, fill_from_json};
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Error, Result};
 use crate::exec;
 use crate::grid::{ChunkKeyEncoding, RegularGrid};
 use crate::hierarchy;
@@ -55,10 +55,9 @@ impl Array {
         match hierarchy::read_node(&*store, path)? {
             Some(Node::Array(metadata)) => Self::new(store, path, *metadata, registry),
             Some(Node::Group(_)) => {
-                Err(Error::not_found("there is a group, not an array")
-                    .with("path", format!("/{path}")))
+                Err(Error::not_found("there is a group, not an array").at_node(path))
             }
-            None => Err(Error::not_found("there is no array").with("path", format!("/{path}"))),
+            None => Err(Error::not_found("there is no array").at_node(path)),
         }
     }
 
@@ -92,7 +91,7 @@ impl Array {
             });
             Ok((data_type, layout, resolved.skipped))
         };
-        let (data_type, layout, skipped) = bind().context("array", || format!("/{path}"))?;
+        let (data_type, layout, skipped) = bind().map_err(|error: Error| error.at_node(&node))?;
         let metadata = Arc::new(metadata);
         let path = node.as_str().to_owned();
         Ok(Self { store, path, metadata, data_type, layout, skipped })
@@ -314,7 +313,7 @@ impl Array {
 
     /// Checks what was read of an array of `bool`.
     fn check_bools(&self, read: &[u8]) -> Result<()> {
-        self.data_type.check(read).context("array", || format!("/{}", self.path))
+        self.data_type.check(read).map_err(|error| error.at_node(&self.path))
     }
 
     /// Writes `values` to `selection`: native elements in C order of the selection's result, or a

@@ -95,6 +95,13 @@ impl Error {
         self
     }
 
+    /// Names the node that the error is about, by its path in the store: without a leading `/`, empty for
+    /// the root. It is the context `"node"`.
+    #[must_use]
+    pub fn at_node(self, path: impl fmt::Display) -> Self {
+        self.with("node", format_args!("/{path}"))
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn with_source(

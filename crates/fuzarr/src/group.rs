@@ -255,7 +255,7 @@ impl Group {
 
 #[cold]
 fn absent(path: &NodePath, message: &str) -> Error {
-    Error::not_found(message).with("path", format!("/{}", path.as_str()))
+    Error::not_found(message).at_node(path)
 }
 
 #[cfg(test)]

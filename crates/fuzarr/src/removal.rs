@@ -52,7 +52,7 @@ pub fn delete_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
 pub fn delete_below(store: &dyn Store, path: &str) -> Result<()> {
     for (name, child) in hierarchy::children(store, path)? {
         let path = join(path, &name);
-        let child = child.map_err(|error: Error| error.with("node", format!("/{path}")))?;
+        let child = child.map_err(|error: Error| error.at_node(&path))?;
         delete_node(store, &path, &child)?;
     }
     Ok(())

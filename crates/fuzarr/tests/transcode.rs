@@ -441,7 +441,7 @@ fn an_array_that_does_not_fit_stops_a_hierarchy_before_it_begins() {
     let error =
         planned(&place(&from, "root"), &place(&to, ""), &chunks(&[2, 2]), Options::default());
     let error = error.unwrap_err();
-    assert_eq!((error.kind(), error.context("array")), (Kind::InvalidArgument, Some("/root/x/z")));
+    assert_eq!((error.kind(), error.context("node")), (Kind::InvalidArgument, Some("/root/x/z")));
     let less = Options { memory: 10, ..Options::default() };
     let error = planned(&place(&from, "root/x"), &place(&to, ""), &Relayout::default(), less);
     assert!(needed(&error.unwrap_err()) > 10);

@@ -16,7 +16,7 @@ pub(super) fn run(arguments: &Info, options: &AddressOptions) -> Result<Outcome>
     let (store, path) = super::find(&arguments.location, options)?;
     let name = super::name_of(&arguments.location);
     let node = hierarchy::read_node(&*store, &path)?;
-    let node = node.ok_or_else(|| Error::not_found("there is no node").with("path", &path))?;
+    let node = node.ok_or_else(|| Error::not_found("there is no node").at_node(&path))?;
     let mut document = node.to_json();
     document["zarr_format"] = node.format().number().into();
     let (text, json, outcome) = match node {

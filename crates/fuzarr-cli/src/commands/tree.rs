@@ -14,7 +14,7 @@ pub(super) fn run(arguments: &Tree, options: &AddressOptions) -> Result<Outcome>
     let depth = arguments.depth.unwrap_or(DEEPEST).min(DEEPEST);
     let mut outcome = Outcome::Fine;
     let content = match hierarchy::read_node(&*store, &path)? {
-        None => return Err(Error::not_found("there is no node").with("path", &path)),
+        None => return Err(Error::not_found("there is no node").at_node(&path)),
         Some(Node::Array(array)) => {
             Content::Array { shape: array.shape, data_type: array.data_type.name }
         }

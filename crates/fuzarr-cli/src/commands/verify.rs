@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Verify, options: &AddressOptions) -> Result<Outcom
     };
     let node = match hierarchy::read_node(&*check.store, &path) {
         Ok(Some(node)) => Ok(node),
-        Ok(None) => return Err(Error::not_found("there is no node").with("path", path)),
+        Ok(None) => return Err(Error::not_found("there is no node").at_node(path)),
         Err(error) => Err(error),
     };
     check.tree(&path, node)?;

@@ -149,15 +149,14 @@ pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
     }
     if to == from || to.as_str().starts_with(&from.prefix()) {
         return Err(Error::invalid_argument("a node cannot be moved into itself")
-            .with("path", format!("/{}", from.as_str()))
+            .at_node(&from)
             .with("to", format!("/{}", to.as_str())));
     }
     if let Some(key) = document_at(store, to.as_str())? {
         return Err(already_there(&key));
     }
     if !store.list(to.as_str()).wait()?.is_empty() {
-        return Err(Error::already_exists("there is something at the new name")
-            .with("path", format!("/{}", to.as_str())));
+        return Err(Error::already_exists("there is something at the new name").at_node(&to));
     }
     let above = place(store, &to, node.format())?;
     forget(store, from.as_str())?;
@@ -167,5 +166,5 @@ pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
 
 #[cold]
 fn no_node(path: &NodePath) -> Error {
-    Error::not_found("there is no node").with("path", format!("/{}", path.as_str()))
+    Error::not_found("there is no node").at_node(path)
 }

@@ -57,7 +57,7 @@ pub fn consolidate(store: &dyn Store, path: &str) -> Result<usize> {
                 group.format,
                 node.format()
             ))
-            .with("path", format!("/{}", below.as_str())));
+            .at_node(below));
         }
         let relative = below.as_str().get(path.prefix().len()..).unwrap_or_default().to_owned();
         nodes.push((relative, node, stored));
@@ -74,7 +74,7 @@ pub fn consolidate(store: &dyn Store, path: &str) -> Result<usize> {
 
 #[cold]
 fn no_group(path: &NodePath, message: &str) -> Error {
-    Error::not_found(message).with("path", format!("/{}", path.as_str()))
+    Error::not_found(message).at_node(path)
 }
 
 /// A node to be named, by its path relative to the group.

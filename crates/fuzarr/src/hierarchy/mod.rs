@@ -66,8 +66,9 @@ fn nodes_above(store: &dyn Store, path: &NodePath) -> Result<Vec<Above>> {
         parent = folder.parent();
         let group = match read_node(store, folder.as_str())? {
             Some(Node::Array(_)) => {
-                return Err(Error::invalid_argument("a node cannot be inside an array")
-                    .with("array", format!("/{}", folder.as_str())));
+                return Err(
+                    Error::invalid_argument("a node cannot be inside an array").at_node(&folder)
+                );
             }
             Some(Node::Group(group)) => Some(group),
             None => None,
@@ -86,7 +87,7 @@ fn place(store: &dyn Store, path: &NodePath, format: Format) -> Result<Vec<Above
                 "a node of {format} cannot be inside a group of {}",
                 group.format
             ))
-            .with("group", format!("/{}", folder.as_str())));
+            .at_node(&folder));
         }
     }
     Ok(above)

@@ -133,7 +133,7 @@ impl Iterator for Walk<'_> {
             && depth < self.depth
             && let Err(error) = self.enter(&path, stored.version())
         {
-            node = Err(error.with("path", format!("/{}", path.as_str())));
+            node = Err(error.at_node(&path));
         }
         Some(Ok(Step { path, depth, node }))
     }

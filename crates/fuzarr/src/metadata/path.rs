@@ -26,8 +26,9 @@ impl NodePath {
         if !relative.is_empty() {
             for name in relative.split('/') {
                 if let Some(fault) = fault_of(name) {
-                    return Err(Error::invalid_argument(format!("a node's name {fault}"))
-                        .with("path", path));
+                    return Err(
+                        Error::invalid_argument(format!("a node's name {fault}")).at_node(relative)
+                    );
                 }
             }
         }
@@ -43,11 +44,12 @@ impl NodePath {
         for name in self.0.split('/') {
             if name.starts_with("__") {
                 return Err(Error::invalid_argument("a new node's name must not start with `__`")
-                    .with("path", self));
+                    .at_node(self));
             }
             if !name.is_empty() && name.bytes().all(|byte| byte == b'.') {
-                return Err(Error::invalid_argument("a new node's name must not be all dots")
-                    .with("path", self));
+                return Err(
+                    Error::invalid_argument("a new node's name must not be all dots").at_node(self)
+                );
             }
         }
         Ok(())

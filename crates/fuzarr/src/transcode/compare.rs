@@ -7,8 +7,7 @@ use super::elements::Elements;
 use super::memory;
 use super::plan::{Job, Transcode};
 use super::schedule::{ANY, Geometry, Part, Schedule};
-use crate::array::Array;
-use crate::error::{Result, ResultExt as _};
+use crate::error::Result;
 use crate::hierarchy;
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::plan::ReadOptions;
@@ -71,11 +70,10 @@ impl Transcode {
             let (schedule, read) = self.comparison(job)?;
             let size = job.source.element_size();
             for part in schedule.parts() {
-                let named = |array: &Array| format!("/{}", array.path());
                 wait(ours.read(&job.source, &part, &read))
-                    .context("array", || named(&job.source))?;
+                    .map_err(|error| error.at_node(job.source.path()))?;
                 wait(theirs.read(&job.destination, &part, &read))
-                    .context("array", || named(&job.destination))?;
+                    .map_err(|error| error.at_node(job.destination.path()))?;
                 if let Some(number) = ours.first_difference(&theirs, size) {
                     return Ok(Some(difference(job, &part, number)));
                 }

@@ -12,7 +12,7 @@ use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
 use crate::codec::Registry;
-use crate::error::{Error, Result, ResultExt as _};
+use crate::error::{Error, Result};
 use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
 use crate::plan::{ReadOptions, WriteOptions};
@@ -111,7 +111,7 @@ impl Transcode {
                     let from = from.join(path.as_str())?;
                     let job = copy
                         .job((&source.store, &from), path, metadata, &relayout)
-                        .context("array", || format!("/{from}"))?;
+                        .map_err(|error| error.at_node(&from))?;
                     let node = Node::Array(Box::new(job.destination.metadata().clone()));
                     copy.jobs.push(job);
                     node
@@ -251,8 +251,7 @@ pub(super) fn walk(
     found: &mut Vec<Found>,
 ) -> Result<()> {
     let from = root.join(path.as_str())?;
-    let missing =
-        || Error::not_found("there is no array or group").with("path", format!("/{from}"));
+    let missing = || Error::not_found("there is no array or group").at_node(&from);
     let node = hierarchy::read_node(store, from.as_str())?.ok_or_else(missing)?;
     let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
     let documents = hierarchy::stored_documents(store, from.as_str())?;
@@ -264,7 +263,7 @@ pub(super) fn walk(
     found.push(Found { path: path.clone(), node, digest, version, is_file });
     if is_group {
         for (name, child) in hierarchy::children(store, from.as_str())? {
-            child.context("node", || format!("/{}", join(from.as_str(), &name)))?;
+            child.map_err(|error| error.at_node(join(from.as_str(), &name)))?;
             walk(store, root, &path.join(&name)?, found)?;
         }
     }

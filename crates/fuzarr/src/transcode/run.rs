@@ -139,7 +139,7 @@ impl Transcode {
                 return Err(Error::already_exists(
                     "there is an array or group already; --overwrite deletes it and all below it",
                 )
-                .with("path", format!("/{path}")));
+                .at_node(path));
             }
         }
         for job in &self.jobs {
@@ -196,7 +196,7 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
             if matches!(node, Node::Array(_))
                 && let Some((number, job)) = jobs.next()
             {
-                self.array(number, job).context("array", || format!("/{}", job.source.path()))?;
+                self.array(number, job).map_err(|error| error.at_node(job.source.path()))?;
                 self.report.arrays += 1;
             }
             if !path.is_root() {
