@@ -64,6 +64,20 @@ pub fn stored_objects(
     search(store, path, keys, grid).map(|found| found.objects)
 }
 
+/// The stored objects that would be chunks of an array of any shape of so many dimensions, see
+/// [`stored_objects`].
+///
+/// # Errors
+/// As [`stored_objects`].
+pub(crate) fn objects_anywhere(
+    store: &dyn Store,
+    path: &str,
+    keys: ChunkKeyEncoding,
+    rank: usize,
+) -> Result<Vec<StoredObject>> {
+    stored_objects(store, path, keys, &vec![u64::MAX; rank])
+}
+
 /// What a search found.
 #[derive(Debug, Default)]
 struct Found {

@@ -225,9 +225,8 @@ fn objects_outside(
     layout: &Layout,
     shape: &[u64],
 ) -> Result<Vec<(String, Precondition)>> {
-    let everywhere = vec![u64::MAX; shape.len()];
     let extents = &layout.chain.spec.shape;
-    let mut outside = inspect::stored_objects(store, path, layout.keys, &everywhere)?;
+    let mut outside = inspect::objects_anywhere(store, path, layout.keys, shape.len())?;
     outside.retain(|object| {
         let mut inside = object.chunk.iter().zip(shape.iter().zip(extents));
         !inside.all(|(&at, (shape, extent))| at < shape.div_ceil(*extent))

@@ -13,7 +13,7 @@ use crate::buffer::Output;
 use crate::error::{Error, Result, ResultExt};
 use crate::limits::Limits;
 use crate::plan::{Aim, Counters, Machine, ReadMachine, ReadPlan, Values, WriteMachine, WritePlan};
-use crate::store::{Capabilities, MemoryStore, Store, settled};
+use crate::store::{Capabilities, MemoryStore, Store, settled, settled_async};
 
 /// Reads all objects of `plan` into `output`, which is given back.
 ///
@@ -160,14 +160,14 @@ impl<'v> Task for Writing<'_, 'v> {
 /// An error of the first object that failed, with its key. That object is as it was; of the
 /// others, some are written and some are not. What is written is settled either way.
 pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
-    let failures = Failures::first();
-    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
     let writing = Writing { plan, capabilities: store.capabilities(), values: Arc::new(values) };
-    let outcome = settled(store, || {
+    settled(store, || {
+        let failures = Failures::first();
+        let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
         run(&job, &writing, plan.objects(), plan.estimate());
-        Ok(())
-    });
-    failures.into_result().and(outcome)
+        drop(job);
+        failures.into_result()
+    })
 }
 
 /// As [`write()`], for callers that await: it keeps no thread. Dropped before its end, it leaves some
@@ -181,18 +181,19 @@ pub(crate) async fn write_async(
     store: Arc<dyn Store>,
     values: Values<'static>,
 ) -> Result<Values<'static>> {
-    let failures = Failures::first();
-    let since = store.moment();
     let writing =
         Writing { plan: &plan, capabilities: store.capabilities(), values: Arc::new(values) };
-    {
-        let job = Job::new(&*store, &plan.options().limits, plan.counters(), &failures);
-        // SAFETY: the future owns all that is worked on.
-        let unleaked = unsafe { Unleaked::promise() };
-        run_async(&job, &writing, (plan.objects(), plan.estimate()), unleaked).await;
-    }
-    let settled = store.settle(since).await;
-    failures.into_result().and(settled)?;
+    settled_async(&*store, async {
+        let failures = Failures::first();
+        {
+            let job = Job::new(&*store, &plan.options().limits, plan.counters(), &failures);
+            // SAFETY: the future owns all that is worked on.
+            let unleaked = unsafe { Unleaked::promise() };
+            run_async(&job, &writing, (plan.objects(), plan.estimate()), unleaked).await;
+        }
+        failures.into_result()
+    })
+    .await?;
     let values = Arc::into_inner(writing.values);
     values.ok_or_else(|| Error::io("the values of a write are still in use"))
 }

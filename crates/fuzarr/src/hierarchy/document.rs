@@ -1,5 +1,7 @@
 //! The documents that make a node, as they are stored.
 
+use std::future::ready;
+
 use bytes::Bytes;
 use futures_util::future::join3;
 use serde_json::{Map, Value};
@@ -88,10 +90,21 @@ async fn read_held(store: &dyn Store, key: &str) -> Result<Option<(Document, Box
         let text = piece.bytes.into_bytes();
         Ok(Some((Document { text, version: object.version() }, object)))
     };
-    let mut outcome: Result<_> = read().await;
+    until_unchanged(key, read).await
+}
+
+/// How often a document that keeps changing is read anew before giving up.
+const ATTEMPTS: usize = 100;
+
+/// Does something with the document at `key`, again if it is changed meanwhile.
+async fn until_unchanged<T, A: Future<Output = Result<T>>>(
+    key: &str,
+    mut attempt: impl FnMut() -> A,
+) -> Result<T> {
+    let mut outcome = attempt().await;
     for _ in 1..ATTEMPTS {
         match &outcome {
-            Err(error) if error.kind() == Kind::Conflict => outcome = read().await,
+            Err(error) if error.kind() == Kind::Conflict => outcome = attempt().await,
             _ => break,
         }
     }
@@ -115,9 +128,6 @@ pub(crate) fn stored_documents(store: &dyn Store, path: &str) -> Result<Vec<Vec<
     }
     Ok(documents)
 }
-
-/// How often a document that keeps changing is read anew before giving up.
-const ATTEMPTS: usize = 100;
 
 /// Changes the document at `key`. `change` is given what is stored, null if nothing is, and gives what
 /// to store instead, or `None` to leave it. If somebody else changes the document meanwhile, it is
@@ -146,14 +156,7 @@ pub(crate) fn edit(
             None => Ok(()),
         }
     };
-    let mut outcome = attempt();
-    for _ in 1..ATTEMPTS {
-        match &outcome {
-            Err(error) if error.kind() == Kind::Conflict => outcome = attempt(),
-            _ => break,
-        }
-    }
-    outcome.context("key", || key)
+    wait(until_unchanged(key, || ready(attempt())))
 }
 
 /// The documents of a node as they are stored.

@@ -87,7 +87,7 @@ fn place(store: &dyn Store, path: &NodePath, format: Format) -> Result<Vec<Above
                 "a node of {format} cannot be inside a group of {}",
                 group.format
             ))
-            .at_node(&folder));
+            .at_node(folder));
         }
     }
     Ok(above)

@@ -433,9 +433,20 @@ pub trait Store: Debug + Send + Sync {
 /// # Errors
 /// Those of `change` or else of [`Store::settle`].
 pub fn settled<T>(store: &dyn Store, change: impl FnOnce() -> Result<T>) -> Result<T> {
+    wait(settled_async(store, async { change() }))
+}
+
+/// As [`settled`], for callers that await.
+///
+/// # Errors
+/// As [`settled`].
+pub(crate) async fn settled_async<T>(
+    store: &dyn Store,
+    change: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let since = store.moment();
-    let outcome = change();
-    let settled = store.settle(since).wait();
+    let outcome = change.await;
+    let settled = store.settle(since).await;
     outcome.and_then(|value| settled.map(|()| value))
 }
 
@@ -463,10 +474,7 @@ pub(crate) async fn put_bytes_async(
     precondition: Precondition,
 ) -> Result<()> {
     let content = Content { parts: &[Part::Bytes(bytes)], base: None };
-    let since = store.moment();
-    let put = store.put(key, content, precondition).await;
-    let settled = store.settle(since).await;
-    put.map(drop).and(settled)
+    settled_async(store, async { store.put(key, content, precondition).await.map(drop) }).await
 }
 
 /// Deletes an object, and settles that.

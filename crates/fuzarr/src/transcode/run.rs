@@ -293,6 +293,6 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
 /// The objects that would be chunks of an array if it were larger: what an unfinished copy into
 /// another layout has left is among them.
 fn left_over(array: &Array) -> Result<Vec<StoredObject>> {
-    let anywhere = vec![u64::MAX; array.shape().len()];
-    inspect::stored_objects(&**array.store(), array.path(), array.layout().keys, &anywhere)
+    let (keys, rank) = (array.layout().keys, array.shape().len());
+    inspect::objects_anywhere(&**array.store(), array.path(), keys, rank)
 }
