@@ -59,7 +59,7 @@ impl ReadPlan {
             let size = size.ok_or_else(|| Error::limit("the result has too many bytes"))?;
             let layout = Arc::clone(array.layout());
             let plan = fuzarr::plan::ReadPlan::new(layout, resolved, ReadOptions::default())?;
-            let capabilities = Capabilities { ranges, ..CAPABILITIES };
+            let capabilities = CAPABILITIES.with_ranges(ranges);
             let (machines, output) = plan.machines(Output::owned(zeroed(size)?), capabilities);
             let machines = Mutex::new(machines.into_iter().map(Some).collect());
             Ok(Self { shape, machines, output: Mutex::new(Some(output)) })
@@ -134,17 +134,8 @@ impl PyWritePlan {
 }
 
 /// What a store in Python can do.
-const CAPABILITIES: Capabilities = Capabilities {
-    blocking: false,
-    ranges: true,
-    gap: u64::MAX,
-    compare_and_swap: false,
-    conditional_delete: true,
-    carry_over: false,
-    uploads: false,
-    conditional_uploads: false,
-    patch: false,
-};
+const CAPABILITIES: Capabilities =
+    Capabilities::NONE.with_ranges(true).with_gap(u64::MAX).with_conditional_delete(true);
 
 /// A part of an object that Python fetched: where it starts, the object's size, the bytes.
 type Fetched = (u64, u64, PyBackedBytes);

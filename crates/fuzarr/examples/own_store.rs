@@ -107,17 +107,12 @@ impl Object for Pinned {
 
 impl Store for History {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            blocking: true,
-            ranges: true,
-            gap: u64::MAX,
-            compare_and_swap: true,
-            conditional_delete: true,
-            carry_over: false,
-            uploads: false,
-            conditional_uploads: false,
-            patch: false,
-        }
+        Capabilities::NONE
+            .with_blocking(true)
+            .with_ranges(true)
+            .with_gap(u64::MAX)
+            .with_compare_and_swap(true)
+            .with_conditional_delete(true)
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {

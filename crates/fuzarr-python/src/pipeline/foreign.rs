@@ -12,17 +12,8 @@ use super::pinned::{Made, Pinned};
 use crate::error::raise;
 
 /// What a store in Python can do.
-pub(super) const CAPABILITIES: Capabilities = Capabilities {
-    blocking: false,
-    ranges: true,
-    gap: u64::MAX,
-    compare_and_swap: false,
-    conditional_delete: true,
-    carry_over: false,
-    uploads: false,
-    conditional_uploads: false,
-    patch: false,
-};
+pub(super) const CAPABILITIES: Capabilities =
+    Capabilities::NONE.with_ranges(true).with_gap(u64::MAX).with_conditional_delete(true);
 
 /// The size that an object is taken to have if only a part of it was fetched: stores in Python do
 /// not say. What lies beyond its real end is found missing when it is fetched.

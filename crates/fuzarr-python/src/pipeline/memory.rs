@@ -118,17 +118,11 @@ fn keys_only<'a, T>() -> Answer<'a, T> {
 
 impl Store for Snapshot {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            blocking: true,
-            ranges: true,
-            gap: u64::MAX,
-            compare_and_swap: false,
-            conditional_delete: true,
-            carry_over: false,
-            uploads: false,
-            conditional_uploads: false,
-            patch: false,
-        }
+        Capabilities::NONE
+            .with_blocking(true)
+            .with_ranges(true)
+            .with_gap(u64::MAX)
+            .with_conditional_delete(true)
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {

@@ -15,7 +15,7 @@ pub(super) struct Emptied(pub(super) Arc<dyn Store>);
 #[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
 impl Store for Emptied {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_delete: true, ..self.0.capabilities() }
+        self.0.capabilities().with_conditional_delete(true)
     }
 
     fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {

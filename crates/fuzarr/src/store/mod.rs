@@ -6,6 +6,7 @@
 
 mod address;
 mod answer;
+mod capabilities;
 mod faulty;
 mod latency;
 mod local;
@@ -19,6 +20,7 @@ mod zip;
 
 pub use address::{Address, AddressOptions, Opened, Root};
 pub use answer::Answer;
+pub use capabilities::Capabilities;
 pub use faulty::{Faulty, Operation};
 pub use latency::Latency;
 #[cfg(feature = "faults")]
@@ -42,33 +44,6 @@ use bytes::Bytes;
 use crate::buffer::{Buffer, addressable, reserve};
 use crate::error::{Error, Kind, Result};
 use crate::wait::wait;
-
-/// What a store can do. Plans ask for no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Every answer is ready at once: whole lives of objects run on the threads that drive them. Without
-    /// it, answers are awaited, many at the same time.
-    pub blocking: bool,
-    /// Parts of objects can be read; without it, plans ask for whole objects only.
-    pub ranges: bool,
-    /// Bytes that are read in about the time that one more request takes: what lies at most so far
-    /// apart is better read as one.
-    pub gap: u64,
-    /// Preconditions of writes are honoured.
-    pub compare_and_swap: bool,
-    /// Preconditions of deletions are honoured too; where they are not, plans keep an object of
-    /// nothing rather than to delete one that another writer may just have replaced.
-    pub conditional_delete: bool,
-    /// Bytes of the object that a put replaces can be carried over ([`Part::Kept`]) for less than
-    /// reading and writing them.
-    pub carry_over: bool,
-    /// Objects can be written piece by piece, see [`Store::begin`].
-    pub uploads: bool,
-    /// Preconditions of uploads are honoured, however large the object is.
-    pub conditional_uploads: bool,
-    /// Bytes of an object can be changed in place, see [`Store::patch`].
-    pub patch: bool,
-}
 
 /// Which bytes of an object to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
