@@ -35,7 +35,6 @@ pub fn threads(limits: &Limits) -> usize {
 
 /// One request being executed.
 pub(super) struct Job<'a> {
-    pub(super) store: &'a dyn Store,
     pub(super) limits: &'a Limits,
     pub(super) counters: &'a Counters,
     pub(super) failures: &'a Failures<'a>,
@@ -125,14 +124,23 @@ impl Claims<'_> {
 
 impl<'a> Job<'a> {
     pub(super) fn new(
-        store: &'a dyn Store,
+        store: &dyn Store,
         limits: &'a Limits,
         counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
         let flight = (!store.capabilities().blocking).then(|| Flight::new(limits));
-        let threads = threads(limits);
-        Self { store, limits, counters, failures, threads, crew: OnceLock::new(), flight }
+        Self { flight, ..Self::of_units(limits, counters, failures) }
+    }
+
+    /// The units of a machine that somebody else drives: no store is asked for anything.
+    pub(super) fn of_units(
+        limits: &'a Limits,
+        counters: &'a Counters,
+        failures: &'a Failures<'a>,
+    ) -> Self {
+        let (threads, crew) = (threads(limits), OnceLock::new());
+        Self { limits, counters, failures, threads, crew, flight: None }
     }
 
     /// Whether the store's answers are awaited.

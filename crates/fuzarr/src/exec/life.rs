@@ -11,7 +11,7 @@ use crate::buffer::{Buffer, usize_of, zeroed};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::limits::Limits;
 use crate::plan::{Commit, Machine, Purpose, Scratch, Step};
-use crate::store::{Content, Object, Piece, Precondition, Span, Upload};
+use crate::store::{Content, Object, Piece, Precondition, Span, Store, Upload};
 
 /// How often an object that keeps changing under a request is read anew before giving up.
 const ATTEMPTS: usize = 100;
@@ -38,6 +38,7 @@ pub(super) enum Workers<'m> {
 /// One object's life: the machine, and the version of the object that it works on.
 pub(super) struct Life<'a, 'm> {
     job: &'a Job<'a>,
+    store: &'a dyn Store,
     machine: &'m mut dyn Machine,
     workers: Workers<'m>,
     /// The new object, if it is written piece by piece.
@@ -61,7 +62,7 @@ pub(super) struct Life<'a, 'm> {
 
 impl<'a, 'm> Life<'a, 'm> {
     pub(super) fn new(
-        job: &'a Job<'a>,
+        (job, store): (&'a Job<'a>, &'a dyn Store),
         machine: &'m mut dyn Machine,
         workers: Workers<'m>,
     ) -> Self {
@@ -70,6 +71,7 @@ impl<'a, 'm> Life<'a, 'm> {
         let (read, found) = (0, Vec::new());
         Self {
             job,
+            store,
             machine,
             workers,
             upload,
@@ -189,10 +191,10 @@ impl<'a, 'm> Life<'a, 'm> {
     async fn open(&mut self) -> Result<()> {
         let is_met_before = self.job.is_awaited() && self.restarts == 0;
         let expected = if is_met_before { self.machine.expected() } else { None };
-        let (job, key) = (self.job, self.machine.key());
+        let (job, store, key) = (self.job, self.store, self.machine.key());
         self.object = match &expected {
-            Some(version) => job.ask(|| job.store.open_at(key, version)).await?,
-            None => job.ask(|| job.store.open(key)).await?,
+            Some(version) => job.ask(|| store.open_at(key, version)).await?,
+            None => job.ask(|| store.open(key)).await?,
         };
         // What is known of this version from before counts as read.
         self.read = 1;
@@ -206,8 +208,7 @@ impl<'a, 'm> Life<'a, 'm> {
     /// Whether the store has turned out to give no parts of objects, and the machine, which did not know
     /// that, has started again. A share of the bytes in flight that was for a part is none for the whole.
     fn loses_ranges(&mut self) -> bool {
-        let job = self.job;
-        if self.is_whole || !job.is_awaited() || job.store.capabilities().ranges {
+        if self.is_whole || !self.job.is_awaited() || self.store.capabilities().ranges {
             return false;
         }
         self.is_whole = true;
@@ -230,7 +231,7 @@ impl<'a, 'm> Life<'a, 'm> {
             return Ok(());
         }
         if self.object.is_none() {
-            self.object = self.job.ask(|| self.job.store.open(self.machine.key())).await?;
+            self.object = self.job.ask(|| self.store.open(self.machine.key())).await?;
         }
         if self.object.is_none() {
             self.machine.supply(None, Precondition::Absent);
@@ -318,7 +319,8 @@ impl<'a, 'm> Life<'a, 'm> {
             let length = spans.iter().map(length).fold(0, u64::saturating_add);
             self.held.exchange(self.job, length).await;
         }
-        let reads = spans.iter().map(|span| read_in_parts(self.job, object, span.clone()));
+        let of = (self.job, self.store);
+        let reads = spans.iter().map(|span| read_in_parts(of, object, span.clone()));
         for piece in Box::pin(try_join_all(reads)).await? {
             let Some(piece) = piece else { return Ok(false) };
             self.read += read_of(self.read, piece.bytes.as_slice().len() as u64);
@@ -329,7 +331,7 @@ impl<'a, 'm> Life<'a, 'm> {
 
     async fn commit(&mut self, commit: Commit) -> Result<()> {
         let (key, precondition) = (self.machine.key(), self.machine.precondition());
-        let (job, store) = (self.job, self.job.store);
+        let (job, store) = (self.job, self.store);
         match commit {
             Commit::Put => {
                 let parts = self.machine.parts();
@@ -358,7 +360,7 @@ impl<'a, 'm> Life<'a, 'm> {
     /// Writes the machine's parts to the new object.
     async fn append(&mut self) -> Result<()> {
         if self.upload.is_none() {
-            let begun = self.job.ask(|| self.job.store.begin(self.machine.key())).await?;
+            let begun = self.job.ask(|| self.store.begin(self.machine.key())).await?;
             self.upload = Some(begun);
         }
         let Some(upload) = &self.upload else { return Ok(()) };
@@ -445,9 +447,13 @@ fn in_one_round(limits: &Limits, length: usize) -> usize {
 }
 
 /// Reads a span of an object of a store that is awaited: a large one in parts at the same time.
-async fn read_in_parts(job: &Job<'_>, object: &dyn Object, span: Span) -> Result<Option<Piece>> {
+async fn read_in_parts(
+    (job, store): (&Job<'_>, &dyn Store),
+    object: &dyn Object,
+    span: Span,
+) -> Result<Option<Piece>> {
     let part = job.limits.tuning.part.max(1);
-    if length_of(&span) <= part || !job.store.capabilities().ranges {
+    if length_of(&span) <= part || !store.capabilities().ranges {
         return job.ask(|| object.read(span, Vec::new())).await;
     }
     // How many bytes there are, unless it is known, the answer to the first part tells.

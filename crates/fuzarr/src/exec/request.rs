@@ -13,7 +13,7 @@ use crate::buffer::Output;
 use crate::error::{Error, Result, ResultExt};
 use crate::limits::Limits;
 use crate::plan::{Aim, Counters, Machine, ReadMachine, ReadPlan, Values, WriteMachine, WritePlan};
-use crate::store::{Capabilities, MemoryStore, Store, settled, settled_async};
+use crate::store::{Capabilities, Store, settled, settled_async};
 
 /// Reads all objects of `plan` into `output`, which is given back.
 ///
@@ -65,6 +65,7 @@ pub fn read_present<'o>(
 /// The reading of objects into an output.
 struct Reading<'a, 'o> {
     plan: &'a ReadPlan,
+    store: &'a dyn Store,
     capabilities: Capabilities,
     /// Shared by this request's machines and by nobody else: an object is begun by one of them only.
     output: Arc<Output<'o>>,
@@ -75,11 +76,12 @@ struct Reading<'a, 'o> {
 impl<'a, 'o> Reading<'a, 'o> {
     fn new(
         plan: &'a ReadPlan,
-        store: &dyn Store,
+        store: &'a dyn Store,
         output: Output<'o>,
         found: &'a [AtomicBool],
     ) -> Self {
-        Self { plan, capabilities: store.capabilities(), output: Arc::new(output), found }
+        let capabilities = store.capabilities();
+        Self { plan, store, capabilities, output: Arc::new(output), found }
     }
 
     /// The output, once there are no machines any more.
@@ -91,6 +93,10 @@ impl<'a, 'o> Reading<'a, 'o> {
 
 impl<'o> Task for Reading<'_, 'o> {
     type Machine = ReadMachine<'o>;
+
+    fn store(&self) -> &dyn Store {
+        self.store
+    }
 
     fn machine(&self) -> ReadMachine<'o> {
         ReadMachine::new(self.plan, Arc::clone(&self.output), self.capabilities)
@@ -130,12 +136,17 @@ fn read_all<'o>(
 /// The writing of values to objects.
 struct Writing<'a, 'v> {
     plan: &'a WritePlan,
+    store: &'a dyn Store,
     capabilities: Capabilities,
     values: Arc<Values<'v>>,
 }
 
 impl<'v> Task for Writing<'_, 'v> {
     type Machine = WriteMachine<'v>;
+
+    fn store(&self) -> &dyn Store {
+        self.store
+    }
 
     fn machine(&self) -> WriteMachine<'v> {
         WriteMachine::new(self.plan, Arc::clone(&self.values), self.capabilities)
@@ -160,7 +171,8 @@ impl<'v> Task for Writing<'_, 'v> {
 /// An error of the first object that failed, with its key. That object is as it was; of the
 /// others, some are written and some are not. What is written is settled either way.
 pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<()> {
-    let writing = Writing { plan, capabilities: store.capabilities(), values: Arc::new(values) };
+    let (capabilities, values) = (store.capabilities(), Arc::new(values));
+    let writing = Writing { plan, store, capabilities, values };
     settled(store, || {
         let failures = Failures::first();
         let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
@@ -181,8 +193,8 @@ pub(crate) async fn write_async(
     store: Arc<dyn Store>,
     values: Values<'static>,
 ) -> Result<Values<'static>> {
-    let writing =
-        Writing { plan: &plan, capabilities: store.capabilities(), values: Arc::new(values) };
+    let (capabilities, values) = (store.capabilities(), Arc::new(values));
+    let writing = Writing { plan: &plan, store: &*store, capabilities, values };
     settled_async(&*store, async {
         let failures = Failures::first();
         {
@@ -209,8 +221,8 @@ pub fn work(
     limits: &Limits,
     counters: &Counters,
 ) -> Result<()> {
-    let (nothing, failures) = (MemoryStore::new(), Failures::first());
-    let job = Job::new(&nothing, limits, counters, &failures);
+    let failures = Failures::first();
+    let job = Job::of_units(limits, counters, &failures);
     let failed = with_scratch(|scratch| job.units(machine, units, scratch));
     failed.context("key", || machine.key())?;
     failures.into_result()
@@ -219,6 +231,7 @@ pub fn work(
 /// The examining of whole objects, by their place in the grid.
 struct Examining<'a> {
     plan: &'a ReadPlan,
+    store: &'a dyn Store,
     capabilities: Capabilities,
     aim: Aim,
     chunks: &'a [&'a [u64]],
@@ -229,6 +242,10 @@ struct Examining<'a> {
 
 impl Task for Examining<'_> {
     type Machine = ReadMachine<'static>;
+
+    fn store(&self) -> &dyn Store {
+        self.store
+    }
 
     fn machine(&self) -> ReadMachine<'static> {
         ReadMachine::examiner(self.plan, self.capabilities, self.aim)
@@ -249,7 +266,7 @@ impl Task for Examining<'_> {
 /// inner chunks were counted.
 fn examine<'a>(
     (plan, aim): (&'a ReadPlan, Aim),
-    store: &dyn Store,
+    store: &'a dyn Store,
     chunks: &'a [&'a [u64]],
     begun: &'a mut (dyn FnMut(usize) + Send),
     failures: &Failures<'_>,
@@ -257,7 +274,7 @@ fn examine<'a>(
     let job = Job::new(store, &plan.options().limits, plan.counters(), failures);
     let (capabilities, begun) = (store.capabilities(), Mutex::new(begun));
     let examining =
-        Examining { plan, capabilities, aim, chunks, begun, counted: AtomicU64::new(0) };
+        Examining { plan, store, capabilities, aim, chunks, begun, counted: AtomicU64::new(0) };
     let estimate = plan.estimate().saturating_mul(chunks.len() as u64);
     run(&job, &examining, chunks.len(), estimate);
     examining.counted.into_inner()

@@ -18,12 +18,16 @@ use super::life::{Life, Workers};
 use super::pool::Unleaked;
 use crate::error::Result;
 use crate::plan::Machine;
+use crate::store::Store;
 use crate::wait::wait;
 
 /// What a request does with its objects.
 pub(super) trait Task: Sync {
     /// What drives through an object's life; it is used for one object after the other.
     type Machine: Machine + Send;
+
+    /// Where the objects are.
+    fn store(&self) -> &dyn Store;
 
     /// A machine that has not begun yet.
     fn machine(&self) -> Self::Machine;
@@ -53,7 +57,7 @@ pub(super) fn run(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64
         with_scratch(|scratch| {
             claims.each(&mut |number| {
                 task.begin(&mut machine, number);
-                let life = Life::new(job, &mut machine, Workers::Here(scratch));
+                let life = Life::new((job, task.store()), &mut machine, Workers::Here(scratch));
                 let present = wait(life.run(Held::default()))?;
                 task.end(&machine, number, present)
             });
@@ -89,7 +93,8 @@ async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize, unleaked: 
         }
         let mut machine = idle().pop().unwrap_or_else(|| task.machine());
         task.begin(&mut machine, number);
-        let present = Life::new(job, &mut machine, Workers::Elsewhere(unleaked)).run(held).await;
+        let workers = Workers::Elsewhere(unleaked);
+        let present = Life::new((job, task.store()), &mut machine, workers).run(held).await;
         let outcome = present.and_then(|present| task.end(&machine, number, present));
         idle().push(machine);
         (number, outcome)
