@@ -130,3 +130,18 @@ def test_appended_data_must_fit():
         array.append(np.zeros((2, 3), "i4"), axis=2)
     assert array.append(np.ones((2, 3), "i4")) == (6, 3)
     assert array.append(np.ones((6, 1), "i4"), axis=-1) == (6, 4)
+
+
+def test_damage_in_a_shard_names_the_inner_chunk(tmp_path):
+    array = fuzarr.create_array(
+        tmp_path, shape=(8,), dtype="i4", chunks=(2,), shards=(8,), compressors="crc32c"
+    )
+    array[...] = np.arange(8)
+    shard = tmp_path / "c/0"
+    stored = bytearray(shard.read_bytes())
+    stored[13] ^= 1
+    shard.write_bytes(stored)
+    with pytest.raises(fuzarr.errors.CorruptError) as raised:
+        fuzarr.open(tmp_path)[...]
+    assert raised.value.context["inner chunk"] == "[1]"
+    assert raised.value.context.keys() == {"inner chunk", "codec", "key"}

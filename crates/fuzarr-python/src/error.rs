@@ -24,28 +24,10 @@ fn class(kind: Kind) -> &'static str {
     }
 }
 
-/// What errors tell of where they happened.
-const CONTEXT: [&str; 12] = [
-    "key",
-    "chunk",
-    "codec",
-    "path",
-    "node",
-    "member",
-    "dimension",
-    "variable",
-    "option",
-    "name",
-    "to",
-    "slot",
-];
-
 fn build(py: Python<'_>, class: &str, error: &Error) -> PyResult<PyErr> {
     let context = PyDict::new(py);
-    for name in CONTEXT {
-        if let Some(value) = error.context(name) {
-            context.set_item(name, value)?;
-        }
+    for (name, value) in error.contexts() {
+        context.set_item(name, value)?;
     }
     let raised = py.import("fuzarr.errors")?.getattr(class)?.call1((error.to_string(),))?;
     raised.setattr("context", context)?;

@@ -127,7 +127,12 @@ impl Error {
     /// The value of a piece of context, for example `"key"` or `"codec"`.
     #[must_use]
     pub fn context(&self, name: &str) -> Option<&str> {
-        self.0.context.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        self.contexts().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// All context, name and value, in the order in which it was added: the innermost place first.
+    pub fn contexts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.context.iter().map(|(name, value)| (*name, value.as_str()))
     }
 }
 
