@@ -10,7 +10,6 @@ mod create;
 mod element;
 mod error;
 mod explain;
-mod foreign;
 mod group;
 mod index;
 mod json;
@@ -37,8 +36,6 @@ mod _fuzarr {
     use crate::create::{create_array, create_group};
     #[pymodule_export]
     use crate::explain::PyExplanation;
-    #[pymodule_export]
-    use crate::foreign::{ObjectMachine, PyWritePlan, ReadPlan};
     #[pymodule_export]
     use crate::group::PyGroup;
     #[pymodule_export]

@@ -20,17 +20,7 @@ from ._create import (
     zeros,
     zeros_like,
 )
-from ._foreign import read, write
-from ._fuzarr import (
-    Array,
-    Explanation,
-    Group,
-    Machine,
-    ReadPlan,
-    Store,
-    WritePlan,
-    __version__,
-)
+from ._fuzarr import Array, Explanation, Group, Store, __version__
 from ._open import (
     consolidate_metadata,
     load,
@@ -46,10 +36,7 @@ __all__ = [
     "Array",
     "Explanation",
     "Group",
-    "Machine",
-    "ReadPlan",
     "Store",
-    "WritePlan",
     "__version__",
     "config",
     "consolidate_metadata",
@@ -66,11 +53,9 @@ __all__ = [
     "open",
     "open_array",
     "open_group",
-    "read",
     "save",
     "save_array",
     "save_group",
-    "write",
     "zeros",
     "zeros_like",
 ]
