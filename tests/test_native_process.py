@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import dask.array
 import fuzarr
@@ -390,6 +391,25 @@ def test_the_stubs_are_what_the_module_is(tmp_path):
         cwd=tmp_path,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_type_checkers_know_every_name_and_no_other(tmp_path):
+    lazy = ["FuzarrCodecPipeline", "accelerate_zarr", "pipeline_counts", "pipeline_report"]
+    assert {*fuzarr.__all__, *lazy} <= set(dir(fuzarr))
+    program = tmp_path / "program.py"
+    names = "".join(f"fuzarr.{name}\n" for name in [*fuzarr.__all__, *lazy])
+    program.write_text(f"import fuzarr\n{names}fuzarr.pipeline_rapport\n")
+    answer = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(Path(fuzarr.__file__).parent.parent)},
+    )
+    errors = [line for line in answer.stdout.splitlines() if "error:" in line]
+    assert len(errors) == 1, answer.stdout + answer.stderr
+    assert 'has no attribute "pipeline_rapport"' in errors[0]
 
 
 def test_explanations_tell_what_a_read_takes(tmp_path):

@@ -4,7 +4,7 @@
 know. `FuzarrCodecPipeline` makes zarr-python itself faster; importing fuzarr does not import zarr.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ._config import config
 from ._create import (
@@ -63,16 +63,26 @@ __all__ = [
 #: What needs zarr-python, which is imported when it is asked for.
 _LAZY = {
     "FuzarrCodecPipeline": "_pipeline",
+    "accelerate_zarr": "_accelerate",
     "pipeline_counts": "_report",
     "pipeline_report": "_report",
-    "accelerate_zarr": "_accelerate",
 }
 
+if TYPE_CHECKING:
+    from ._accelerate import accelerate_zarr as accelerate_zarr
+    from ._pipeline import FuzarrCodecPipeline as FuzarrCodecPipeline
+    from ._report import pipeline_counts as pipeline_counts
+    from ._report import pipeline_report as pipeline_report
+else:
+    # Hidden from type checkers, which would take it to have any name.
+    def __getattr__(name):
+        module = _LAZY.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+        return getattr(import_module(f".{module}", __name__), name)
 
-    return getattr(import_module(f".{module}", __name__), name)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
