@@ -323,3 +323,49 @@ def test_load_gives_values(tmp_path):
     loaded = fuzarr.load(tmp_path / "more")
     assert sorted(loaded) == ["arr_0", "b"]
     np.testing.assert_array_equal(loaded["b"], values * 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("none", ["bytes"]),
+        ("zstd:3", ["bytes", "zstd"]),
+        ("zstd:3,crc32c", ["bytes", "zstd", "crc32c"]),
+        ("crc32c gzip", ["bytes", "crc32c", "gzip"]),
+        ("numcodecs.zlib", ["bytes", "numcodecs.zlib"]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["i1", "i4"])
+def test_compressors_in_the_short_form_are_those_that_are_named(text, names, dtype):
+    array = fuzarr.create_array(shape=(9,), dtype=dtype, compressors=text)
+    assert [codec["name"] for codec in array.metadata["codecs"]] == names
+    array[...] = np.arange(9)
+    np.testing.assert_array_equal(array[...], np.arange(9))
+
+
+@pytest.mark.parametrize("way", ["filters", "serializer", "compressors"])
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("zstd:99", "level 99 is not in"),
+        ("zstd:x", "`x` is no whole number"),
+        ("blosc:lz5", "lz5"),
+        ("crc32c:1", "settings"),
+        ("zstd,zstd2", "no such codec.*zstd2"),
+    ],
+)
+def test_what_is_wrong_with_a_codec_is_told(text, wrong, way):
+    with pytest.raises(ValueError, match=wrong):
+        fuzarr.create_array(shape=(9,), dtype="i4", **{way: text})
+
+
+def test_a_codec_that_is_not_known_is_not_supported():
+    with pytest.raises(NotImplementedError, match="codec `no.such:1`"):
+        fuzarr.create_array(shape=(9,), dtype="i4", compressors="no.such:1")
+
+
+def test_false_is_no_shard():
+    array = fuzarr.create_array(shape=(9,), dtype="i4", chunks=(2,), shards=False)
+    assert (array.shards, array.chunks) == (None, (2,))
+    assert fuzarr.create_array(shape=(9,), dtype="i4", chunks=False).chunks == (9,)
+    assert fuzarr.create_array(shape=(9,), dtype="i4", chunks=(2,), shards=True).shards is not None

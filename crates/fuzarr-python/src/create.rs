@@ -7,7 +7,7 @@ use fuzarr::dtype::{DataType, ElementLayout, Endian, fill_to_json};
 use fuzarr::grid::ChunkKeyEncoding;
 use fuzarr::metadata::{ArrayMetadata, Extension, Format, GroupMetadata, Node, NodePath};
 use fuzarr::store::MemoryStore;
-use fuzarr::{Array, Cancel, Error, Group, Result, chunking, hierarchy, removal, v2};
+use fuzarr::{Array, Cancel, Error, Group, chunking, hierarchy, removal, v2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
@@ -134,7 +134,8 @@ impl Asked<'_> {
             ElementLayout::Fixed(size) => size,
             ElementLayout::Variable => 1,
         };
-        let sharded = !self.shards.is_none();
+        let is_off = |shards: &Bound<'_, PyBool>| !shards.is_true();
+        let sharded = !self.shards.is_none() && !self.shards.cast::<PyBool>().is_ok_and(is_off);
         let ones = vec![1; array.len()];
         let chunks = match extents("chunks", &self.chunks, &array, &ones)? {
             Some(chunks) => chunks,
@@ -191,10 +192,7 @@ impl Asked<'_> {
         }
         codecs.push(match &self.serializer {
             Some(serializer) => one(codec(serializer, data_type)?)?,
-            None => {
-                let default = short::array_to_bytes(data_type, "little");
-                Extension::from_json(&default).map_err(raise)?
-            }
+            None => short::array_to_bytes(data_type, "little"),
         });
         match &self.compressors {
             Some(compressors) => {
@@ -276,7 +274,7 @@ impl Asked<'_> {
 }
 
 /// The shape of chunks or shards: an integer for all dimensions or one for each, -1 for a dimension
-/// that is not cut, `False` for none that is. `None` if it is left open: "auto", `None`, `True`.
+/// that is not cut, `False` of chunks for none that is. `None` if it is left open: "auto", `None`, `True`.
 fn extents(
     what: &str,
     given: &Bound<'_, PyAny>,
@@ -327,17 +325,12 @@ fn codec(object: &Bound<'_, PyAny>, data_type: DataType) -> PyResult<Vec<Extensi
         return Ok(vec![short::complete(codec, data_type)]);
     };
     let text = text.to_str()?;
-    let parsed: Result<Vec<Value>> = short::parse(text, data_type);
-    let Ok(parsed) = parsed else {
-        // A name that the short form does not know.
+    if !text.contains(['[', ',', ' ']) && !short::knows(text) {
         let codec = Extension::from_json(&text.into()).map_err(as_argument)?;
         return Ok(vec![codec]);
-    };
-    // The step from array to bytes, which the short form adds, has an argument of its own.
-    let added = short::array_to_bytes(data_type, "little");
-    let asked = parsed.len() == 1 || text.contains("bytes");
-    let codecs = parsed.iter().filter(|codec| asked || **codec != added);
-    codecs.map(|codec| Extension::from_json(codec).map_err(as_argument)).collect()
+    }
+    // The step from array to bytes, which the short form leaves out, has an argument of its own.
+    short::steps(text, data_type).map_err(raise)
 }
 
 fn one(mut codecs: Vec<Extension>) -> PyResult<Extension> {

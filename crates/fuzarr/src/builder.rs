@@ -1,5 +1,6 @@
 //! Metadata of new arrays, without writing JSON.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -54,10 +55,11 @@ impl From<Vec<Extension>> for Codecs {
 
 impl Codecs {
     fn to_json(&self, data_type: DataType) -> Result<Vec<Value>> {
-        match self {
-            Self::Listed(codecs) => Ok(codecs.iter().map(Extension::to_json_object).collect()),
-            Self::Text(text) => short::parse(text, data_type),
-        }
+        let parsed = match self {
+            Self::Listed(codecs) => Cow::Borrowed(codecs),
+            Self::Text(text) => Cow::Owned(short::parse(text, data_type)?),
+        };
+        Ok(parsed.iter().map(Extension::to_json_object).collect())
     }
 }
 
@@ -252,10 +254,11 @@ fn check_shape(what: &str, shape: &[u64], rank: usize) -> Result<()> {
 
 /// The codec of shards of chunks that are encoded by `codecs`.
 fn sharding(chunks: &[u64], codecs: &[Value], index: IndexLocation) -> Value {
+    let bytes = short::array_to_bytes(DataType::UInt64, "little");
     json!({"name": "sharding_indexed", "configuration": {
         "chunk_shape": chunks,
         "codecs": codecs,
-        "index_codecs": [short::array_to_bytes(DataType::UInt64, "little"), {"name": "crc32c"}],
+        "index_codecs": [bytes.to_json_object(), {"name": "crc32c"}],
         "index_location": match index {
             IndexLocation::Start => "start",
             IndexLocation::End => "end",

@@ -6,7 +6,7 @@ use crate::location;
 use crate::render::{bytes, some, traffic};
 use fuzarr::codec::short;
 use fuzarr::dtype::DataType;
-use fuzarr::metadata::{ArrayMetadata, Extension};
+use fuzarr::metadata::ArrayMetadata;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{Address, AddressOptions, MemoryStore, Opened, Store, Traffic};
 use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
@@ -84,11 +84,7 @@ fn check_apart(source: &Address, destination: &Address) -> Result<()> {
 fn relayout(arguments: &Copy, array: &ArrayMetadata) -> Result<Relayout> {
     let codecs = match &arguments.codecs {
         None => None,
-        Some(text) => {
-            let codecs = short::parse(text, DataType::from_extension(&array.data_type)?)?;
-            let parsed = codecs.iter().map(Extension::from_json).collect::<Result<_>>();
-            Some(parsed.map_err(|error| Error::invalid_argument(error.to_string()))?)
-        }
+        Some(text) => Some(short::parse(text, DataType::from_extension(&array.data_type)?)?),
     };
     Ok(Relayout {
         chunks: arguments.chunks.as_ref().map(|Lengths(chunks)| chunks.clone()),

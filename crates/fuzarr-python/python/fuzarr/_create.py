@@ -128,16 +128,33 @@ def create_array(
     data
         An array to take shape, type and, with ``write_data``, values from.
     chunks
-        The shape of a chunk; -1 for a dimension that is not cut.
+        The shape of a chunk; -1 for a dimension that is not cut. ``"auto"``, ``None`` or ``True``
+        leave it to fuzarr; with ``False`` the array is one chunk.
     shards
-        The shape of a shard, a stored object that holds many chunks.
+        The shape of a shard, a stored object that holds many chunks. ``"auto"`` or ``True`` leave it
+        to fuzarr; with ``None`` or ``False`` each chunk is an object.
     filters, serializer, compressors
-        Codecs: ``{"name": ..., "configuration": ...}``, names, the short form of the command
-        (``"zstd:5"``), or codec objects of zarr-python and numcodecs.
+        Codecs: ``{"name": ..., "configuration": ...}``, names, codec objects of zarr-python and
+        numcodecs, or for Zarr v3 the short form of the command (``"zstd:5,crc32c"``, ``"none"``).
+        ``"auto"`` is no filter, the serializer that the type needs, and ``"zstd"``.
     fill_value
-        What elements are that nobody has written.
+        What elements are that nobody has written; zero, ``False``, ``""`` or ``NaT`` unless given.
     order
         For Zarr v2: ``"F"`` stores the elements of a chunk in Fortran order.
+    zarr_format
+        The version of the format, 2 or 3.
+    attributes
+        The user's attributes: what JSON can say.
+    chunk_key_encoding
+        How chunks are named: ``"default"`` (``c/0/1``), ``"v2"`` (``0.1``), or such a name with a
+        separator, ``("v2", "/")``.
+    dimension_names
+        A name for each dimension, or ``None`` for one without.
+    storage_options
+        Options of a remote store, for a ``store`` that is a URL.
+    overwrite
+        Whether what is there is deleted: a node with all that is below it, or chunks that one left
+        behind. Otherwise these are an ``ExistsError``.
     config
         ``write_empty_chunks``, ``read_missing_chunks``, ``subchunk_write_order``.
     subchunk_write_order

@@ -12,9 +12,14 @@
 
 use serde_json::{Value, json};
 
+use super::Registry;
 use crate::dtype::{DataType, ElementLayout};
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
+
+/// The codecs that have a short form.
+const NAMES: [&str; 8] =
+    ["transpose", "bytes", "vlen-utf8", "vlen-bytes", "zstd", "gzip", "blosc", "crc32c"];
 
 /// What a step turns into what; steps come in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,48 +29,85 @@ enum Stage {
     BytesToBytes,
 }
 
+/// Whether `word` begins with the name of a codec that has a short form, or is `none`.
+#[must_use]
+pub fn knows(word: &str) -> bool {
+    let name = word.split(':').next().unwrap_or_default();
+    NAMES.contains(&name) || is_none(word)
+}
+
+fn is_none(word: &str) -> bool {
+    matches!(word, "none" | "raw")
+}
+
 /// The codecs that `text` asks for, as in metadata: a list in the short form, or JSON. In the
 /// short form the step from array to bytes is added where it is left out.
 ///
 /// # Errors
-/// `InvalidArgument` if the text names no known codec, or not in an order that is possible.
-pub fn parse(text: &str, data_type: DataType) -> Result<Vec<Value>> {
-    let text = text.trim();
-    if text.starts_with('[') {
-        let wrong = |error| Error::invalid_argument("the codecs are not JSON").with_source(error);
-        return serde_json::from_str(text).map_err(wrong);
+/// `InvalidArgument` if the text names no known codec, one with settings that it does not take, or
+/// not in an order that is possible.
+pub fn parse(text: &str, data_type: DataType) -> Result<Vec<Extension>> {
+    if is_json(text) {
+        return from_json(text);
     }
+    let mut steps = staged(text, data_type)?;
+    if !steps.iter().any(|(stage, _)| *stage == Stage::ArrayToBytes) {
+        let place = steps.partition_point(|(stage, _)| *stage == Stage::ArrayToArray);
+        steps.insert(place, (Stage::ArrayToBytes, array_to_bytes(data_type, "little")));
+    }
+    Ok(steps.into_iter().map(|(_, codec)| codec).collect())
+}
+
+/// The codecs that `text` names, as for [`parse`], and no others: none for `none`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn steps(text: &str, data_type: DataType) -> Result<Vec<Extension>> {
+    if is_json(text) {
+        return from_json(text);
+    }
+    Ok(staged(text, data_type)?.into_iter().map(|(_, codec)| codec).collect())
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('[')
+}
+
+fn from_json(text: &str) -> Result<Vec<Extension>> {
+    let codecs: Vec<Value> = serde_json::from_str(text)
+        .map_err(|error| Error::invalid_argument("the codecs are not JSON").with_source(error))?;
+    let codecs = codecs.iter().map(Extension::from_json).collect::<Result<_>>();
+    codecs.map_err(|error| Error::invalid_argument("the codecs are malformed").with_source(error))
+}
+
+/// The codecs of a text in the short form.
+fn staged(text: &str, data_type: DataType) -> Result<Vec<(Stage, Extension)>> {
     let words: Vec<&str> = text.split([',', ' ']).filter(|word| !word.is_empty()).collect();
-    let words = match words.as_slice() {
-        ["none" | "raw"] => &[],
-        words => words,
-    };
-    let mut codecs = Vec::new();
+    if let [word] = words.as_slice()
+        && is_none(word)
+    {
+        return Ok(Vec::new());
+    }
+    let mut steps = Vec::new();
     let mut reached = Stage::ArrayToArray;
     for word in words {
         let (stage, codec) = step(word, data_type).map_err(|error| error.with("codec", word))?;
         if stage < reached || (stage, reached) == (Stage::ArrayToBytes, Stage::ArrayToBytes) {
             return Err(Error::invalid_argument(format!("codec `{word}` cannot come that late")));
         }
-        if stage == Stage::BytesToBytes && reached == Stage::ArrayToArray {
-            codecs.push(array_to_bytes(data_type, "little"));
-        }
         reached = stage;
-        codecs.push(codec);
+        steps.push((stage, codec));
     }
-    if reached == Stage::ArrayToArray {
-        codecs.push(array_to_bytes(data_type, "little"));
-    }
-    Ok(codecs)
+    Ok(steps)
 }
 
 /// The codec that lays elements out as bytes.
-pub fn array_to_bytes(data_type: DataType, endian: &str) -> Value {
+#[must_use]
+pub fn array_to_bytes(data_type: DataType, endian: &str) -> Extension {
     match data_type {
-        DataType::String => json!({"name": "vlen-utf8"}),
-        DataType::Bytes => json!({"name": "vlen-bytes"}),
-        _ if data_type.number_size() == 1 => json!({"name": "bytes"}),
-        _ => json!({"name": "bytes", "configuration": {"endian": endian}}),
+        DataType::String => Extension::new("vlen-utf8"),
+        DataType::Bytes => Extension::new("vlen-bytes"),
+        _ => complete(Extension::new("bytes").with("endian", endian), data_type),
     }
 }
 
@@ -98,83 +140,65 @@ pub fn complete(mut codec: Extension, data_type: DataType) -> Extension {
     codec
 }
 
-fn step(word: &str, data_type: DataType) -> Result<(Stage, Value)> {
+/// The codec of one word. What its settings may be, the codec itself says.
+fn step(word: &str, data_type: DataType) -> Result<(Stage, Extension)> {
     let mut settings = word.split(':');
-    let name = settings.next().unwrap_or_default();
+    let codec = Extension::new(settings.next().unwrap_or_default());
     let settings: Vec<&str> = settings.collect();
-    let codec = match (name, settings.as_slice()) {
+    let (stage, codec) = match (&*codec.name, settings.as_slice()) {
         ("transpose", order) if !order.is_empty() => {
-            let order = order.iter().map(|axis| number(axis, 0, i64::from(u32::MAX)));
-            let order = order.collect::<Result<Vec<_>>>()?;
-            (Stage::ArrayToArray, json!({"name": name, "configuration": {"order": order}}))
+            let order = order.iter().map(|axis| number(axis)).collect::<Result<Vec<_>>>()?;
+            (Stage::ArrayToArray, codec.with("order", order))
         }
         ("bytes", []) => (Stage::ArrayToBytes, array_to_bytes(data_type, "little")),
-        ("bytes", [endian @ ("little" | "big")]) => {
+        ("bytes", [endian]) => {
+            // Judged here: types of single bytes have no byte order.
+            judge(&codec.with("endian", *endian))?;
             (Stage::ArrayToBytes, array_to_bytes(data_type, endian))
         }
-        ("vlen-utf8" | "vlen-bytes", []) => (Stage::ArrayToBytes, json!({"name": name})),
-        ("zstd", []) => (Stage::BytesToBytes, zstd("0", false)?),
-        ("zstd", [level]) => (Stage::BytesToBytes, zstd(level, false)?),
-        ("zstd", [level, "checksum"]) => (Stage::BytesToBytes, zstd(level, true)?),
-        ("gzip", []) => (Stage::BytesToBytes, gzip("5")?),
-        ("gzip", [level]) => (Stage::BytesToBytes, gzip(level)?),
-        ("blosc", settings) => (Stage::BytesToBytes, blosc(settings, data_type)?),
-        ("crc32c", []) => (Stage::BytesToBytes, json!({"name": name})),
-        ("transpose" | "bytes" | "zstd" | "gzip" | "crc32c", _) => {
+        ("vlen-utf8" | "vlen-bytes", []) => (Stage::ArrayToBytes, codec),
+        ("zstd" | "gzip" | "crc32c", []) => (Stage::BytesToBytes, codec),
+        ("zstd" | "gzip", [level]) => (Stage::BytesToBytes, codec.with("level", number(level)?)),
+        ("zstd", [level, "checksum"]) => {
+            let codec = codec.with("level", number(level)?).with("checksum", true);
+            (Stage::BytesToBytes, codec)
+        }
+        ("blosc", settings) if settings.len() <= 3 => {
+            (Stage::BytesToBytes, blosc(codec, settings)?)
+        }
+        (name, _) if NAMES.contains(&name) => {
             return Err(Error::invalid_argument("the settings of the codec are not understood"));
         }
         _ => {
-            return Err(Error::invalid_argument(
-                "no such codec; there are transpose, bytes, zstd, gzip, blosc, crc32c and none",
-            ));
+            let names = NAMES.join(", ");
+            return Err(Error::invalid_argument(format!(
+                "no such codec; there are {names} and none"
+            )));
         }
     };
+    let codec = complete(codec, data_type);
+    judge(&codec)?;
+    Ok((stage, codec))
+}
+
+/// Checks that there is such a codec.
+fn judge(codec: &Extension) -> Result<()> {
+    let judged = Registry::default().codec(codec);
+    judged.map(drop).map_err(|error| Error::invalid_argument(error.message()))
+}
+
+fn number(text: &str) -> Result<i64> {
+    text.parse().map_err(|_| Error::invalid_argument(format!("`{text}` is no whole number")))
+}
+
+fn blosc(mut codec: Extension, settings: &[&str]) -> Result<Extension> {
+    for (name, setting) in ["cname", "clevel", "shuffle"].into_iter().zip(settings) {
+        codec = match name {
+            "clevel" => codec.with(name, number(setting)?),
+            _ => codec.with(name, *setting),
+        };
+    }
     Ok(codec)
-}
-
-fn number(text: &str, least: i64, most: i64) -> Result<i64> {
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| {
-        Error::invalid_argument(format!("`{text}` is not a number from {least} to {most}"))
-    })
-}
-
-fn zstd(level: &str, checksum: bool) -> Result<Value> {
-    let level = number(level, -131_072, 22)?;
-    Ok(json!({"name": "zstd", "configuration": {"level": level, "checksum": checksum}}))
-}
-
-fn gzip(level: &str) -> Result<Value> {
-    Ok(json!({"name": "gzip", "configuration": {"level": number(level, 0, 9)?}}))
-}
-
-fn blosc(settings: &[&str], data_type: DataType) -> Result<Value> {
-    let (cname, level, shuffle) = match *settings {
-        [] => ("zstd", "5", None),
-        [cname] => (cname, "5", None),
-        [cname, level] => (cname, level, None),
-        [cname, level, shuffle] => (cname, level, Some(shuffle)),
-        _ => return Err(Error::invalid_argument("blosc takes three settings at most")),
-    };
-    if !["lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib"].contains(&cname) {
-        return Err(Error::invalid_argument(format!("blosc has no compressor `{cname}`")));
-    }
-    let size = match data_type.layout() {
-        ElementLayout::Fixed(size) => size,
-        ElementLayout::Variable => 1,
-    };
-    // Of single bytes there is nothing to shuffle but bits.
-    let shuffle = shuffle.unwrap_or(if size == 1 { "bitshuffle" } else { "shuffle" });
-    if !["noshuffle", "shuffle", "bitshuffle"].contains(&shuffle) {
-        return Err(Error::invalid_argument(format!("blosc has no shuffle `{shuffle}`")));
-    }
-    Ok(json!({"name": "blosc", "configuration": {
-        "typesize": size,
-        "cname": cname,
-        "clevel": number(level, 0, 9)?,
-        "shuffle": shuffle,
-        "blocksize": 0,
-    }}))
 }
 
 /// A codec of metadata in the short form. What the short form cannot say is shown as JSON.
@@ -215,7 +239,11 @@ mod tests {
         let little = json!({"name": "bytes", "configuration": {"endian": "little"}});
         let zstd = json!({"name": "zstd", "configuration": {"level": 3, "checksum": false}});
         let transpose = json!({"name": "transpose", "configuration": {"order": [1, 0]}});
-        let parsed = |text| parse(text, DataType::Int16).unwrap();
+        let parse = |text, data_type| -> Vec<Value> {
+            let parsed = parse(text, data_type).unwrap();
+            parsed.iter().map(Extension::to_json_object).collect()
+        };
+        let parsed = |text| parse(text, DataType::Int16);
         assert_eq!(parsed("none"), std::slice::from_ref(&little));
         assert_eq!(parsed("zstd:3"), [little.clone(), zstd.clone()]);
         assert_eq!(parsed("transpose:1:0"), [transpose.clone(), little.clone()]);
@@ -225,9 +253,9 @@ mod tests {
             json!({"name": "blosc", "configuration": {"typesize": 2, "cname": "lz4", "clevel": 5,
                 "shuffle": "shuffle", "blocksize": 0}})
         );
-        assert_eq!(parse("crc32c", DataType::String).unwrap()[0], json!({"name": "vlen-utf8"}));
-        assert_eq!(parse("bytes:big", DataType::Int8).unwrap(), [json!({"name": "bytes"})]);
-        assert_eq!(parse(r#"[{"name": "x"}]"#, DataType::Int8).unwrap(), [json!({"name": "x"})]);
+        assert_eq!(parse("crc32c", DataType::String)[0], json!({"name": "vlen-utf8"}));
+        assert_eq!(parse("bytes:big", DataType::Int8), [json!({"name": "bytes"})]);
+        assert_eq!(parse(r#"[{"name": "x"}]"#, DataType::Int8), [json!({"name": "x"})]);
     }
 
     #[test]
@@ -239,7 +267,14 @@ mod tests {
             "bytes:little,gzip:9,blosc:lz4hc:1:noshuffle,blosc:snappy:9:bitshuffle",
         ] {
             let codecs = parse(text, DataType::Float32).unwrap();
-            assert_eq!(codecs.iter().map(short).collect::<Vec<_>>().join(","), text);
+            assert_eq!(
+                codecs
+                    .iter()
+                    .map(|codec| short(&codec.to_json_object()))
+                    .collect::<Vec<_>>()
+                    .join(","),
+                text
+            );
         }
         assert_eq!(short(&json!("crc32c")), "crc32c");
         assert_eq!(short(&json!({"name": "x", "configuration": {"a": 1}})), r#"x{"a":1}"#);
@@ -259,6 +294,26 @@ mod tests {
         assert_eq!(blosc["configuration"]["clevel"], 1);
         assert_eq!(blosc["configuration"]["shuffle"], "shuffle");
         assert_eq!(complete(json!({"name": "other"}), DataType::Bool), json!({"name": "other"}));
+    }
+
+    #[test]
+    fn steps_are_what_is_named_and_no_more() {
+        let steps = |text| {
+            let steps = steps(text, DataType::Int16).unwrap();
+            steps.into_iter().map(|codec| codec.name).collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(steps("none"), "");
+        assert_eq!(steps("zstd:3,crc32c"), "zstd,crc32c");
+        assert_eq!(steps("transpose:1:0,bytes"), "transpose,bytes");
+        assert!(knows("none") && knows("zstd:99") && knows("bytes"));
+        assert!(!knows("numcodecs.lz4") && !knows("zstd2:1"));
+    }
+
+    #[test]
+    fn codecs_judge_their_settings_themselves() {
+        let error = parse("crc32c,zstd:99", DataType::Int8).unwrap_err();
+        assert!(error.message().contains("level 99 is not in"), "{error}");
+        assert_eq!(error.context("codec"), Some("zstd:99"));
     }
 
     #[test]
@@ -283,6 +338,7 @@ mod tests {
             "crc32c:1",
             "[",
             "[1",
+            "[1]",
         ] {
             let error = parse(text, DataType::Int16).unwrap_err();
             assert_eq!(error.kind(), crate::error::Kind::InvalidArgument, "{text}");
