@@ -369,3 +369,18 @@ def test_false_is_no_shard():
     assert (array.shards, array.chunks) == (None, (2,))
     assert fuzarr.create_array(shape=(9,), dtype="i4", chunks=False).chunks == (9,)
     assert fuzarr.create_array(shape=(9,), dtype="i4", chunks=(2,), shards=True).shards is not None
+
+
+def test_what_is_there_is_told_with_the_way_out(tmp_path):
+    fuzarr.create_array(tmp_path, shape=(9,), dtype="i4", chunks=(2,))[...] = 1
+    with pytest.raises(FileExistsError, match="option: overwrite=True") as raised:
+        fuzarr.create_array(tmp_path, shape=(9,), dtype="i4")
+    assert raised.value.context["key"] == "zarr.json"
+    (tmp_path / "zarr.json").unlink()
+    # Chunks beyond its end, too, would be those of an array that grows.
+    for shape in [(9,), (2,)]:
+        with pytest.raises(FileExistsError, match=r"chunks.*key: c/0.*option: overwrite=True"):
+            fuzarr.create_array(tmp_path, shape=shape, dtype="i4", chunks=(2,))
+    array = fuzarr.create_array(tmp_path, shape=(2,), dtype="i4", chunks=(2,), overwrite=True)
+    array.resize(9)
+    assert not array[...].any()

@@ -7,7 +7,7 @@ use fuzarr::dtype::{DataType, ElementLayout, Endian, fill_to_json};
 use fuzarr::grid::ChunkKeyEncoding;
 use fuzarr::metadata::{ArrayMetadata, Extension, Format, GroupMetadata, Node, NodePath};
 use fuzarr::store::MemoryStore;
-use fuzarr::{Array, Cancel, Error, Group, chunking, hierarchy, removal, v2};
+use fuzarr::{Array, Cancel, Error, Existing, Group, Kind, chunking, creation, v2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
@@ -101,8 +101,12 @@ fn put(
     let (store, path) = Named::from_python(store)?.open(py, path, Missing::IsMade)?;
     check(&path)?;
     request::run_long(py, &Cancel::new(), || {
-        removal::make_room(&*store.store, &path, node, overwrite)?;
-        hierarchy::create_node(&*store.store, &path, node)
+        let created =
+            creation::create(&*store.store, &path, node, Existing::overwritten(overwrite));
+        created.map_err(|error| match error.kind() {
+            Kind::AlreadyExists => error.with("option", "overwrite=True"),
+            _ => error,
+        })
     })
     .map(|()| (store, path))
 }

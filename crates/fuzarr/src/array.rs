@@ -97,18 +97,6 @@ impl Array {
         Ok(Self { store, path, metadata, data_type, layout, skipped })
     }
 
-    /// Writes the metadata of a new array at `path`, and groups above it where there are none.
-    ///
-    /// # Errors
-    /// `AlreadyExists` if there is a node already; those of [`new`](Self::new); `InvalidArgument`
-    /// for a path that no node may have.
-    pub fn create(store: Arc<dyn Store>, path: &str, metadata: ArrayMetadata) -> Result<Self> {
-        let array = Self::new(store, path, metadata, &Registry::default())?;
-        let node = Node::Array(Box::new((*array.metadata).clone()));
-        hierarchy::create_node(&*array.store, path, &node)?;
-        Ok(array)
-    }
-
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::array::Array;
-use crate::codec::{IndexLocation, short};
+use crate::codec::{IndexLocation, Registry, short};
+use crate::creation::Existing;
 use crate::dtype::{DataType, ElementLayout, default_fill, fill_to_json};
 use crate::element::{Element, check_type};
 use crate::error::{Error, Result};
@@ -29,6 +30,7 @@ pub struct ArrayBuilder {
     attributes: Map<String, Value>,
     dimension_names: Option<Vec<Option<String>>>,
     chunk_keys: ChunkKeyEncoding,
+    existing: Existing,
 }
 
 /// How chunks are encoded: codecs of metadata, or text in their [short form](short), which
@@ -98,6 +100,7 @@ impl Array {
             attributes: Map::new(),
             dimension_names: None,
             chunk_keys: ChunkKeyEncoding::default(),
+            existing: Existing::Refuse,
         }
     }
 }
@@ -176,6 +179,13 @@ impl ArrayBuilder {
         self
     }
 
+    /// Whether [`create`](Self::create) deletes what is there already, see [`Existing`]; it does not
+    /// unless told to.
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.existing = Existing::overwritten(overwrite);
+        self
+    }
+
     /// The metadata, without creating anything.
     ///
     /// # Errors
@@ -235,7 +245,8 @@ impl ArrayBuilder {
     /// # Errors
     /// Those of [`metadata`](Self::metadata) and of [`Array::create`].
     pub fn create(self, store: Arc<dyn Store>, path: &str) -> Result<Array> {
-        Array::create(store, path, self.metadata()?)
+        let existing = self.existing;
+        Array::create_with(store, path, self.metadata()?, existing, &Registry::default())
     }
 }
 

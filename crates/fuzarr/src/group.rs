@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::array::Array;
 use crate::codec::Registry;
+use crate::creation::{self, Existing};
 use crate::error::{Error, Result};
 use crate::hierarchy::{self, Child, Visit};
 use crate::metadata::{GroupMetadata, Node, NodePath};
@@ -77,13 +78,26 @@ impl Group {
         Ok(Self::new(store, path, metadata, nodes))
     }
 
-    /// Writes the documents of a new group at `path`, and groups above it where there are none.
+    /// Writes the documents of a new group at `path`, and groups above it where there are none. A node
+    /// that is there already is refused.
     ///
     /// # Errors
-    /// As [`hierarchy::create_node`].
+    /// As [`creation::create`].
     pub fn create(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
-        let node = Node::Group(metadata.clone());
-        hierarchy::create_node(&*store, path, &node)?;
+        Self::create_with(store, path, metadata, Existing::Refuse)
+    }
+
+    /// As [`create`](Self::create), over what is there if that is asked for.
+    ///
+    /// # Errors
+    /// As [`creation::create`].
+    pub fn create_with(
+        store: Arc<dyn Store>,
+        path: &str,
+        metadata: GroupMetadata,
+        existing: Existing,
+    ) -> Result<Self> {
+        creation::create(&*store, path, &Node::Group(metadata.clone()), existing)?;
         let nodes = metadata.consolidated.clone();
         Ok(Self::new(store, NodePath::parse(path)?, metadata, nodes))
     }

@@ -16,7 +16,7 @@ use crate::wait::{unless_ended, wait};
 /// # Errors
 /// `Unsupported` or `InvalidMetadata` if it is not known how the array is cut or its chunks are
 /// named; `Io` if the store cannot be listed.
-pub fn chunks(
+pub(crate) fn chunks(
     store: &dyn Store,
     path: &str,
     metadata: &ArrayMetadata,
@@ -31,7 +31,7 @@ pub fn chunks(
 ///
 /// # Errors
 /// Those of [`chunks`], for any array; `InvalidMetadata` for a broken document below; `Io`.
-pub fn delete_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
+pub(crate) fn delete_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
     match node {
         Node::Array(metadata) => {
             let chunks = chunks(store, path, metadata)?;
@@ -49,7 +49,7 @@ pub fn delete_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
 ///
 /// # Errors
 /// As [`delete_node`].
-pub fn delete_below(store: &dyn Store, path: &str) -> Result<()> {
+pub(crate) fn delete_below(store: &dyn Store, path: &str) -> Result<()> {
     for (name, child) in hierarchy::children(store, path)? {
         let path = join(path, &name);
         let child = child.map_err(|error: Error| error.at_node(&path))?;
@@ -73,7 +73,7 @@ fn delete_documents(store: &dyn Store, path: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Io`.
-pub fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
+pub(crate) fn delete(store: &dyn Store, objects: &[StoredObject]) -> Result<()> {
     let delete = || each(store, objects, |object| store.delete(&object.key, Precondition::None));
     settled(store, delete).map(drop)
 }
@@ -90,35 +90,4 @@ pub(crate) fn each<T, U, F: Future<Output = Result<U>>>(
 ) -> Result<Vec<U>> {
     let asked = stream::iter(objects.into_iter().map(ask));
     wait(unless_ended(asked.buffered(hierarchy::at_once(store)).try_collect()))
-}
-
-/// Makes sure that nothing is at `path` that would show up in `node`, which is to be created there:
-/// no node, and of an array no chunks that one left behind. With `overwrite` they are deleted.
-///
-/// # Errors
-/// `AlreadyExists` without `overwrite`; those of [`hierarchy::check_place`] and [`delete_node`].
-pub fn make_room(store: &dyn Store, path: &str, node: &Node, overwrite: bool) -> Result<()> {
-    hierarchy::check_place(store, path, node.format())?;
-    if let Some(document) = hierarchy::document_at(store, path)? {
-        if !overwrite {
-            return Err(Error::already_exists(
-                "there is an array or group already; `--overwrite` or `overwrite=True` deletes it and all \
-                 below it",
-            )
-            .with("key", document));
-        }
-        let old = hierarchy::read_node(store, path)?;
-        let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
-        hierarchy::forget(store, path)?;
-        delete_node(store, path, &old)?;
-    }
-    let Node::Array(metadata) = node else { return Ok(()) };
-    let left = chunks(store, path, metadata)?;
-    if !overwrite && let Some(object) = left.first() {
-        return Err(Error::already_exists(
-            "here lie chunks of an array that is no more; `--overwrite` or `overwrite=True` deletes them",
-        )
-        .with("key", &object.key));
-    }
-    delete(store, &left)
 }

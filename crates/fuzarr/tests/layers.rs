@@ -63,7 +63,21 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("group", &["array", "codec", "error", "hierarchy", "metadata", "store"]),
+    (
+        "creation",
+        &[
+            "array",
+            "codec",
+            "error",
+            "grid",
+            "hierarchy",
+            "inspect",
+            "metadata",
+            "removal",
+            "store",
+        ],
+    ),
+    ("group", &["array", "codec", "creation", "error", "hierarchy", "metadata", "store"]),
     (
         "resize",
         &[
@@ -96,7 +110,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("element", &["buffer", "codec", "dtype", "error"]),
-    ("builder", &["array", "codec", "dtype", "element", "error", "grid", "metadata", "store"]),
+    (
+        "builder",
+        &["array", "codec", "creation", "dtype", "element", "error", "grid", "metadata", "store"],
+    ),
     ("explain", &["array", "error", "exec", "plan", "selection"]),
     ("typed", &["array", "buffer", "element", "error", "plan", "selection"]),
     ("removal", &["error", "grid", "hierarchy", "inspect", "metadata", "store", "v2", "wait"]),
@@ -107,6 +124,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "buffer",
             "codec",
             "copy",
+            "creation",
             "dtype",
             "error",
             "grid",

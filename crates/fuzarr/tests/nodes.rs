@@ -6,13 +6,14 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use fuzarr::dtype::DataType;
 use fuzarr::metadata::{Format, GroupMetadata, Node};
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
     Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Store,
     Version, WholeObjects, put_bytes,
 };
-use fuzarr::{Array, Group, Kind, Selection, hierarchy, v2};
+use fuzarr::{Array, Existing, Group, Kind, Selection, hierarchy, v2};
 use serde_json::json;
 
 fn node(format: Format) -> Node {
@@ -290,4 +291,31 @@ fn what_changes_nothing_keeps_consolidated_metadata() {
         assert!(hierarchy::document_at(&*store, "c").unwrap().is_none(), "a group was made");
         drop(folder);
     }
+}
+
+#[test]
+fn what_lies_there_does_not_show_through_what_is_new() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let new = |extent: u64| Array::builder([extent], DataType::UInt8).chunks([2]);
+    let create = |extent| new(extent).create(Arc::clone(&store), "a");
+    create(4).unwrap().write(&Selection::all(), 1_u8).unwrap();
+    let error = create(4).unwrap_err();
+    assert_eq!((error.kind(), error.context("key")), (Kind::AlreadyExists, Some("a/zarr.json")));
+    store.delete("a/zarr.json", Precondition::None).wait().unwrap();
+    // Also what would show if the array grew.
+    for extent in [4, 2, 0] {
+        let error = create(extent).unwrap_err();
+        assert_eq!((error.kind(), error.context("key")), (Kind::AlreadyExists, Some("a/c/0")));
+    }
+    put_bytes(&*store, "a/notes", b"mine", Precondition::Absent).unwrap();
+    let mut array = new(2).overwrite(true).create(Arc::clone(&store), "a").unwrap();
+    array.resize(&[4]).unwrap();
+    let read = array.read::<u8>(&Selection::all()).unwrap();
+    assert!(read.iter().all(|&element| element == 0));
+
+    let group =
+        |existing| Group::create_with(Arc::clone(&store), "a", GroupMetadata::default(), existing);
+    assert_eq!(group(Existing::Refuse).unwrap_err().kind(), Kind::AlreadyExists);
+    assert!(group(Existing::Overwrite).unwrap().children().unwrap().is_empty());
+    assert!(store.open("a/notes").wait().unwrap().is_some());
 }

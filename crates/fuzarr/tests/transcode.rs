@@ -311,7 +311,7 @@ fn what_is_there_is_kept_unless_told_otherwise() {
     let refused = |kind| {
         let error = plan(&from, &to, &chunks(&[3])).run(|_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.message().contains("--overwrite"), "{error}");
+        assert!(error.message().contains("overwriting"), "{error}");
     };
     refused(Kind::AlreadyExists);
     assert_eq!(objects(&*store, ""), before);
@@ -473,7 +473,7 @@ fn an_unfinished_copy_goes_on_where_it_was() {
     assert!(to.store.open("deep/b/.fuzarr-copy").wait().unwrap().is_some());
     let error = plan(&chunks(&[8, 16])).run(|_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), Kind::AlreadyExists);
-    assert!(error.message().contains("--overwrite"), "{error}");
+    assert!(error.message().contains("overwriting"), "{error}");
     // An object that was changed and one that was deleted are copied again.
     let done = objects(&*to.store, "deep/b/c");
     put_bytes(&*to.store, &done[0].0, &[1; 256], Precondition::None).unwrap();

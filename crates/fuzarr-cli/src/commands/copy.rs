@@ -51,7 +51,8 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
     let asked = || asked([&source, &opened]);
     let begun = Instant::now();
     let report = with_bar("copied", &asked, |progress| copy.run(progress)).map_err(|error| {
-        if error.context("side") == Some("source") { of_source(error) } else { error }
+        let of_source_side = error.context("side") == Some("source");
+        if of_source_side { of_source(error) } else { super::ways_out(error) }
     })?;
     opened.close()?;
     super::print(&summary(&report, begun.elapsed(), asked()))?;

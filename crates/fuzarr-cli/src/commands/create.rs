@@ -7,7 +7,7 @@ use crate::location;
 use fuzarr::codec::Registry;
 use fuzarr::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath, json};
 use fuzarr::store::{Address, AddressOptions, MemoryStore};
-use fuzarr::{Array, Error, Result, hierarchy, removal, v2};
+use fuzarr::{Array, Error, Existing, Result, creation, hierarchy, v2};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(super) fn run(arguments: &Create, options: &AddressOptions) -> Result<Outcom
         if super::is_damage(&error) { Error::invalid_argument(error.to_string()) } else { error }
     })?;
     let opened = place.root.open(&AddressOptions { create: true, ..options.clone() })?;
-    removal::make_room(&*opened.store, &place.path, &node, arguments.overwrite)?;
-    hierarchy::create_node(&*opened.store, &place.path, &node)?;
+    let existing = Existing::overwritten(arguments.overwrite);
+    creation::create(&*opened.store, &place.path, &node, existing).map_err(super::ways_out)?;
     opened.close()?;
     Ok(Outcome::Fine)
 }

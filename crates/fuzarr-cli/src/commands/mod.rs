@@ -67,6 +67,15 @@ pub fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), Kind::Corrupt | Kind::InvalidMetadata)
 }
 
+/// What is in the way, with the option that removes it.
+#[cold]
+fn ways_out(error: Error) -> Error {
+    match error.kind() {
+        Kind::AlreadyExists => error.with("option", "--overwrite"),
+        _ => error,
+    }
+}
+
 /// The store and the path in it of the node at `given`.
 fn find(given: &Path, options: &AddressOptions) -> Result<(Arc<dyn Store>, String)> {
     let (opened, path) = find_opened(given, options)?;

@@ -80,7 +80,7 @@ impl Record {
         let Some(lines) = text.strip_prefix(&title(fingerprint)) else {
             return Err(Error::already_exists(
                 "here is an unfinished copy of something else, or into another layout, or of a \
-                 source whose metadata was changed since; `--overwrite` begins anew",
+                 source whose metadata was changed since; overwriting begins anew",
             )
             .with("key", key));
         };
@@ -266,7 +266,7 @@ mod tests {
         Record::new("record", fingerprint("a"), NOW).write(&store).unwrap();
         let error = Record::find(&store, "record", fingerprint("b"), NOW).unwrap_err();
         assert_eq!(error.kind(), Kind::AlreadyExists);
-        assert!(error.message().contains("--overwrite"));
+        assert!(error.message().contains("overwriting"));
         put_bytes(&store, "record", &[0xff; 99], Precondition::None).unwrap();
         assert!(Record::find(&store, "record", fingerprint("a"), NOW).is_err());
     }

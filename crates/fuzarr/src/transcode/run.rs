@@ -11,10 +11,9 @@ use super::ledger::{Rest, chunks};
 use super::plan::{Job, Transcode, files, walk};
 use super::record::Record;
 use super::schedule::Part;
-use crate::array::Array;
+use crate::creation;
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
-use crate::inspect::{self, StoredObject};
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal;
 use crate::store;
@@ -114,7 +113,8 @@ impl Transcode {
             None => removal::delete_below(store, path)?,
         }
         for job in &self.jobs {
-            removal::delete(store, &left_over(&job.destination)?)?;
+            let (path, metadata) = (job.destination.path(), job.destination.metadata());
+            removal::delete(store, &creation::left_over(store, path, metadata)?)?;
         }
         store::delete(store, &self.record_key())
     }
@@ -133,22 +133,8 @@ impl Transcode {
 
     /// Checks that nothing is where nodes and their chunks will be.
     fn check_free(&self) -> Result<()> {
-        for (path, _) in &self.nodes {
-            let path = self.path.join(path.as_str())?;
-            if hierarchy::read_node(&*self.store, path.as_str())?.is_some() {
-                return Err(Error::already_exists(
-                    "there is an array or group already; --overwrite deletes it and all below it",
-                )
-                .at_node(path));
-            }
-        }
-        for job in &self.jobs {
-            if let Some(object) = left_over(&job.destination)?.first() {
-                return Err(Error::already_exists(
-                    "here lie chunks of an array that is no more; --overwrite deletes them",
-                )
-                .with("key", &object.key));
-            }
+        for (path, node) in &self.nodes {
+            creation::check_free(&*self.store, self.path.join(path.as_str())?.as_str(), node)?;
         }
         Ok(())
     }
@@ -288,11 +274,4 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
         self.report.kept_objects += all.saturating_sub(rest.objects());
         Ok(rest.parts(layout))
     }
-}
-
-/// The objects that would be chunks of an array if it were larger: what an unfinished copy into
-/// another layout has left is among them.
-fn left_over(array: &Array) -> Result<Vec<StoredObject>> {
-    let (keys, rank) = (array.layout().keys, array.shape().len());
-    inspect::objects_anywhere(&**array.store(), array.path(), keys, rank)
 }
