@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use fuzarr::codec::{BytesToBytes, Codec, Registry, Size};
+use fuzarr::dtype::DataType;
 use fuzarr::metadata::Extension;
-use fuzarr::store::{MemoryStore, Precondition, Store, put_bytes};
-use fuzarr::{Array, Error, Kind, Result, Selection};
-use serde_json::json;
+use fuzarr::store::{MemoryStore, Store};
+use fuzarr::{Array, Error, Group, Kind, Result, Selection};
 
 /// Replaces runs of a byte by the byte and how often it comes, less one.
 #[derive(Debug)]
@@ -91,28 +91,31 @@ fn main() -> Result<()> {
         Ok(Codec::BytesToBytes(Arc::new(RunLengths::from_extension(extension)?)))
     });
 
-    let runs = json!({"name": "example.runs", "configuration": {"longest": 200}});
-    let document = json!({
-        "zarr_format": 3, "node_type": "array", "shape": [1000, 1000], "data_type": "uint8",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [500, 500]}},
-        "chunk_key_encoding": {"name": "default"}, "fill_value": 0,
-        "codecs": [{"name": "sharding_indexed", "configuration": {
-            "chunk_shape": [50, 50], "codecs": ["bytes", runs, "crc32c"], "index_codecs": [
-                {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]}}],
-    });
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    put_bytes(&*store, "zarr.json", document.to_string().as_bytes(), Precondition::Absent)?;
+    let codecs = vec![
+        Extension::new("bytes"),
+        Extension::new("example.runs").with("longest", 200),
+        Extension::new("crc32c"),
+    ];
+    Array::builder([1000, 1000], DataType::UInt8)
+        .chunks([50, 50])
+        .shards([500, 500])
+        .codecs(codecs)
+        .registry(registry.clone())
+        .create(Arc::clone(&store), "runs")?;
 
-    let array = Array::open_with(Arc::clone(&store), "", &registry)?;
+    let group = Group::open(Arc::clone(&store), "")?.with_registry(registry);
+    let array = group.array("runs")?;
     array.write(&Selection::parse("100:900, 100:900")?, 7_u8)?;
     let read = array.read::<u8>(&Selection::parse("90:110, 500")?)?;
     assert_eq!(read.sum(), 10 * 7);
-    let stored = store.open("c/0/0").wait()?.and_then(|object| object.size()).unwrap_or_default();
+    let stored =
+        store.open("runs/c/0/0").wait()?.and_then(|object| object.size()).unwrap_or_default();
     println!("a shard of 250000 bytes takes {stored}");
     assert!(stored < 20_000);
 
     // Without the codec the array cannot be opened, and the error says why.
-    let error = Array::open(store, "").err().map(|error| error.kind());
+    let error = Array::open(store, "runs").err().map(|error| error.kind());
     assert_eq!(error, Some(Kind::Unsupported));
     Ok(())
 }

@@ -31,6 +31,7 @@ pub struct ArrayBuilder {
     dimension_names: Option<Vec<Option<String>>>,
     chunk_keys: ChunkKeyEncoding,
     existing: Existing,
+    registry: Registry,
 }
 
 /// How chunks are encoded: codecs of metadata, or text in their [short form](short), which
@@ -101,6 +102,7 @@ impl Array {
             dimension_names: None,
             chunk_keys: ChunkKeyEncoding::default(),
             existing: Existing::Refuse,
+            registry: Registry::default(),
         }
     }
 }
@@ -186,6 +188,13 @@ impl ArrayBuilder {
         self
     }
 
+    /// The codecs that there are, with those of the caller's own, for [`create`](Self::create); all
+    /// that fuzarr has unless told otherwise.
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
     /// The metadata, without creating anything.
     ///
     /// # Errors
@@ -245,8 +254,8 @@ impl ArrayBuilder {
     /// # Errors
     /// Those of [`metadata`](Self::metadata) and of [`Array::create`].
     pub fn create(self, store: Arc<dyn Store>, path: &str) -> Result<Array> {
-        let existing = self.existing;
-        Array::create_with(store, path, self.metadata()?, existing, &Registry::default())
+        let (existing, registry) = (self.existing, self.registry.clone());
+        Array::create_with(store, path, self.metadata()?, existing, &registry)
     }
 }
 

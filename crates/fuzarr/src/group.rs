@@ -44,6 +44,8 @@ pub struct Group {
     metadata: GroupMetadata,
     /// The nodes below by their path in the group, sorted as they are traversed.
     consolidated: Option<Arc<Vec<(String, Node)>>>,
+    /// The codecs of arrays that are opened through the group.
+    registry: Registry,
 }
 
 impl Group {
@@ -113,7 +115,14 @@ impl Group {
             nodes.sort_by(|(one, _), (other, _)| one.split('/').cmp(other.split('/')));
             Arc::new(nodes)
         });
-        Self { store, path, metadata, consolidated }
+        Self { store, path, metadata, consolidated, registry: Registry::default() }
+    }
+
+    /// The group with codecs of the caller's own, for arrays that are opened through it or through
+    /// groups below it.
+    #[must_use]
+    pub fn with_registry(self, registry: Registry) -> Self {
+        Self { registry, ..self }
     }
 
     /// The store.
@@ -237,8 +246,7 @@ impl Group {
         let store = Arc::clone(&self.store);
         let metadata = match node {
             Node::Array(metadata) => {
-                let registry = Registry::default();
-                let array = Array::new(store, place.as_str(), *metadata, &registry)?;
+                let array = Array::new(store, place.as_str(), *metadata, &self.registry)?;
                 return Ok(Member::Array(array));
             }
             Node::Group(metadata) => metadata,
@@ -250,7 +258,8 @@ impl Group {
             });
             below.collect()
         });
-        Ok(Member::Group(Self::new(store, place, metadata, nodes)))
+        let group = Self::new(store, place, metadata, nodes);
+        Ok(Member::Group(group.with_registry(self.registry.clone())))
     }
 
     /// Changes the attributes, see [`hierarchy::update_attributes`].

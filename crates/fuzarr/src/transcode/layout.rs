@@ -47,7 +47,12 @@ impl Relayout {
     /// `InvalidArgument` for chunks or shards of another rank, with a 0, or that do not fit each
     /// other; `Unsupported` for what fuzarr cannot write; `InvalidMetadata` for an array whose
     /// layout is not understood.
-    pub fn apply(&self, source: &ArrayMetadata, format: Format) -> Result<ArrayMetadata> {
+    pub fn apply(
+        &self,
+        source: &ArrayMetadata,
+        format: Format,
+        registry: &Registry,
+    ) -> Result<ArrayMetadata> {
         let old = Layout::of(source)?;
         let rank = source.shape.len();
         if let Some(chunks) = &self.chunks {
@@ -70,7 +75,7 @@ impl Relayout {
             copy.chunk_grid = new.grid.to_extension();
             copy.codecs = new.into_codecs();
         }
-        check_writable(&copy)?;
+        check_writable(&copy, registry)?;
         match format {
             Format::V2 => v2::describe(&copy),
             Format::V3 => Ok(copy),
@@ -225,8 +230,8 @@ fn check_multiple(shards: &[u64], chunks: &[u64]) -> Result<()> {
 }
 
 /// Codecs that readers may skip cannot be applied.
-fn check_writable(metadata: &ArrayMetadata) -> Result<()> {
-    match Registry::default().chain(&metadata.codecs)?.skipped.first() {
+fn check_writable(metadata: &ArrayMetadata, registry: &Registry) -> Result<()> {
+    match registry.chain(&metadata.codecs)?.skipped.first() {
         None => Ok(()),
         Some(codec) => Err(Error::unsupported(format!(
             "not supported: writing through codec `{codec}`, which may be skipped in reading"

@@ -54,6 +54,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::codec::Registry;
 use crate::limits::Limits;
 use crate::metadata::Format;
 use crate::plan::{ReadOptions, WriteOptions};
@@ -81,6 +82,8 @@ pub struct Options {
     pub overwrite: bool,
     /// The version of the format; that of the source if it is not said.
     pub format: Option<Format>,
+    /// The codecs that there are, of source and destination; all that fuzarr has unless told otherwise.
+    pub registry: Registry,
     /// How the source is read.
     pub read: ReadOptions,
     /// How the destination is written.
@@ -98,6 +101,7 @@ impl Default for Options {
             workers: None,
             overwrite: false,
             format: None,
+            registry: Registry::default(),
             read: ReadOptions::default(),
             write: WriteOptions::default(),
             checkpoint: Duration::from_secs(1),

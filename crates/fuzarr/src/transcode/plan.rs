@@ -11,7 +11,6 @@ use super::schedule::{ANY, Geometry, Part, Schedule};
 use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
-use crate::codec::Registry;
 use crate::error::{Error, Result};
 use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
@@ -154,16 +153,16 @@ impl Transcode {
         metadata: &ArrayMetadata,
         relayout: &dyn Fn(&ArrayMetadata) -> Result<Relayout>,
     ) -> Result<Job> {
-        let registry = Registry::default();
-        let copied = relayout(metadata)?.apply(metadata, self.format)?;
+        let registry = &self.options.registry;
+        let copied = relayout(metadata)?.apply(metadata, self.format, registry)?;
         let watched = |store: &Arc<dyn Store>, side| -> Arc<dyn Store> {
             Arc::new(Watched { store: Arc::clone(store), ledger: Arc::clone(&self.ledger), side })
         };
         let from_store = watched(store, Side::Source);
-        let source = Array::new(from_store, from.as_str(), metadata.clone(), &registry)?;
+        let source = Array::new(from_store, from.as_str(), metadata.clone(), registry)?;
         let path = self.path.join(path.as_str())?;
         let to_store = watched(&self.store, Side::Destination);
-        let destination = Array::new(to_store, path.as_str(), copied, &registry)?;
+        let destination = Array::new(to_store, path.as_str(), copied, registry)?;
         Job::new(source, destination, &self.options)
     }
 

@@ -40,7 +40,7 @@ fn shard(chunks: &[u64], codecs: &Value) -> Value {
 
 /// Grid and codecs of the copy; all else is as it was.
 fn relaid(source: &ArrayMetadata, relayout: &Relayout) -> (Value, Value) {
-    let copy = relayout.apply(source, Format::V3).unwrap();
+    let copy = relayout.apply(source, Format::V3, &Registry::default()).unwrap();
     let same = ArrayMetadata {
         chunk_grid: source.chunk_grid.clone(),
         codecs: source.codecs.clone(),
@@ -64,7 +64,7 @@ fn codecs(list: &Value) -> Option<Vec<Extension>> {
 }
 
 fn refused(source: &ArrayMetadata, relayout: &Relayout) -> Error {
-    let error = relayout.apply(source, Format::V3).unwrap_err();
+    let error = relayout.apply(source, Format::V3, &Registry::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     error
 }
@@ -164,12 +164,12 @@ fn what_does_not_fit_is_refused() {
     let empty = array(&[0, 10], &[4, 5], &json!([bytes()]));
     assert_eq!(relaid(&empty, &chunks(&[3, 3])).0, json!([3, 3]));
     let sharded = array(&[20], &[12], &json!([shard(&[4], &json!([bytes()]))]));
-    let kept = Relayout::default().apply(&sharded, Format::V2);
+    let kept = Relayout::default().apply(&sharded, Format::V2, &Registry::default());
     assert_eq!(kept.unwrap_err().kind(), Kind::Unsupported, "v2 has no shards");
     let optional = json!({"name": "rot13", "must_understand": false});
     let skipped = array(&[10], &[4], &json!([bytes(), optional]));
     assert_eq!(
-        Relayout::default().apply(&skipped, Format::V3).unwrap_err().kind(),
+        Relayout::default().apply(&skipped, Format::V3, &Registry::default()).unwrap_err().kind(),
         Kind::Unsupported
     );
     let replaced = Relayout { codecs: codecs(&json!([bytes()])), ..Relayout::default() };
