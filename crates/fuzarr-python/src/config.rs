@@ -2,10 +2,10 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use fuzarr::Cancel;
 use fuzarr::environment::{Settings, Value};
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::shard::WriteOrder;
+use fuzarr::{Cancel, Error};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
@@ -84,7 +84,12 @@ impl ArrayConfig {
             match name.extract::<&str>()? {
                 "write_empty_chunks" => self.write_empty_chunks = value.extract()?,
                 "read_missing_chunks" => self.missing_is_error = !value.extract::<bool>()?,
-                "subchunk_write_order" => self.order = write_order(value.extract()?)?,
+                "subchunk_write_order" => {
+                    let order = value.extract::<&str>()?.parse();
+                    self.order = order.map_err(|error: Error| {
+                        raise(error.with("option", "subchunk_write_order"))
+                    })?;
+                }
                 // In which order results lie in memory: theirs is C, which equals any other.
                 "order" => {}
                 other => {
@@ -106,7 +111,7 @@ impl ArrayConfig {
         let options = PyDict::new(py);
         options.set_item("write_empty_chunks", self.write_empty_chunks)?;
         options.set_item("read_missing_chunks", !self.missing_is_error)?;
-        options.set_item("subchunk_write_order", order_name(self.order))?;
+        options.set_item("subchunk_write_order", self.order.name())?;
         Ok(options)
     }
 
@@ -132,24 +137,4 @@ impl ArrayConfig {
         options.limits.cancel = Some(cancel.clone());
         Ok(options)
     }
-}
-
-const ORDERS: [(&str, WriteOrder); 4] = [
-    ("morton", WriteOrder::Morton),
-    ("lexicographic", WriteOrder::Lexicographic),
-    ("colexicographic", WriteOrder::Colexicographic),
-    ("unordered", WriteOrder::Unordered),
-];
-
-fn write_order(name: &str) -> PyResult<WriteOrder> {
-    let known = ORDERS.iter().find(|(known, _)| *known == name);
-    known.map(|(_, order)| *order).ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "subchunk_write_order is morton, lexicographic, colexicographic or unordered, not {name}"
-        ))
-    })
-}
-
-fn order_name(order: WriteOrder) -> &'static str {
-    ORDERS.iter().find(|(_, known)| *known == order).map_or("morton", |(name, _)| name)
 }

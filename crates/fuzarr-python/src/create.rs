@@ -154,13 +154,7 @@ impl Asked<'_> {
     }
 
     fn index_location(&self) -> PyResult<IndexLocation> {
-        match self.index_location.as_str() {
-            "start" => Ok(IndexLocation::Start),
-            "end" => Ok(IndexLocation::End),
-            other => {
-                Err(PyValueError::new_err(format!("index_location is start or end, not {other}")))
-            }
-        }
+        self.index_location.parse().map_err(raise)
     }
 
     fn fill(&self, element: &ElementType) -> PyResult<Option<Value>> {

@@ -279,10 +279,7 @@ fn sharding(chunks: &[u64], codecs: &[Value], index: IndexLocation) -> Value {
         "chunk_shape": chunks,
         "codecs": codecs,
         "index_codecs": [bytes.to_json_object(), {"name": "crc32c"}],
-        "index_location": match index {
-            IndexLocation::Start => "start",
-            IndexLocation::End => "end",
-        },
+        "index_location": index.name(),
     }})
 }
 

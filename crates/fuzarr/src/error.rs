@@ -136,6 +136,12 @@ impl Error {
     }
 }
 
+/// The error of a name that is not among `names`.
+#[cold]
+pub(crate) fn no_such(what: &str, given: &str, names: &[&str]) -> Error {
+    Error::invalid_argument(format!("no {what} `{given}`; there are {}", names.join(", ")))
+}
+
 /// Adds context to the error of a result.
 pub trait ResultExt<T> {
     /// [`Error::with`], evaluated only on failure.

@@ -77,12 +77,8 @@ impl Options {
     }
 
     fn writing(&self, cancel: &Cancel) -> PyResult<WriteOptions> {
-        let order = match self.order.as_str() {
-            "morton" => WriteOrder::Morton,
-            "lexicographic" | "unordered" => WriteOrder::Lexicographic,
-            "colexicographic" => WriteOrder::Colexicographic,
-            other => return Err(decline(format!("inner chunks in {other} order"))),
-        };
+        let order = self.order.parse::<WriteOrder>();
+        let order = order.map_err(|error| decline(error.to_string()))?;
         let mut options = ArrayConfig::default().write(cancel)?;
         options.write_empty_chunks = self.write_empty_chunks;
         options.order = order;

@@ -61,12 +61,13 @@ pub use zstd::Zstd;
 
 pub use crate::dtype::Endian;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::dtype::DataType;
-use crate::error::Result;
+use crate::error::{Error, Result, no_such};
 
 /// What is known of a number of bytes before they are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,4 +232,31 @@ pub enum IndexLocation {
     /// After the inner chunks.
     #[default]
     End,
+}
+
+impl IndexLocation {
+    /// Its name in metadata.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::End => "end",
+        }
+    }
+}
+
+impl fmt::Display for IndexLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for IndexLocation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Start, Self::End];
+        let known = all.into_iter().find(|location| location.name() == name);
+        known.ok_or_else(|| no_such("index location", name, &all.map(Self::name)))
+    }
 }

@@ -206,9 +206,10 @@ fn sharding(extension: &Extension, nested: &Nested<'_>) -> Result<Sharding> {
         None => vec![little(), Codec::BytesToBytes(Arc::new(Crc32c::new()))],
     };
     let index_location = match extension.string("index_location")? {
-        None | Some("end") => IndexLocation::End,
-        Some("start") => IndexLocation::Start,
-        Some(other) => return Err(Error::invalid_metadata(format!("no index location `{other}`"))),
+        None => IndexLocation::End,
+        Some(name) => {
+            name.parse().map_err(|error: Error| Error::invalid_metadata(error.message()))?
+        }
     };
     Ok(Sharding { chunk_shape, codecs, index_codecs, index_location })
 }

@@ -1,5 +1,10 @@
 //! The order in which a shard's inner chunks are laid down.
 
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result, no_such};
+
 /// In which order the inner chunks of a shard are written. Not part of the metadata: every reader
 /// goes by the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +21,17 @@ pub enum WriteOrder {
 }
 
 impl WriteOrder {
+    /// Its name, the one that zarr-python has for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Morton => "morton",
+            Self::Lexicographic => "lexicographic",
+            Self::Colexicographic => "colexicographic",
+            Self::Unordered => "unordered",
+        }
+    }
+
     /// The slots of `grid`, numbered in C order, in the order in which they are written.
     #[must_use]
     pub fn slots(self, grid: &[u64]) -> Vec<u64> {
@@ -27,6 +43,22 @@ impl WriteOrder {
             Self::Morton => order.sort_by_cached_key(|&slot| morton_rank(slot, grid)),
         }
         order
+    }
+}
+
+impl fmt::Display for WriteOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for WriteOrder {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Morton, Self::Lexicographic, Self::Colexicographic, Self::Unordered];
+        let known = all.into_iter().find(|order| order.name() == name);
+        known.ok_or_else(|| no_such("write order", name, &all.map(Self::name)))
     }
 }
 
