@@ -431,7 +431,8 @@ pub struct Copy {
     /// How many threads may work.
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
-    /// How much memory the copy may take, as in `512MiB` or `4GB`.
+    /// How much memory the copy may take, as in `512MiB` or `4GB`; `FUZARR_MEMORY` does not count
+    /// here, and `--set memory` is refused.
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     pub memory: u64,
     /// Compare afterwards, bit by bit; the exit code is 1 if anything differs.

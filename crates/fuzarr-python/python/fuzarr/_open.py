@@ -165,7 +165,8 @@ def save(
     storage_options: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Stores one array, or several in a group that takes the place of what is there."""
+    """Stores one array, where there must be nothing, or several in a group that takes the place of
+    what is there."""
     store = located(store, storage_options)
     if not args and not kwargs:
         raise ValueError("at least one array must be provided")

@@ -50,7 +50,8 @@ class CorruptError(FuzarrError, ValueError):
 
 
 class ConflictError(FuzarrError, OSError):
-    """What was to be changed never stopped changing."""
+    """Somebody else kept changing what was to be changed, or replaced the zip archive that was to be
+    written."""
 
 
 class LimitError(FuzarrError, MemoryError):
