@@ -83,7 +83,7 @@ pub(crate) fn left_over(
     metadata: &ArrayMetadata,
 ) -> Result<Vec<StoredObject>> {
     let keys = ChunkKeyEncoding::from_extension(&metadata.chunk_key_encoding)?;
-    inspect::stored_objects(store, path, keys, &vec![u64::MAX; metadata.shape.len()])
+    inspect::objects_anywhere(store, path, keys, metadata.shape.len())
 }
 
 impl Array {

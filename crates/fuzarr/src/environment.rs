@@ -288,6 +288,7 @@ fn wrong(name: &str, value: &OsStr, setting: Setting) -> Error {
 }
 
 /// The settings of this process.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn settings() -> Result<&'static Settings> {
     static SETTINGS: OnceBox<Result<Settings>> = OnceBox::new();
     match SETTINGS.get_or_init(|| Box::new(Settings::read(|name| std::env::var_os(name)))) {

@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
     clippy::host_endian_bytes,
     clippy::panic,
     clippy::unwrap_used,

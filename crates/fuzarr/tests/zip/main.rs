@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
     clippy::host_endian_bytes,
     clippy::panic,
     clippy::unwrap_used,
