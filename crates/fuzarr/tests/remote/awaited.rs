@@ -76,8 +76,7 @@ fn looking_at_many_nodes_ends_when_it_is_cancelled() {
     }
     let objects = array(Arc::clone(&store) as _, "d", true);
     objects.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
-    let objects = objects.stored_objects().unwrap();
-    assert!(objects.len() > 1);
+    assert!(objects.stored_objects().unwrap().len() > 1);
     let ends = |method: &str, path: &str, work: &dyn Fn() -> fuzarr::Result<()>| {
         server.set_rules(vec![Rule::always(method, path, Fault::Stalled(60_000))]);
         let (cancel, begun) = (Cancel::new(), Instant::now());
@@ -91,7 +90,7 @@ fn looking_at_many_nodes_ends_when_it_is_cancelled() {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     };
     ends("GET", ".json", &|| fuzarr::hierarchy::children(&*store, "").map(drop));
-    ends("POST", "", &|| fuzarr::removal::delete(&*store, &objects));
+    ends("POST", "", &|| objects.clone().resize(&[0, 0]));
 }
 
 /// A store that waits for answers as long as it does where nothing is said.
