@@ -231,10 +231,13 @@ fn objects_outside(
         let mut inside = object.chunk.iter().zip(shape.iter().zip(extents));
         !inside.all(|(&at, (shape, extent))| at < shape.div_ceil(*extent))
     });
-    removal::each(store, outside, |object| async move {
-        let version = find(store, &object.key).await?.and_then(|object| object.version());
-        Ok((object.key, version.map_or(Precondition::None, Precondition::Unchanged)))
-    })
+    let found = removal::each(store, outside, |object| async move {
+        // What is gone is somebody else's if it is there again.
+        let Some(found) = find(store, &object.key).await? else { return Ok(None) };
+        let precondition = found.version().map_or(Precondition::None, Precondition::Unchanged);
+        Ok(Some((object.key, precondition)))
+    })?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

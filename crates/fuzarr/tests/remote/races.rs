@@ -72,6 +72,22 @@ fn who_empties_a_shard_does_not_delete_what_another_writer_puts_there() {
     assert_eq!(read.bytes, expected);
 }
 
+// Seen to fail: it was deleted without a condition.
+#[test]
+fn who_shrinks_an_array_leaves_what_another_writer_puts_where_nothing_was() {
+    for open in SERVICES {
+        let server = Server::start(2).unwrap();
+        let mut array = array(open(&server, "x"), "", false);
+        array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
+        // It is there when the list is made, gone when it is looked at, and there again.
+        server.set_rules(vec![Rule::always("HEAD", "/c/3/3", Fault::Status(404))]);
+        array.resize(&[32, 64]).unwrap();
+        let left: Vec<_> = server.objects().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(left.iter().filter(|key| key.contains("/c/")).count(), 9, "{left:?}");
+        assert!(left.iter().any(|key| key.ends_with("/c/3/3")), "{left:?}");
+    }
+}
+
 // Seen to fail: it was looked at once, and the deletion sent again without another look.
 #[test]
 fn who_deletes_again_what_was_not_answered_does_not_delete_what_another_writer_put_there() {
