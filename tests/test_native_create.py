@@ -360,7 +360,7 @@ def test_what_is_wrong_with_a_codec_is_told(text, wrong, way):
 
 
 def test_a_codec_that_is_not_known_is_not_supported():
-    with pytest.raises(NotImplementedError, match="codec `no.such:1`"):
+    with pytest.raises(NotImplementedError, match=r"codec `no\.such:1`"):
         fuzarr.create_array(shape=(9,), dtype="i4", compressors="no.such:1")
 
 

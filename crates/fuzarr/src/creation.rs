@@ -31,7 +31,8 @@ impl Existing {
 }
 
 /// Writes the documents of a new node at `path`, and groups above it where there are none. Looks for
-/// documents there and above; for an array, also lists what is below `path`.
+/// documents there and above; for an array, also lists what is below `path`: where a store cannot be
+/// listed, [`hierarchy::create_node`] looks at documents alone.
 ///
 /// # Errors
 /// `AlreadyExists`, with the key, if there is a node, or there are chunks that would be the new

@@ -131,8 +131,8 @@ def create_array(
         The shape of a chunk; -1 for a dimension that is not cut. ``"auto"``, ``None`` or ``True``
         leave it to fuzarr; with ``False`` the array is one chunk.
     shards
-        The shape of a shard, a stored object that holds many chunks. ``"auto"`` or ``True`` leave it
-        to fuzarr; with ``None`` or ``False`` each chunk is an object.
+        The shape of a shard, a stored object that holds many chunks. ``"auto"`` or ``True`` leave
+        it to fuzarr; with ``None`` or ``False`` each chunk is an object.
     filters, serializer, compressors
         Codecs: ``{"name": ..., "configuration": ...}``, names, codec objects of zarr-python and
         numcodecs, or for Zarr v3 the short form of the command (``"zstd:5,crc32c"``, ``"none"``).

@@ -50,8 +50,8 @@ class CorruptError(FuzarrError, ValueError):
 
 
 class ConflictError(FuzarrError, OSError):
-    """Somebody else kept changing what was to be changed, or replaced the zip archive that was to be
-    written."""
+    """Somebody else kept changing what was to be changed, or replaced the zip archive that was to
+    be written."""
 
 
 class LimitError(FuzarrError, MemoryError):

@@ -94,7 +94,8 @@ fn place(store: &dyn Store, path: &NodePath, format: Format) -> Result<Vec<Above
 }
 
 /// Writes the documents of a new node at `path`, and groups above it where there are none.
-/// Consolidated metadata of the groups above, which the new node makes stale, is dropped before.
+/// Consolidated metadata of the groups above, which the new node makes stale, is dropped before. Chunks
+/// that lie there are not looked for: [`creation::create`](crate::creation::create) does that.
 ///
 /// # Errors
 /// `AlreadyExists` if there is a node already, `InvalidArgument` for a path that no node may have
