@@ -445,7 +445,7 @@ mod tests {
         for (name, value) in [
             ("FUZARR_WORKERS", "many"),
             ("FUZARR_WORKERS", "-1"),
-            ("FUZARR_MAX_DECODE_BUFFERS", "0"),
+            ("FUZARR_MAX_DECODE_BUFFERS", "-2"),
             ("FUZARR_MEMORY", "1.5GiB"),
             ("FUZARR_COALESCE_GAP", "wide"),
             ("FUZARR_INDEX_CACHE", "2"),

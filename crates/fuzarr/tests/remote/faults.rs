@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use fuzarr::dtype::DataType;
-use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
     Content, Part, Precondition, RemoteOptions, RemoteStore, Span, Store, put_bytes,
 };
-use fuzarr::{Array, Error, Kind, Result, hierarchy};
+use fuzarr::{Array, Error, Kind, Result};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{Open, SERVICES, array, azure, google, open, selection, store, store_with, values};
+use super::{
+    Open, SERVICES, array, azure, created, google, open, selection, store, store_with, values,
+};
 
 /// Faults that pass.
 const PASSING: [Fault; 9] = [
@@ -185,14 +186,11 @@ fn what_was_done_before_an_answer_that_says_otherwise_is_done_once() {
         for status in [408, 500, 503, 504] {
             let server = Server::start(2).unwrap();
             let store = open(&server, "x");
-            let array = Array::builder([0], DataType::UInt8).chunks([4]).metadata().unwrap();
-            let node = Node::Array(Box::new(array));
+            let array = Array::builder([0], DataType::UInt8).chunks([4]);
             let done =
                 || server.set_rules(vec![Rule::once("PUT", "zarr.json", Fault::Done(status))]);
             done();
-            // The server does not list in Azure's way.
-            hierarchy::create_node(&*store, "a", &node).unwrap();
-            let mut array = Array::open(Arc::clone(&store) as _, "a").unwrap();
+            let mut array = created(array, Arc::clone(&store) as _, "a");
             for value in [1, 2] {
                 done();
                 array.append(&[value; 4], 0).unwrap();

@@ -9,7 +9,7 @@ use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{Span, Store as _, find};
 use fuzarr_test_server::{Fault, Rule, Server};
 
-use super::{open, selection, values};
+use super::{created, open, selection, values};
 
 // Seen to fail: all of it was fetched to learn its size.
 #[test]
@@ -52,7 +52,7 @@ fn folders_that_several_make_at_the_same_time_are_there() {
     for round in 0..3 {
         let web = open(&format!("{}/bucket/{round}", server.endpoint()), &[]).unwrap();
         let array = Array::builder([64, 64], DataType::UInt8).chunks([16, 16]).codecs("none");
-        let array = array.create(Arc::clone(&web) as _, "a/b").unwrap();
+        let array = created(array, Arc::clone(&web) as _, "a/b");
         array.write_bytes(&selection("..."), &values(), &WriteOptions::default()).unwrap();
         let read = array.read_bytes(&selection("..."), &ReadOptions::default()).unwrap();
         assert_eq!(read.bytes, values());
