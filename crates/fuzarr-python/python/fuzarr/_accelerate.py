@@ -259,7 +259,10 @@ class _Request(_pipeline._Call):
 
     @contextlib.contextmanager
     def running(self, call: Any) -> Iterator[None]:
-        """Has the call end with the interpreter."""
+        """Has the call end with the interpreter, if another thread than the caller's makes it."""
+        if self.options["attended"]:
+            yield
+            return
         self.calls = [([], [], call)]
         _pipeline._running.add(self)
         try:

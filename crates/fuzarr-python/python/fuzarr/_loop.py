@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,11 @@ def _pool() -> ThreadPoolExecutor:
 async def hop[T](work: Callable[..., T], *args: Any) -> T:
     """Runs `work` off the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
+
+
+def is_own(thread: threading.Thread) -> bool:
+    """Whether a thread only does what calls have left the event loop for."""
+    return _executor is not None and thread in _executor._threads
 
 
 async def unless[T](quick: bool, work: Callable[..., T], *args: Any) -> T:

@@ -8,14 +8,17 @@ zarr-python's fused pipeline does, of which this one is a kind.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import functools
 import os
+import sys
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import zarr.core.codec_pipeline as zarr_pipeline
+import zarr.core.sync as zarr_sync
 from zarr.abc.codec import GetResult
 from zarr.codecs import ShardingCodec
 from zarr.core.buffer import cpu
@@ -62,10 +65,32 @@ MOST_FOLDERS = 1000
 _running: set[_Call] = set()
 
 
+#: What the workers of executors do between two pieces of work.
+_IDLE = concurrent.futures.thread._worker.__code__
+
+
+def _is_waited_for() -> bool:
+    """Whether another thread may wait for a call, so that it is to be brought to its end."""
+    frames = sys._current_frames()
+    for thread in threading.enumerate():
+        if thread is threading.current_thread() or _loop.is_own(thread):
+            continue
+        frame = frames.get(thread.ident or 0)
+        # The interpreter joins the idle workers of executors, too.
+        if frame is not None and not thread.daemon and frame.f_code is not _IDLE:
+            return True
+        while frame is not None:
+            if frame.f_code is zarr_sync.sync.__code__:
+                return True
+            frame = frame.f_back
+    return False
+
+
 def _end_all() -> None:
     """An interpreter that ends, after Ctrl-C, does not wait for what nobody waits for."""
-    for call in list(_running):
-        call.cancel()
+    if _running and not _is_waited_for():
+        for call in list(_running):
+            call.cancel()
 
 
 # Called before `concurrent.futures` joins its threads; `atexit` would be too late.
