@@ -255,9 +255,12 @@ def _memory(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]
         flat = array.T.reshape(-1)
     else:
         return None
-    if array.size == 0 or any(stride % array.itemsize for stride in array.strides):
+    # The stride of an axis of one element means nothing, and may be anything.
+    steps = zip(array.shape, array.strides, strict=True)
+    known = tuple([0 if extent == 1 else stride for extent, stride in steps])
+    if array.size == 0 or any(stride % array.itemsize for stride in known):
         return None
-    strides = tuple(stride // array.itemsize for stride in array.strides)
+    strides = tuple([stride // array.itemsize for stride in known])
     return flat.view(np.uint8), array, strides
 
 
