@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from zarr.core.buffer import cpu
-from zarr.storage import MemoryStore
+from zarr.storage import MemoryStore, WrapperStore
 
 import dropin
 
@@ -71,3 +71,44 @@ def test_an_axis_of_one_element_may_have_any_stride(order, way):
             out = np.zeros((4, 3), "i4", order=form)[::-1][0:1]
             array.get_basic_selection(..., out=cpu.NDBuffer(out))
             np.testing.assert_array_equal(out, values)
+
+
+@pytest.mark.parametrize("gap", [-1, 2**70])
+@pytest.mark.parametrize("way", ["native", "accelerated"])
+def test_limits_on_joined_ranges_that_are_no_sizes(way, gap):
+    with zarr.config.set({"array.sharding_coalesce_max_gap_bytes": gap}):
+        array = zarr.create_array(MemoryStore(), shape=(40,), chunks=(4,), shards=(40,), dtype="u4")
+    with accelerated(way == "accelerated"), dropin.served(f"write {way}", f"read {way}"):
+        array[...] = np.arange(40)
+        np.testing.assert_array_equal(array[3:9], np.arange(3, 9))
+
+
+def test_what_cannot_be_read_of_a_call_is_left_to_zarr_python(monkeypatch):
+    array = zarr.create_array(MemoryStore(), shape=(4,), chunks=(2,), dtype="u1")
+    for error in (TypeError, OverflowError, BufferError):
+
+        def refuse(*_args, error=error):
+            raise error("not to be read")
+
+        monkeypatch.setattr(fuzarr._pipeline.native, "WriteCall", refuse)
+        with dropin.served("write fallback"):
+            array[...] = 3
+
+
+@pytest.mark.parametrize("way", ["native", "accelerated", "foreign"])
+def test_stored_buffers_whose_bytes_lie_apart(way):
+    stored = np.arange(8, dtype="u1")[::2]
+
+    class Odd(WrapperStore):
+        async def get(self, key, prototype, byte_range=None):
+            found = await super().get(key, prototype, byte_range)
+            return cpu.Buffer(stored) if found and key == "c/0" else found
+
+    memory = MemoryStore()
+    store = Odd(memory) if way == "foreign" else memory
+    array = zarr.create_array(store, shape=(4,), chunks=(4,), dtype="u1", compressors=None)
+    memory._store_dict["c/0"] = cpu.Buffer(stored)
+    with accelerated(way == "accelerated"), dropin.served(f"write {way}", f"read {way}"):
+        np.testing.assert_array_equal(array[...], [0, 2, 4, 6])
+        array[1] = 77
+    assert memory._store_dict["c/0"].to_bytes() == bytes([0, 77, 4, 6])

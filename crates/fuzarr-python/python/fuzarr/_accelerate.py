@@ -26,6 +26,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from . import _loop, _pipeline
 from ._bind import DeclinedError
+from ._drive import run_of_bytes
 from ._fuzarr import pipeline as native
 from ._pipeline import FuzarrCodecPipeline
 
@@ -249,13 +250,17 @@ class _Request(_pipeline._Call):
         found = _pipeline._memory(out)
         if found is None or out.dtype != self.bound.dtype:
             raise DeclinedError("an output of another form")
-        call = native.ReadCall.of_array(self.bound.layout, self.place, found[0], self.options)
+        call = self.planned(native.ReadCall.of_array, found[0])
         with self.running(call):
             if self.way == "local":
                 call.local(self.store.root)
             else:
                 buffers = self.objects(call.keys())
-                call.memory({key: buffer.as_numpy_array() for key, buffer in buffers.items()})
+                call.memory({key: run_of_bytes(buffer) for key, buffer in buffers.items()})
+
+    def planned(self, kind: Any, memory: np.ndarray) -> Any:
+        """The call of a kind for the selection."""
+        return _pipeline.made(kind, self.bound.layout, self.place, memory, self.options)
 
     @contextlib.contextmanager
     def running(self, call: Any) -> Iterator[None]:
@@ -288,7 +293,7 @@ class _Request(_pipeline._Call):
         memory = values.reshape(-1).view(np.uint8)
         left = True
         while left:
-            call = native.WriteCall.of_array(self.bound.layout, self.place, memory, self.options)
+            call = self.planned(native.WriteCall.of_array, memory)
             with self.running(call):
                 left = self.way != "local" and self.write_memory_once(call)
                 if self.way == "local":
@@ -298,7 +303,7 @@ class _Request(_pipeline._Call):
         """Writes to a `MemoryStore`; whether others were quicker."""
         before = self.objects(call.keys())
         try:
-            changes = call.memory({key: part.as_numpy_array() for key, part in before.items()})
+            changes = call.memory({key: run_of_bytes(part) for key, part in before.items()})
         except Exception as error:
             self.commit(before, getattr(error, "changes", {}))
             raise

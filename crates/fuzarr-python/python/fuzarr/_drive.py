@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.config import config as zarr_config
 
@@ -24,6 +25,11 @@ def operations() -> int:
     """How much may be asked of a store at the same time; fuzarr's limit if zarr-python has none."""
     limit = zarr_config.get("async.concurrency")
     return int(config_list()["operations"] if limit is None else limit)
+
+
+def run_of_bytes(buffer: Any) -> np.ndarray:
+    """The bytes of a buffer in one run of memory: a copy where they lie apart."""
+    return np.ascontiguousarray(buffer.as_numpy_array())
 
 
 class _Limits:
@@ -100,7 +106,7 @@ async def _drive(item: Any, machine: Any, limits: _Limits) -> str:
             found = await _gather([get(span) for span in spans])
             parts = None
             if all(part is not None for part in found):
-                parts = [part.as_numpy_array() for part in found]
+                parts = [run_of_bytes(part) for part in found]
             machine.supply(parts)
             step = machine.step()
         elif step == "put":

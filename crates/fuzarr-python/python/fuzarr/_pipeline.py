@@ -29,7 +29,7 @@ from zarr.storage._common import StorePath
 
 from . import _bind, _loop, _remote
 from ._bind import DeclinedError
-from ._drive import drive_all, operations
+from ._drive import drive_all, operations, run_of_bytes
 from ._fuzarr import pipeline as native
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ FEW = 4
 #: ... of one that is only prepared and finished there, and awaits its store in between.
 FEW_AWAITED = 16
 
+#: The largest size that there is.
+MOST_BYTES = (1 << 64) - 1
+
 #: So many folders are remembered.
 MOST_FOLDERS = 1000
 
 #: Calls whose threads are at work.
-_running: set[_Call] = set()
-
-
 #: What the workers of executors do between two pieces of work.
 _IDLE = concurrent.futures.thread._worker.__code__
 
@@ -84,6 +84,9 @@ def _is_waited_for() -> bool:
                 return True
             frame = frame.f_back
     return False
+
+
+_running: set[_Call] = set()
 
 
 def _end_all() -> None:
@@ -106,6 +109,15 @@ def _workers() -> int:
     """How many threads zarr-python's settings allow."""
     if zarr_config.get("codec_pipeline.max_workers", default=None) is None:
         return _cores() or 1
+
+
+def made(kind: Any, *parts: Any) -> Any:
+    """A call of fuzarr's; `DeclinedError` if it cannot be made of these parts."""
+    try:
+        return kind(*parts)
+    except (NotImplementedError, TypeError, OverflowError, BufferError) as reason:
+        raise DeclinedError(str(reason)) from None
+
     return zarr_pipeline._resolve_max_workers()
 
 
@@ -141,8 +153,8 @@ class _Call:
         self.workers = _workers()
         self.options = {
             "workers": self.workers,
-            "gap": config.sharding_coalesce_max_gap_bytes,
-            "span": config.sharding_coalesce_max_bytes,
+            "gap": min(max(config.sharding_coalesce_max_gap_bytes, 0), MOST_BYTES),
+            "span": min(max(config.sharding_coalesce_max_bytes, 0), MOST_BYTES),
             "operations": operations(),
             "write_empty_chunks": config.write_empty_chunks,
             "order": self.bound.order or "morton",
@@ -185,12 +197,8 @@ class _Call:
                 "strides": strides,
             }
             bound = self.bound if spec is first else _bind.bind(self.pipeline, spec)
-            try:
-                calls.append(
-                    (numbers, items, kind(bound.layout, items, frame, memory, self.options))
-                )
-            except NotImplementedError as reason:
-                raise DeclinedError(str(reason)) from None
+            call = made(kind, bound.layout, items, frame, memory, self.options)
+            calls.append((numbers, items, call))
         return calls
 
     @property
@@ -343,7 +351,7 @@ class _Read(_Call):
             elif self.way == "remote":
                 found, elements = call.remote(self.remote)
             else:
-                pinned = {key: value.as_numpy_array() for key, value in self.pinned(items).items()}
+                pinned = {key: run_of_bytes(value) for key, value in self.pinned(items).items()}
                 found, elements = call.memory(pinned)
             for number, stored in zip(numbers, found, strict=True):
                 present[number] = stored
@@ -427,7 +435,7 @@ class _Write(_Call):
         """Writes to a `MemoryStore`, anew where others were quicker."""
         before = self.pinned(items)
         try:
-            changes = call.memory({key: value.as_numpy_array() for key, value in before.items()})
+            changes = call.memory({key: run_of_bytes(value) for key, value in before.items()})
         except Exception as error:
             self.commit(before, getattr(error, "changes", {}))
             raise
