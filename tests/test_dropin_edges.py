@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import threading
 
 import fuzarr
 import fuzarr._pipeline
@@ -112,3 +113,34 @@ def test_stored_buffers_whose_bytes_lie_apart(way):
         np.testing.assert_array_equal(array[...], [0, 2, 4, 6])
         array[1] = 77
     assert memory._store_dict["c/0"].to_bytes() == bytes([0, 77, 4, 6])
+
+
+@pytest.mark.parametrize(("length", "on_loop"), [(100, True), (1 << 18, False)])
+def test_large_objects_are_joined_off_the_event_loop(length, on_loop, monkeypatch):
+    callers = {}
+
+    class Watched:
+        def __init__(self, machine):
+            self.machine = machine
+
+        def __getattr__(self, name):
+            found = getattr(self.machine, name)
+
+            def called(*args):
+                callers[name] = threading.current_thread()
+                return found(*args)
+
+            return called if callable(found) else found
+
+    def watched(call, items, machines):
+        return drive_all(call, items, [Watched(machine) for machine in machines])
+
+    drive_all = fuzarr._pipeline.drive_all
+    monkeypatch.setattr(fuzarr._pipeline, "drive_all", watched)
+    store = dropin.make_store("async", None)
+    parts = {"chunks": (length // 4,), "shards": (length,), "compressors": None}
+    array = zarr.create_array(store, shape=(length,), dtype="i4", **parts)
+    array[...] = np.arange(length)
+    for name in ("payload", "committed"):
+        assert (callers[name].name == "zarr_io") == on_loop, callers
+    np.testing.assert_array_equal(array[...], np.arange(length))

@@ -11,7 +11,7 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.config import config as zarr_config
 
 from ._fuzarr import config_list
-from ._loop import hop
+from ._loop import SMALL, hop, unless
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -110,10 +110,11 @@ async def _drive(item: Any, machine: Any, limits: _Limits) -> str:
             machine.supply(parts)
             step = machine.step()
         elif step == "put":
-            payload = prototype.buffer.from_bytes(machine.payload())
+            small = machine.length <= SMALL
+            payload = prototype.buffer.from_bytes(await unless(small, machine.payload))
             async with limits.operations:
                 await path.set(payload)
-            step = machine.committed()
+            step = await unless(small, machine.committed)
         elif step == "delete":
             async with limits.operations:
                 await path.delete()

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Bytes of a call that may stay on zarr-python's event loop.
+SMALL = 64 << 10
+
 #: Work of at most so many nanoseconds is shorter than the way to another thread.
 QUICK = 50_000
 
@@ -35,14 +38,14 @@ def _pool() -> ThreadPoolExecutor:
     return _executor
 
 
-async def hop[T](work: Callable[..., T], *args: Any) -> T:
-    """Runs `work` off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
-
-
 def is_own(thread: threading.Thread) -> bool:
     """Whether a thread only does what calls have left the event loop for."""
     return _executor is not None and thread in _executor._threads
+
+
+async def hop[T](work: Callable[..., T], *args: Any) -> T:
+    """Runs `work` off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_pool(), work, *args)
 
 
 async def unless[T](quick: bool, work: Callable[..., T], *args: Any) -> T:

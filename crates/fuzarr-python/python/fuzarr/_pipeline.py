@@ -48,9 +48,6 @@ _counts: Counter[tuple[str, str]] = Counter()
 #: What is told of an object, by whether it is stored.
 _STATUS: tuple[Literal["missing"], Literal["present"]] = ("missing", "present")
 
-#: Bytes of a call that may stay on zarr-python's event loop.
-SMALL = 64 << 10
-
 
 #: Items of a call that may stay there from beginning to end.
 FEW = 4
@@ -58,13 +55,16 @@ FEW = 4
 #: ... of one that is only prepared and finished there, and awaits its store in between.
 FEW_AWAITED = 16
 
-#: The largest size that there is.
-MOST_BYTES = (1 << 64) - 1
-
 #: So many folders are remembered.
 MOST_FOLDERS = 1000
 
+#: The largest size that there is.
+MOST_BYTES = (1 << 64) - 1
+
 #: Calls whose threads are at work.
+_running: set[_Call] = set()
+
+
 #: What the workers of executors do between two pieces of work.
 _IDLE = concurrent.futures.thread._worker.__code__
 
@@ -84,9 +84,6 @@ def _is_waited_for() -> bool:
                 return True
             frame = frame.f_back
     return False
-
-
-_running: set[_Call] = set()
 
 
 def _end_all() -> None:
@@ -109,6 +106,7 @@ def _workers() -> int:
     """How many threads zarr-python's settings allow."""
     if zarr_config.get("codec_pipeline.max_workers", default=None) is None:
         return _cores() or 1
+    return zarr_pipeline._resolve_max_workers()
 
 
 def made(kind: Any, *parts: Any) -> Any:
@@ -117,8 +115,6 @@ def made(kind: Any, *parts: Any) -> Any:
         return kind(*parts)
     except (NotImplementedError, TypeError, OverflowError, BufferError) as reason:
         raise DeclinedError(str(reason)) from None
-
-    return zarr_pipeline._resolve_max_workers()
 
 
 class _Call:
@@ -502,7 +498,9 @@ def _is_small(batch: list[_Item], array: NDBuffer, most: int) -> bool:
     if len(batch) > most:
         return False
     values: Any = array.as_ndarray_like()
-    return type(values) is np.ndarray and values.nbytes <= SMALL and not values.dtype.hasobject
+    if type(values) is not np.ndarray or values.dtype.hasobject:
+        return False
+    return values.nbytes <= _loop.SMALL
 
 
 def _execute(call: _Read | _Write) -> Any:

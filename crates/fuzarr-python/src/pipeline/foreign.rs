@@ -192,21 +192,28 @@ impl Machine {
         self.with(|life| life.supply(buffers)).map_err(raise)
     }
 
-    /// The bytes to store after `"put"`.
-    fn payload(&self) -> PyResult<Made> {
-        self.with(|life| {
-            let machine = life.machine().map_err(raise)?;
-            let content = Content { parts: &machine.parts(), base: None };
-            content.join().map(Made).map_err(raise)
-        })
+    /// How many bytes are to be stored after `"put"`.
+    #[getter]
+    fn length(&self) -> PyResult<u64> {
+        let length =
+            |life: &mut Life| Ok(Content { parts: &life.machine()?.parts(), base: None }.length());
+        self.with(length).map_err(raise)
     }
 
-    /// Tells the machine that its put or delete is done; what comes then.
-    fn committed(&self) -> PyResult<&'static str> {
+    /// The bytes to store after `"put"`, joined.
+    fn payload(&self, py: Python<'_>) -> PyResult<Made> {
+        let join = |life: &mut Life| {
+            Content { parts: &life.machine()?.parts(), base: None }.join().map(Made)
+        };
+        py.detach(|| self.with(join)).map_err(raise)
+    }
+
+    /// Tells the machine that its put or delete is done, which lets go of its memory; what comes then.
+    fn committed(&self, py: Python<'_>) -> PyResult<&'static str> {
         let commit = |life: &mut Life| {
             life.machine()?.committed();
             life.step()
         };
-        self.with(commit).map_err(raise)
+        py.detach(|| self.with(commit)).map_err(raise)
     }
 }
