@@ -1,6 +1,9 @@
 """What the pipeline is given at the edge of what it takes: the outcome is zarr-python's."""
 
 import contextlib
+import errno
+import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -10,8 +13,9 @@ import fuzarr._pipeline
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import ZstdCodec
 from zarr.core.buffer import cpu
-from zarr.storage import MemoryStore, WrapperStore
+from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import dropin
 
@@ -144,3 +148,28 @@ def test_large_objects_are_joined_off_the_event_loop(length, on_loop, monkeypatc
     for name in ("payload", "committed"):
         assert (callers[name].name == "zarr_io") == on_loop, callers
     np.testing.assert_array_equal(array[...], np.arange(length))
+
+
+@pytest.mark.parametrize("way", ["native", "accelerated"])
+def test_errors_of_the_system_keep_class_and_number(way, tmp_path):
+    array = zarr.create_array(LocalStore(tmp_path), shape=(4,), chunks=(4,), dtype="u1")
+    (tmp_path / "c").write_bytes(b"")
+    with (
+        accelerated(way == "accelerated"),
+        pytest.raises((FileExistsError, NotADirectoryError)) as raised,
+    ):
+        array[...] = 1
+    assert isinstance(raised.value, fuzarr.errors.StoreError)
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert type(error) is type(raised.value)
+        assert error.errno in (errno.EEXIST, errno.ENOTDIR)
+        assert error.strerror == os.strerror(error.errno)
+
+
+def test_damage_is_a_runtime_error():
+    store = MemoryStore()
+    array = zarr.create_array(store, shape=(4,), dtype="u4", compressors=[ZstdCodec()])
+    array[...] = np.arange(4)
+    store._store_dict["c/0"] = cpu.Buffer.from_bytes(b"nothing")
+    with pytest.raises(RuntimeError):
+        array[...]

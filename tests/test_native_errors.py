@@ -18,11 +18,15 @@ BUILTINS = {
     "ArgumentError": (ValueError,),
     "SelectionError": (IndexError,),
     "ReadOnlyError": (PermissionError, ValueError),
-    "CorruptError": (ValueError,),
+    "CorruptError": (ValueError, RuntimeError),
     "ConflictError": (OSError,),
     "LimitError": (MemoryError,),
     "CancelledError": (RuntimeError,),
     "StoreError": (OSError,),
+    "StorePermissionError": (fuzarr.errors.StoreError, PermissionError),
+    "StoreFileExistsError": (fuzarr.errors.StoreError, FileExistsError),
+    "StoreIsADirectoryError": (fuzarr.errors.StoreError, IsADirectoryError),
+    "StoreNotADirectoryError": (fuzarr.errors.StoreError, NotADirectoryError),
 }
 
 

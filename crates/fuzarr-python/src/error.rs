@@ -1,6 +1,8 @@
 //! Errors of the library as Python's: each kind is a class in `fuzarr.errors` that is also the
 //! builtin a Python program would catch.
 
+use std::io;
+
 use fuzarr::{Error, Kind};
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
@@ -24,12 +26,33 @@ fn class(kind: Kind) -> &'static str {
     }
 }
 
+/// The number of the system's error that caused this one, as Python's `errno` has it.
+fn system_error(error: &Error) -> Option<i32> {
+    // Elsewhere the system's numbers are others than those of `errno`.
+    if !cfg!(unix) {
+        return None;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(number) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(number);
+        }
+        source = cause.source();
+    }
+    None
+}
+
 fn build(py: Python<'_>, class: &str, error: &Error) -> PyResult<PyErr> {
     let context = PyDict::new(py);
     for (name, value) in error.contexts() {
         context.set_item(name, value)?;
     }
-    let raised = py.import("fuzarr.errors")?.getattr(class)?.call1((error.to_string(),))?;
+    let message = error.to_string();
+    let errors = py.import("fuzarr.errors")?;
+    let raised = match system_error(error) {
+        Some(number) => errors.call_method1("_of_system", (class, message, number))?,
+        None => errors.getattr(class)?.call1((message,))?,
+    };
     raised.setattr("context", context)?;
     Ok(PyErr::from_value(raised))
 }

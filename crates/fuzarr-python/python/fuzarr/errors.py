@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from typing import Any
+
 
 class FuzarrError(Exception):
     """What all errors of fuzarr are."""
@@ -15,6 +19,13 @@ class FuzarrError(Exception):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # `OSError` would lose its number.
+        state = dict(self.__dict__)
+        if isinstance(self, OSError) and self.errno is not None:
+            state.update(errno=self.errno, strerror=self.strerror)
+        return type(self), self.args, state
 
 
 class NotFoundError(FuzarrError, FileNotFoundError, KeyError):
@@ -45,7 +56,7 @@ class ReadOnlyError(FuzarrError, PermissionError, ValueError):
     """A change through a handle that was opened for reading only."""
 
 
-class CorruptError(FuzarrError, ValueError):
+class CorruptError(FuzarrError, ValueError, RuntimeError):
     """Stored bytes are damaged: truncated, failing a checksum, or lying about themselves."""
 
 
@@ -63,4 +74,38 @@ class CancelledError(FuzarrError, RuntimeError):
 
 
 class StoreError(FuzarrError, OSError):
-    """The store failed."""
+    """The store failed; with `errno` if the system said so."""
+
+
+class StorePermissionError(StoreError, PermissionError):
+    """The system does not permit what the store was asked for."""
+
+
+class StoreFileExistsError(StoreError, FileExistsError):
+    """A file lies where the store needs a folder, or the other way round."""
+
+
+class StoreIsADirectoryError(StoreError, IsADirectoryError):
+    """A folder lies where the store needs a file."""
+
+
+class StoreNotADirectoryError(StoreError, NotADirectoryError):
+    """A file lies where the store needs a folder."""
+
+
+_OF_SYSTEM = {
+    errno.EACCES: StorePermissionError,
+    errno.EPERM: StorePermissionError,
+    errno.EEXIST: StoreFileExistsError,
+    errno.EISDIR: StoreIsADirectoryError,
+    errno.ENOTDIR: StoreNotADirectoryError,
+}
+
+
+def _of_system(name: str, message: str, number: int) -> FuzarrError:
+    """The error of a class that an error of the system caused."""
+    kind: type[FuzarrError] = globals()[name]
+    error = (_OF_SYSTEM.get(number, kind) if kind is StoreError else kind)(message)
+    if isinstance(error, OSError):
+        error.errno, error.strerror = number, os.strerror(number)
+    return error
