@@ -150,6 +150,37 @@ def test_large_objects_are_joined_off_the_event_loop(length, on_loop, monkeypatc
     np.testing.assert_array_equal(array[...], np.arange(length))
 
 
+def test_a_step_in_a_chunk_that_reaches_beyond_the_array():
+    with fuzarr.accelerate_zarr():
+        array = zarr.create_array(MemoryStore(), shape=(6,), chunks=(3,), dtype="i4")
+        array[...] = 1
+        array.resize((4,))
+        array[3:4:2] = 7
+        array.resize((6,))
+        assert array[...].tolist() == [1, 1, 1, 7, 1, 1]
+
+
+def test_a_pipeline_of_ones_own_is_asked_when_accelerated():
+    asked = []
+
+    class Own(fuzarr.FuzarrCodecPipeline):
+        async def read(self, *args, **options):
+            asked.append("read")
+            return await super().read(*args, **options)
+
+        async def write(self, *args, **options):
+            asked.append("write")
+            return await super().write(*args, **options)
+
+    zarr.registry.register_pipeline(Own)
+    name = f"{Own.__module__}.{Own.__qualname__}"
+    with fuzarr.accelerate_zarr(), zarr.config.set({"codec_pipeline.path": name}):
+        array = zarr.create_array(MemoryStore(), shape=(4,), chunks=(2,), dtype="i4")
+        array[...] = 1
+        assert array[...].tolist() == [1] * 4
+    assert asked == ["write", "read"]
+
+
 @pytest.mark.parametrize("way", ["native", "accelerated"])
 def test_errors_of_the_system_keep_class_and_number(way, tmp_path):
     array = zarr.create_array(LocalStore(tmp_path), shape=(4,), chunks=(4,), dtype="u1")

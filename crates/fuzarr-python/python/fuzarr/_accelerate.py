@@ -279,17 +279,20 @@ class _Request(_pipeline._Call):
         """Writes `values`, of the selection's `shape` or one for all."""
         if self.store.read_only or self.bound.order is None:
             raise DeclinedError("a store that is read-only, or orders that differ")
-        codec = self.pipeline.codecs[0]
-        if isinstance(codec, ShardingCodec):
-            extents = zip(self.place["shape"], self.batch[0][1].shape, strict=True)
-            if any(extent % chunk for extent, chunk in extents):
-                # zarr-python keeps what a shard holds beyond the array's shape.
+        extents = zip(self.place["shape"], self.batch[0][1].shape, strict=True)
+        if any(extent % chunk for extent, chunk in extents):
+            # zarr-python keeps what a shard holds beyond the array's shape, and what a chunk holds
+            # there if a slice with a step writes to it.
+            if isinstance(self.pipeline.codecs[0], ShardingCodec):
                 raise DeclinedError("shards that reach beyond the array")
         if values.shape not in ((), shape):
             raise DeclinedError("values that are spread over a selection")
         values = np.ascontiguousarray(_pipeline._in_native_order(values))
         if values.dtype != self.bound.dtype:
             raise DeclinedError(f"values of {values.dtype}")
+            terms = self.place["terms"]
+            if any(isinstance(term, slice) and term.step not in (None, 1) for term in terms):
+                raise DeclinedError("steps in chunks that reach beyond the array")
         memory = values.reshape(-1).view(np.uint8)
         left = True
         while left:
@@ -315,7 +318,7 @@ def _reading(
 ) -> Callable[[], Any] | None:
     """What reads a selection; `None` if that is for zarr-python to do."""
     _, metadata, codec_pipeline, config, _, indexer = parts
-    if not isinstance(codec_pipeline, FuzarrCodecPipeline) or fields:
+    if type(codec_pipeline) is not FuzarrCodecPipeline or fields:
         return None
     # What does not fit is for zarr-python to complain of.
     if out is not None and (type(out) is not cpu.NDBuffer or out.shape != indexer.shape):
@@ -343,7 +346,7 @@ def _writing(
     """What writes a selection; `None` if that is for zarr-python to do."""
     _, metadata, codec_pipeline, _, _, indexer = parts
     plain = np.isscalar(value) or type(value) is np.ndarray
-    if not isinstance(codec_pipeline, FuzarrCodecPipeline) or not plain or fields:
+    if type(codec_pipeline) is not FuzarrCodecPipeline or not plain or fields:
         return None
 
     def write() -> None:
