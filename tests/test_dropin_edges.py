@@ -181,6 +181,26 @@ def test_a_pipeline_of_ones_own_is_asked_when_accelerated():
     assert asked == ["write", "read"]
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_fill_value_keeps_the_bits_of_its_nan(version, dtype):
+    part = np.dtype({"c8": "f4", "c16": "f8"}.get(dtype, dtype))
+    unsigned = f"u{part.itemsize}"
+    odd = (np.array([-np.nan], part).view(unsigned) | np.array([1], unsigned)).view(part)
+    fill = np.array([1.5, odd[0]], part).view(dtype)[-1]
+    found = {}
+    for name in ("fused", "fuzarr"):
+        with dropin.pipeline(name):
+            array = zarr.create_array(
+                MemoryStore(), shape=(6,), chunks=(3,), dtype=dtype, fill_value=fill,
+                zarr_format=version, compressors=None,
+            )  # fmt: skip
+            array[1] = 2
+            found[name] = array[...].tobytes(), dropin.objects(array.store)
+    assert found["fuzarr"] == found["fused"]
+    assert found["fuzarr"][0].endswith(odd.tobytes())
+
+
 @pytest.mark.parametrize("way", ["native", "accelerated"])
 def test_errors_of_the_system_keep_class_and_number(way, tmp_path):
     array = zarr.create_array(LocalStore(tmp_path), shape=(4,), chunks=(4,), dtype="u1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numcodecs  # type: ignore[import-untyped]
 import numcodecs.registry  # type: ignore[import-untyped]
@@ -116,10 +116,27 @@ def _document(codecs: tuple[Any, ...], spec: ArraySpec, orders: set[str]) -> dic
         "data_type": spec.dtype.to_json(zarr_format=3),
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": spec.shape}},
         "chunk_key_encoding": {"name": "default"},
-        "fill_value": spec.dtype.to_json_scalar(fill, zarr_format=3),
+        "fill_value": _spelled(fill, spec, 3),
         "codecs": [codec.to_dict() for codec in codecs],
         "attributes": {},
     }
+
+
+def _spelled(fill: Any, spec: ArraySpec, version: Literal[2, 3]) -> Any:
+    """A fill value as a document has it, but for NaNs, which keep their bits."""
+    value: Any = spec.dtype.to_json_scalar(fill, zarr_format=version)
+    dtype = in_native_order(spec.dtype.to_native_dtype())
+    if dtype.kind not in "fc":
+        return value
+    parts = np.asarray([fill], dtype).view(f"f{dtype.itemsize // (1 + (dtype.kind == 'c'))}")
+    bits = parts.view(f"u{parts.itemsize}")
+    spelled = [
+        f"0x{number:0{2 * parts.itemsize}x}" if np.isnan(part) else known
+        for part, number, known in zip(
+            parts, bits, value if dtype.kind == "c" else [value], strict=True
+        )
+    ]
+    return spelled if dtype.kind == "c" else spelled[0]
 
 
 def _check(codec: Any, orders: set[str]) -> None:
@@ -146,7 +163,7 @@ def _document_v2(codec: V2Codec, spec: ArraySpec) -> dict[str, Any]:
             raise NotImplementedError(f"codec {type(part).__module__}.{type(part).__qualname__}")
     fill = spec.fill_value
     if fill is not None:
-        fill = spec.dtype.to_json_scalar(fill, zarr_format=2)
+        fill = _spelled(fill, spec, 2)
     return {
         "zarr_format": 2,
         "shape": spec.shape,
