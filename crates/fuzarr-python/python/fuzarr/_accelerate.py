@@ -237,10 +237,15 @@ class _Request(_pipeline._Call):
     def objects(self, keys: list[str]) -> dict[str, Any]:
         """The buffers of these keys, of a `MemoryStore`."""
         store = self.store._store_dict
-        found = {key: store[key] for key in keys if key in store}
-        for buffer in found.values():
+        found = {}
+        for key in keys:
+            # Another thread may delete it at any time.
+            buffer = store.get(key)
+            if buffer is None:
+                continue
             if type(buffer) is not cpu.Buffer:
                 raise DeclinedError(f"buffer {type(buffer).__name__}")
+            found[key] = buffer
         return found
 
     def read(self, out: np.ndarray) -> None:
@@ -285,14 +290,14 @@ class _Request(_pipeline._Call):
             # there if a slice with a step writes to it.
             if isinstance(self.pipeline.codecs[0], ShardingCodec):
                 raise DeclinedError("shards that reach beyond the array")
+            terms = self.place["terms"]
+            if any(isinstance(term, slice) and term.step not in (None, 1) for term in terms):
+                raise DeclinedError("steps in chunks that reach beyond the array")
         if values.shape not in ((), shape):
             raise DeclinedError("values that are spread over a selection")
         values = np.ascontiguousarray(_pipeline._in_native_order(values))
         if values.dtype != self.bound.dtype:
             raise DeclinedError(f"values of {values.dtype}")
-            terms = self.place["terms"]
-            if any(isinstance(term, slice) and term.step not in (None, 1) for term in terms):
-                raise DeclinedError("steps in chunks that reach beyond the array")
         memory = values.reshape(-1).view(np.uint8)
         left = True
         while left:
