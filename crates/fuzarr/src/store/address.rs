@@ -252,8 +252,10 @@ impl Opened {
     }
 
     /// The archive, in the store that was opened for it.
-    fn with(self, zip: ZipStore) -> Self {
-        Self { store: Arc::new(zip.clone()), zip: Some(zip), ..self }
+    fn with(mut self, zip: ZipStore) -> Self {
+        self.store = Arc::new(zip.clone());
+        self.zip = Some(zip);
+        self
     }
 
     /// What was asked over the network so far; `None` where nothing is.
