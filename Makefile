@@ -37,6 +37,7 @@ check: $(VENV) ## Formatting, layers, lints, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) test --quiet --package fuzarr --test layers
 	$(CARGO) clippy --workspace --all-targets --features fuzarr/faults -- -D warnings
+	$(CARGO) clippy --package fuzarr --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	.venv/bin/ruff check --quiet tests demo crates bench
 	.venv/bin/mypy --strict --cache-dir target/mypy crates/fuzarr-python/python
