@@ -403,7 +403,7 @@ of that shape divide them. Codecs are written as for `fuzarr create`; with shard
 chunks inside. Of a group, every array must have as many axes as --chunks and --shards.
 
 Nothing is at DST until the copy is whole. If it is interrupted, the same command goes on with it
-(into a zip archive, it begins anew).
+(into a zip archive, it begins anew). One that is still at work there stops then, with an error.
 
 Examples:
   fuzarr copy ocean.zarr archive.zarr --chunks 64,64 --shards 1024,1024 --codecs zstd:9,crc32c
@@ -438,7 +438,8 @@ pub struct Copy {
     /// Compare afterwards, bit by bit; the exit code is 1 if anything differs.
     #[arg(long)]
     pub verify: bool,
-    /// Delete what is at DST already, an unfinished copy too. Files that are not Zarr's stay.
+    /// Delete what is at DST already, an unfinished copy too. Files that are not Zarr's stay, and so do
+    /// nodes in a folder that is none: these are an error.
     #[arg(long)]
     pub overwrite: bool,
     /// Options of the engine.

@@ -61,10 +61,7 @@ pub fn create(store: &dyn Store, path: &str, node: &Node, existing: Existing) ->
 /// Checks that nothing is at `path` that would show up in `node`: no node, and of an array no chunks.
 pub(crate) fn check_free(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
     if let Some(document) = hierarchy::document_at(store, path)? {
-        return Err(Error::already_exists(
-            "there is an array or group already; overwriting deletes it and all below it",
-        )
-        .with("key", document));
+        return Err(already_there(&document));
     }
     let Node::Array(metadata) = node else { return Ok(()) };
     match left_over(store, path, metadata)?.first() {
@@ -74,6 +71,14 @@ pub(crate) fn check_free(store: &dyn Store, path: &str, node: &Node) -> Result<(
         )
         .with("key", &object.key)),
     }
+}
+
+/// The error of a place that has a node, which this document tells.
+pub(crate) fn already_there(document: &str) -> Error {
+    Error::already_exists(
+        "there is an array or group already; overwriting deletes it and all below it",
+    )
+    .with("key", document)
 }
 
 /// The stored objects that would be chunks of an array, if it were larger too: it may grow, and what

@@ -502,7 +502,7 @@ fn what_became_empty_does_not_keep_what_was_copied_before() {
     stop_after(&copy, 5);
     // Lost from the record: its object is there, and the source holds nothing any more.
     let title = to.store.open(".fuzarr-copy").wait().unwrap().unwrap();
-    let title = title.read(fuzarr::store::Span::Prefix(31), Vec::new()).wait().unwrap().unwrap();
+    let title = title.read(fuzarr::store::Span::Prefix(48), Vec::new()).wait().unwrap().unwrap();
     put_bytes(&*to.store, ".fuzarr-copy", title.bytes.as_slice(), Precondition::None).unwrap();
     source.write_bytes(&Selection::all(), &[0, 0], &WriteOptions::default()).unwrap();
     assert_eq!(copy.run(|_| Ok(())).unwrap().kept_objects, 0);
@@ -818,4 +818,130 @@ fn arrays_of_text_and_of_numbers_are_copied_one_after_the_other() {
     made.write_bytes(&Selection::parse("5").unwrap(), &values[..8], &WriteOptions::default())
         .unwrap();
     assert!(copy.compare(|_| Ok(())).unwrap().is_some());
+}
+
+/// The options of a copy in many parts that notes each object at once.
+fn in_small_parts(overwrite: bool) -> Options {
+    Options { memory: 3000, checkpoint: Duration::ZERO, overwrite, ..Options::default() }
+}
+
+// Seen to fail: all nodes below the folder were deleted, or became members of the copy.
+#[test]
+fn nodes_in_a_folder_that_is_none_are_neither_deleted_nor_taken_in() {
+    let store = memory();
+    numbers(&store, "a", &[8], &[4]);
+    hierarchy_of(&store);
+    for path in ["folder/x.zarr", "folder/y.zarr", "other/x/stray"] {
+        numbers(&store, path, &[8], &[4]);
+    }
+    for folder in ["folder", "other/x"] {
+        // It was made above them.
+        store.delete(&format!("{folder}/zarr.json"), Precondition::None).wait().unwrap();
+    }
+    let before = objects(&*store, "");
+    let refused = |from: &str, to: &str, overwrite, member| {
+        let options = in_small_parts(overwrite);
+        let (from, to) = (place(&store, from), place(&store, to));
+        let copy = planned(&from, &to, &Relayout::default(), options).unwrap();
+        let error = copy.run(|_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), Kind::AlreadyExists, "{error}");
+        assert_eq!(error.context("member"), Some(member), "{error}");
+        assert_eq!(objects(&*store, ""), before);
+    };
+    for overwrite in [false, true] {
+        refused("a", "folder", overwrite, "/folder/x.zarr");
+        refused("root", "folder", overwrite, "/folder/x.zarr");
+    }
+    refused("root", "other", true, "/other/x/stray");
+}
+
+// Seen to fail: the first copy ended as if all it had written were there.
+#[test]
+fn a_copy_stops_when_another_takes_its_place() {
+    for whole in [false, true] {
+        let (from, to) = (memory(), memory());
+        numbers(&from, "a", &[64, 64], &[8, 8]);
+        let (from, to) = (place(&from, "a"), place(&to, "b"));
+        let mut told = 0;
+        let first = planned(&from, &to, &chunks(&[16, 8]), in_small_parts(false)).unwrap();
+        let stopped = first.run(|progress| {
+            told += 1;
+            let is_late = progress.done == progress.total;
+            if (whole && is_late) || (!whole && told == 5) {
+                let options = in_small_parts(true);
+                stop_after(&planned(&from, &to, &chunks(&[16, 8]), options).unwrap(), 2);
+            }
+            Ok(())
+        });
+        let error = stopped.unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict, "{error}");
+        assert_eq!(error.context("key"), Some("b/.fuzarr-copy"));
+        assert!(error.message().contains("another copy"), "{error}");
+        // What the second left is unfinished still, and can be gone on with.
+        assert_eq!(hierarchy::read_node(&*to.store, "b").unwrap(), None);
+        let copy = planned(&from, &to, &chunks(&[16, 8]), in_small_parts(false)).unwrap();
+        assert!(copy.run(|_| Ok(())).unwrap().kept_objects > 0);
+        assert_eq!(copy.compare(|_| Ok(())).unwrap(), None);
+    }
+}
+
+// Seen to fail: all was copied once more, over what had been changed.
+#[test]
+fn a_copy_that_lacks_only_its_end_leaves_what_was_changed_since() {
+    let (from, broken) = (memory(), Arc::new(Faulty::new(MemoryStore::new())));
+    hierarchy_of(&from);
+    let (from, to) = (place(&from, "root"), place(&(Arc::clone(&broken) as _), "b"));
+    let copy = planned(&from, &to, &Relayout::default(), in_small_parts(false)).unwrap();
+    // The first deletion of all is that of the record.
+    broken.fail(Operation::Delete, 0, Kind::Io);
+    assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::Io);
+    let made = Array::open(Arc::clone(&to.store), "b/c").unwrap();
+    made.write_bytes(&Selection::all(), &[7, 7], &WriteOptions::default()).unwrap();
+    hierarchy::delete_node(&*to.store, "b/x").unwrap();
+    let report = copy.run(|_| Ok(())).unwrap();
+    assert_eq!((report.arrays, report.objects, report.kept_objects), (3, 0, 18));
+    let values = made.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
+    assert_eq!(values.bytes, [7; 18]);
+    assert_eq!(hierarchy::read_node(&*to.store, "b/x").unwrap(), None);
+    assert!(to.store.open("b/.fuzarr-copy").wait().unwrap().is_none());
+    // Without its record it is a node like others.
+    assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn a_node_at_the_place_of_an_unfinished_copy_is_kept() {
+    let (from, to) = (memory(), memory());
+    numbers(&from, "a", &[64, 64], &[8, 8]);
+    let (from, to) = (place(&from, "a"), place(&to, "b"));
+    let copy = planned(&from, &to, &chunks(&[16, 8]), in_small_parts(false)).unwrap();
+    stop_after(&copy, 3);
+    let document = json::to_vec(&document(&[64, 64], &[16, 8], "uint16"));
+    put_bytes(&*to.store, "b/zarr.json", &document, Precondition::None).unwrap();
+    let before = objects(&*to.store, "");
+    assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::AlreadyExists);
+    assert_eq!(objects(&*to.store, ""), before);
+}
+
+// Seen to fail: a link to a group above was followed until the system would not, and each time copied.
+#[test]
+fn groups_without_end_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(folder.path()).unwrap());
+    numbers(&store, "g/x/a", &[8], &[4]);
+    std::os::unix::fs::symlink("..", folder.path().join("g/x/loop")).unwrap();
+    let refused = |store: &Arc<dyn Store>| {
+        let (from, to) = (place(store, "g"), place(&memory(), ""));
+        planned(&from, &to, &Relayout::default(), Options::default()).unwrap_err()
+    };
+    let error = refused(&store);
+    assert_eq!(error.kind(), Kind::InvalidMetadata, "{error}");
+    assert!(error.context("node").unwrap().starts_with("/g/x/loop"), "{error}");
+    let deep = memory();
+    let group = json::to_vec(&json!({"zarr_format": 3, "node_type": "group"}));
+    let mut path = "g".to_owned();
+    for _ in 0..hierarchy::DEEPEST + 2 {
+        put_bytes(&*deep, &format!("{path}/zarr.json"), &group, Precondition::None).unwrap();
+        path.push_str("/g");
+    }
+    assert_eq!(refused(&deep).kind(), Kind::Limit);
 }

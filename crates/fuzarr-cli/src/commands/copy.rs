@@ -51,8 +51,12 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
     let asked = || asked([&source, &opened]);
     let begun = Instant::now();
     let report = with_bar("copied", &asked, |progress| copy.run(progress)).map_err(|error| {
-        let of_source_side = error.context("side") == Some("source");
-        if of_source_side { of_source(error) } else { super::ways_out(error) }
+        if error.context("side") == Some("source") {
+            return of_source(error);
+        }
+        // What overwriting leaves alone it does not get out of the way.
+        let is_left = error.context("member").is_some();
+        if is_left { error } else { super::ways_out(error) }
     })?;
     opened.close()?;
     super::print(&summary(&report, begun.elapsed(), asked()))?;

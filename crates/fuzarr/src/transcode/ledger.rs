@@ -13,7 +13,7 @@ use super::plan::Job;
 use super::record::{Due, Record};
 use super::schedule::{Part, positions};
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::limits::Limits;
 use crate::plan::Layout;
 use crate::store::{Object, Store, Version, find};
@@ -31,6 +31,8 @@ struct Books {
     reading: Sources,
     writing: Sources,
     tally: Tally,
+    /// The error of a record that another run has taken over.
+    taken: Option<Error>,
 }
 
 /// What was seen of source objects, by key; `None` of one that could not be told from a later one.
@@ -91,10 +93,20 @@ impl Ledger {
         *self.books() = Books { record: Some(record), ..Books::default() };
     }
 
-    /// Closes them: the record, and what was stored.
-    pub(super) fn close(&self) -> (Option<Record>, Tally) {
+    /// Closes them: the record, what was stored, and what came of the run, which is an error if another
+    /// has taken over.
+    pub(super) fn close(&self, outcome: Result<()>) -> (Option<Record>, Tally, Result<()>) {
         let books = std::mem::take(&mut *self.books());
-        (books.record, books.tally)
+        (books.record, books.tally, books.taken.map_or(outcome, Err))
+    }
+
+    /// Notes that all objects are finished, see [`Record::complete`].
+    ///
+    /// # Errors
+    /// As [`Record::complete`].
+    pub(super) fn complete(&self, store: &dyn Store) -> Result<()> {
+        // Nothing else is under way that would have to wait for the lock.
+        self.books().record.as_mut().map_or(Ok(()), |record| record.complete(store))
     }
 
     /// Says which array is copied from now on.
@@ -178,7 +190,7 @@ impl Ledger {
     /// object is looked at if it is not known what was stored.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`; `Cancelled` if another run has taken the record over, see [`close`](Self::close).
     pub(super) async fn stored(
         &self,
         store: &dyn Store,
@@ -195,10 +207,18 @@ impl Ledger {
         // Awaited without the lock: others have objects to note meanwhile.
         let Some(due) = self.note(key, &seen) else { return Ok(()) };
         let written = due.write(store).await;
-        if let Some(record) = &mut self.books().record {
+        let mut books = self.books();
+        if let Some(record) = &mut books.record {
             record.written(&due, &written);
         }
-        written
+        match written {
+            Err(error) if error.kind() == Kind::Conflict => {
+                books.taken = Some(error);
+                // A conflict would have the object written once more.
+                Err(Error::cancelled("another copy is at work at the destination"))
+            }
+            written => written.map(drop),
+        }
     }
 
     /// Notes a finished object; gives the record if it is time to write it.

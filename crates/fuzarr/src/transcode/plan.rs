@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::hierarchy;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
 use crate::plan::{ReadOptions, WriteOptions};
-use crate::store::{Store, find, join};
+use crate::store::{Store, find};
 
 /// How much more often the source may be read where the next part is read while one is written.
 const MORE_REPEATS: f64 = 1.1;
@@ -64,7 +64,7 @@ pub(super) struct Job {
 /// A node of the source: its path relative to what is copied, its document, and what tells the
 /// document from those of other nodes.
 pub(super) struct Found {
-    path: NodePath,
+    pub(super) path: NodePath,
     node: Node,
     /// What tells the bytes of the node's documents from others.
     digest: Fingerprint,
@@ -90,7 +90,10 @@ impl Transcode {
         let (from, path) = (NodePath::parse(&source.path)?, NodePath::parse(&destination.path)?);
         check_apart(&source, &from, &destination, &path)?;
         let mut found = Vec::new();
-        walk(&*source.store, &from, &NodePath::root(), &mut found)?;
+        walk(&*source.store, &from, &mut found)?;
+        if !found.first().is_some_and(|found| found.path.is_root()) {
+            return Err(Error::not_found("there is no array or group").at_node(&from));
+        }
         let format = options.format.or(found.first().map(|found| found.node.format()));
         let mut copy = Self {
             store: destination.store,
@@ -242,31 +245,45 @@ impl Job {
     }
 }
 
-/// Collects the node at `path` below `root` and all below it.
-pub(super) fn walk(
-    store: &dyn Store,
-    root: &NodePath,
-    path: &NodePath,
-    found: &mut Vec<Found>,
-) -> Result<()> {
-    let from = root.join(path.as_str())?;
-    let missing = || Error::not_found("there is no array or group").at_node(&from);
-    let node = hierarchy::read_node(store, from.as_str())?.ok_or_else(missing)?;
-    let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
-    let documents = hierarchy::stored_documents(store, from.as_str())?;
-    let digest = Fingerprint::of(documents.iter().map(Vec::as_slice));
-    let document = find(store, &key).wait()?;
-    let version = document.as_ref().and_then(|document| document.version());
-    let (version, is_group) = (format!("{version:?}"), matches!(node, Node::Group(_)));
-    let is_file = document.is_some_and(|document| document.file().is_some());
-    found.push(Found { path: path.clone(), node, digest, version, is_file });
-    if is_group {
-        for (name, child) in hierarchy::children(store, from.as_str())? {
-            child.map_err(|error| error.at_node(join(from.as_str(), &name)))?;
-            walk(store, root, &path.join(&name)?, found)?;
+/// Collects the node at `root`, if there is one, and all below it.
+///
+/// # Errors
+/// Those of [`hierarchy::traverse`]: also of a link that leads back to a group above itself.
+pub(super) fn walk(store: &dyn Store, root: &NodePath, found: &mut Vec<Found>) -> Result<()> {
+    let is_array = match hierarchy::read_node(store, root.as_str())? {
+        Some(node) => {
+            let is_array = matches!(node, Node::Array(_));
+            found.push(Found::new(store, root, NodePath::root(), node)?);
+            is_array
         }
+        None => false,
+    };
+    if is_array {
+        return Ok(());
+    }
+    for visit in hierarchy::traverse(store, root.as_str(), usize::MAX)? {
+        let visit = visit?;
+        let node = visit.node.map_err(|error| error.at_node(&visit.path))?;
+        let below = visit.path.strip_prefix(&root.prefix()).unwrap_or(&visit.path);
+        found.push(Found::new(store, root, NodePath::parse(below)?, node)?);
     }
     Ok(())
+}
+
+impl Found {
+    /// What was found at `path` below `root`.
+    fn new(store: &dyn Store, root: &NodePath, path: NodePath, node: Node) -> Result<Self> {
+        let from = root.join(path.as_str())?;
+        let missing = || Error::not_found("there is no array or group").at_node(&from);
+        let key = hierarchy::document_at(store, from.as_str())?.ok_or_else(missing)?;
+        let documents = hierarchy::stored_documents(store, from.as_str())?;
+        let digest = Fingerprint::of(documents.iter().map(Vec::as_slice));
+        let document = find(store, &key).wait()?;
+        let version = document.as_ref().and_then(|document| document.version());
+        let version = format!("{version:?}");
+        let is_file = document.is_some_and(|document| document.file().is_some());
+        Ok(Self { path, node, digest, version, is_file })
+    }
 }
 
 /// What tells documents that are files from all other files.

@@ -1,23 +1,35 @@
 //! The record of what an unfinished copy has written, so that it can go on after a kill.
 //!
-//! One object, `.fuzarr-copy`, below the destination: a line that names the copy, then a line for
-//! each finished object. It is no chunk and no node, so no listing shows it. It is replaced as a
-//! whole, seldom enough to cost little; what was finished since is copied again.
+//! One object, `.fuzarr-copy`, below the destination: a line that names the copy and the run that is
+//! at work, a line for each finished object, and a last one once all are. It is no chunk and no node,
+//! so no listing shows it. It is replaced as a whole, seldom enough to cost little; what was finished
+//! since is copied again.
+//!
+//! Whose run it names has the destination: another run takes it over by writing its own, and the
+//! earlier one, if it still lives, finds that out when it writes next, and stops.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result, ResultExt as _};
-use crate::store::{self, Precondition, Span, Store, put_bytes_async};
+use crate::error::{Error, Kind, Result, ResultExt as _};
+use crate::store::{Content, Part, Precondition, Span, Store, settled, settled_async};
 use crate::wait::wait;
 
 /// The name of the record.
 pub(super) const NAME: &str = ".fuzarr-copy";
 
 /// The first word of a record, with the version of its form.
-const TITLE: &str = "fuzarr-copy-2";
+const TITLE: &str = "fuzarr-copy-3";
+
+/// The last line of a record once all objects are finished.
+const COMPLETE: &str = "complete";
+
+/// How often a record that is this run's own is written anew where it is not as it was left: an answer
+/// was lost.
+const ATTEMPTS: usize = 3;
 
 /// The largest record that is read.
 const LARGEST: u64 = 16 << 30;
@@ -43,11 +55,37 @@ impl Fingerprint {
 /// Which stored object: the array's number in the copy, and its place in the array's grid.
 pub(super) type Place<'a> = (usize, &'a [u64]);
 
+/// A record that was found.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    text: String,
+    unchanged: Precondition,
+}
+
+impl Earlier {
+    /// The record at `key`, of whatever copy, if there is one.
+    ///
+    /// # Errors
+    /// `Io`; `Corrupt` if it is larger than any.
+    pub(super) fn find(store: &dyn Store, key: &str) -> Result<Option<Self>> {
+        let Some(object) = store.open(key).wait()? else { return Ok(None) };
+        let piece = object.read(Span::Whole(LARGEST), Vec::new()).wait().context("key", || key)?;
+        let Some(piece) = piece else { return Ok(None) };
+        let text = std::str::from_utf8(piece.bytes.as_slice()).unwrap_or_default().to_owned();
+        let unchanged = object.version().map_or(Precondition::None, Precondition::Unchanged);
+        Ok(Some(Self { text, unchanged }))
+    }
+}
+
 /// The record of a running copy.
 #[derive(Debug)]
 pub(super) struct Record {
     key: String,
+    /// The first line.
+    title: String,
     text: String,
+    /// What must hold of what is stored for this run to have the destination.
+    unchanged: Precondition,
     /// What an earlier run finished, by array and chunk.
     finished: HashMap<(usize, Vec<u64>), u64>,
     written: Instant,
@@ -58,26 +96,24 @@ pub(super) struct Record {
     /// Whether it is just being written.
     under_way: bool,
     resumed: bool,
+    complete: bool,
     /// Whether nothing that this run finished is in the record yet.
     fresh: bool,
 }
 
 impl Record {
-    /// The record at `key` of the copy with this fingerprint, if there is one.
+    /// The record of a run that goes on with what `earlier` tells; not written yet.
     ///
     /// # Errors
-    /// `AlreadyExists` if it is of another copy; `Io`.
-    pub(super) fn find(
-        store: &dyn Store,
+    /// `AlreadyExists` if it is of another copy.
+    pub(super) fn resume(
+        earlier: Earlier,
         key: &str,
         fingerprint: Fingerprint,
         interval: Duration,
-    ) -> Result<Option<Self>> {
-        let Some(object) = store.open(key).wait()? else { return Ok(None) };
-        let piece = object.read(Span::Whole(LARGEST), Vec::new()).wait().context("key", || key)?;
-        let Some(piece) = piece else { return Ok(None) };
-        let text = std::str::from_utf8(piece.bytes.as_slice()).unwrap_or_default();
-        let Some(lines) = text.strip_prefix(&title(fingerprint)) else {
+    ) -> Result<Self> {
+        let lines = earlier.text.strip_prefix(&name_of(fingerprint));
+        let Some((_, lines)) = lines.and_then(|lines| lines.split_once('\n')) else {
             return Err(Error::already_exists(
                 "here is an unfinished copy of something else, or into another layout, or of a \
                  source whose metadata was changed since; overwriting begins anew",
@@ -85,23 +121,52 @@ impl Record {
             .with("key", key));
         };
         let finished = lines.lines().filter_map(parse).collect();
-        let text = text.to_owned();
-        Ok(Some(Self { finished, text, resumed: true, ..Self::new(key, fingerprint, interval) }))
+        let mut record = Self::new(key, fingerprint, interval);
+        let unfinished = lines.strip_suffix('\n').and_then(|lines| lines.strip_suffix(COMPLETE));
+        record.complete = unfinished.is_some();
+        record.text.push_str(unfinished.unwrap_or(lines));
+        Ok(Self { finished, resumed: true, unchanged: earlier.unchanged, ..record })
     }
 
-    /// A record in which nothing is finished.
-    pub(super) fn new(key: &str, fingerprint: Fingerprint, interval: Duration) -> Self {
+    /// A record in which nothing is finished, instead of any other.
+    pub(super) fn replacing(
+        earlier: Option<Earlier>,
+        key: &str,
+        fingerprint: Fingerprint,
+        interval: Duration,
+    ) -> Self {
+        let record = Self::new(key, fingerprint, interval);
+        let unchanged = earlier.map_or(Precondition::Absent, |earlier| earlier.unchanged);
+        Self { unchanged, ..record }
+    }
+
+    fn new(key: &str, fingerprint: Fingerprint, interval: Duration) -> Self {
+        let run = RandomState::new().hash_one((std::process::id(), Instant::now()));
+        let title = format!("{}{run:016x}\n", name_of(fingerprint));
         Self {
             key: key.to_owned(),
-            text: title(fingerprint),
+            text: title.clone(),
+            title,
+            unchanged: Precondition::Absent,
             finished: HashMap::new(),
             written: Instant::now(),
             interval,
             stored: 0,
             under_way: false,
             resumed: false,
+            complete: false,
             fresh: true,
         }
+    }
+
+    /// How many objects an earlier run finished.
+    pub(super) fn finished(&self) -> u64 {
+        self.finished.len() as u64
+    }
+
+    /// Whether an earlier run finished all objects.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// What an earlier run noted of an object.
@@ -138,11 +203,10 @@ impl Record {
     }
 
     /// Takes note of a writing that has ended.
-    pub(super) fn written(&mut self, due: &Due, outcome: &Result<()>) {
+    pub(super) fn written(&mut self, due: &Due, outcome: &Result<Precondition>) {
         self.under_way = false;
-        if outcome.is_err() {
-            return;
-        }
+        let Ok(unchanged) = outcome else { return };
+        self.unchanged = unchanged.clone();
         self.stored = due.text.len();
         self.written = Instant::now();
         if !self.interval.is_zero() {
@@ -153,7 +217,7 @@ impl Record {
     /// Writes the record, if there is anything new in it.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Conflict` if another run has the destination; `Io`.
     pub(super) fn write(&mut self, store: &dyn Store) -> Result<()> {
         if self.stored == self.text.len() {
             return Ok(());
@@ -161,19 +225,44 @@ impl Record {
         let due = self.now();
         let outcome = wait(due.write(store));
         self.written(&due, &outcome);
-        outcome
+        outcome.map(drop)
+    }
+
+    /// Notes that all objects are finished, and makes sure that no other run has the destination.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(super) fn complete(&mut self, store: &dyn Store) -> Result<()> {
+        self.text.push_str(COMPLETE);
+        self.text.push('\n');
+        self.write(store)
     }
 
     fn now(&self) -> Due {
-        Due { key: self.key.clone(), text: self.text.clone(), begun: Instant::now() }
+        Due {
+            key: self.key.clone(),
+            text: self.text.clone(),
+            title: self.title.len(),
+            unchanged: self.unchanged.clone(),
+            is_first: self.stored == 0,
+            begun: Instant::now(),
+        }
     }
 
-    /// Deletes the record: the copy is complete.
+    /// Deletes the record: the copy is complete. One that another run has written since stays, where the
+    /// store can tell.
     ///
     /// # Errors
     /// `Io`.
     pub(super) fn delete(self, store: &dyn Store) -> Result<()> {
-        store::delete(store, &self.key)
+        let unchanged = match self.unchanged {
+            unchanged if store.capabilities().conditional_delete => unchanged,
+            _ => Precondition::None,
+        };
+        match settled(store, || store.delete(&self.key, unchanged).wait()) {
+            Err(error) if error.kind() == Kind::Conflict => Ok(()),
+            deleted => deleted,
+        }
     }
 }
 
@@ -182,21 +271,68 @@ impl Record {
 pub(super) struct Due {
     key: String,
     text: String,
+    /// How long the first line is.
+    title: usize,
+    unchanged: Precondition,
+    /// Whether this run has written none yet.
+    is_first: bool,
     begun: Instant,
 }
 
 impl Due {
-    /// Writes it.
+    /// Writes it; gives what must hold for the next writing.
     ///
     /// # Errors
-    /// `Io`.
-    pub(super) async fn write(&self, store: &dyn Store) -> Result<()> {
-        put_bytes_async(store, &self.key, self.text.as_bytes(), Precondition::None).await
+    /// `Conflict` if another run has the destination; `Io`.
+    pub(super) async fn write(&self, store: &dyn Store) -> Result<Precondition> {
+        let swaps = store.capabilities().compare_and_swap;
+        let mut unchanged = self.unchanged.clone();
+        // What the store does not compare is looked at.
+        if !self.is_first && (!swaps || unchanged == Precondition::None) {
+            self.look(store).await?;
+        }
+        for _ in 0..ATTEMPTS {
+            let precondition = if swaps { unchanged } else { Precondition::None };
+            let parts = [Part::Bytes(self.text.as_bytes())];
+            let content = Content { parts: &parts, base: None };
+            let put = store.put(&self.key, content, precondition);
+            match settled_async(store, put).await {
+                Ok(Some(version)) => return Ok(Precondition::Unchanged(version)),
+                Ok(None) => return self.look(store).await,
+                Err(error) if error.kind() == Kind::Conflict => {
+                    unchanged = self.look(store).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.taken())
+    }
+
+    /// Checks that what is stored is of this run.
+    async fn look(&self, store: &dyn Store) -> Result<Precondition> {
+        let title = self.text.get(..self.title).unwrap_or_default().as_bytes();
+        let Some(object) = store.open(&self.key).await? else { return Err(self.taken()) };
+        let piece = object.read(Span::Prefix(title.len() as u64), Vec::new()).await;
+        match piece.context("key", || &self.key)? {
+            Some(piece) if piece.bytes.as_slice() == title => {
+                Ok(object.version().map_or(Precondition::None, Precondition::Unchanged))
+            }
+            _ => Err(self.taken()),
+        }
+    }
+
+    fn taken(&self) -> Error {
+        Error::conflict(
+            "another copy is at work here, or was since this one began, which therefore stops; what \
+             is here is that one's",
+        )
+        .with("key", &self.key)
     }
 }
 
-fn title(Fingerprint(fingerprint): Fingerprint) -> String {
-    format!("{TITLE} {fingerprint:016x}\n")
+/// What the first line of a copy's record begins with, whatever the run.
+fn name_of(Fingerprint(fingerprint): Fingerprint) -> String {
+    format!("{TITLE} {fingerprint:016x} ")
 }
 
 /// Reads the line of a finished object. One that is malformed finishes nothing.
@@ -229,21 +365,25 @@ mod tests {
         Fingerprint::of([text.as_bytes()].into_iter())
     }
 
+    fn find(store: &MemoryStore, key: &str, text: &str) -> Result<Record> {
+        Record::resume(Earlier::find(store, key)?.unwrap(), key, fingerprint(text), NOW)
+    }
+
     #[test]
     fn what_was_noted_is_found() {
         let store = MemoryStore::new();
-        assert!(Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().is_none());
+        assert!(Earlier::find(&store, "x/record").unwrap().is_none());
         let mut record = Record::new("x/record", fingerprint("a"), NOW);
         record.note((0, &[3, 4]), 7);
         record.note((2, &[]), u64::MAX);
         record.write(&store).unwrap();
-        let mut found = Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().unwrap();
+        let mut found = find(&store, "x/record", "a").unwrap();
         assert_eq!(found.stamp_of((0, &[3, 4])), Some(7));
         assert_eq!(found.stamp_of((2, &[])), Some(u64::MAX));
         assert_eq!(found.stamp_of((1, &[3, 4])), None);
         found.note((1, &[0]), 1);
         found.write(&store).unwrap();
-        let found = Record::find(&store, "x/record", fingerprint("a"), NOW).unwrap().unwrap();
+        let found = find(&store, "x/record", "a").unwrap();
         assert_eq!((found.stamp_of((1, &[0])), found.stamp_of((0, &[3, 4]))), (Some(1), Some(7)));
         found.delete(&store).unwrap();
         assert!(store.snapshot().is_empty());
@@ -256,7 +396,7 @@ mod tests {
         record.note((0, &[1]), 1);
         record.note((0, &[1]), 2);
         record.write(&store).unwrap();
-        let found = Record::find(&store, "record", fingerprint("a"), NOW).unwrap().unwrap();
+        let found = find(&store, "record", "a").unwrap();
         assert_eq!(found.stamp_of((0, &[1])), Some(2));
     }
 
@@ -264,11 +404,11 @@ mod tests {
     fn the_record_of_another_copy_is_refused() {
         let store = MemoryStore::new();
         Record::new("record", fingerprint("a"), NOW).write(&store).unwrap();
-        let error = Record::find(&store, "record", fingerprint("b"), NOW).unwrap_err();
+        let error = find(&store, "record", "b").unwrap_err();
         assert_eq!(error.kind(), Kind::AlreadyExists);
         assert!(error.message().contains("overwriting"));
         put_bytes(&store, "record", &[0xff; 99], Precondition::None).unwrap();
-        assert!(Record::find(&store, "record", fingerprint("a"), NOW).is_err());
+        assert!(find(&store, "record", "a").is_err());
     }
 
     #[test]
@@ -283,7 +423,7 @@ mod tests {
     fn the_record_is_written_at_once_and_then_seldom() {
         let store = MemoryStore::new();
         let mut record = Record::new("record", fingerprint("a"), Duration::from_secs(3600));
-        let found = || Record::find(&store, "record", fingerprint("a"), NOW).unwrap().unwrap();
+        let found = || find(&store, "record", "a").unwrap();
         record.note((0, &[1]), 1);
         assert!(keep(&mut record, &store));
         assert_eq!(found().stamp_of((0, &[1])), Some(1));

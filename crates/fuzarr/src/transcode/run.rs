@@ -3,20 +3,22 @@
 //! The document of an array is written after its chunks, that of the whole copy last: until then
 //! there is nothing at the destination that could be taken for the source.
 
+use std::collections::HashSet;
+
 use futures_util::future::join;
 
 use super::Progress;
 use super::elements::Elements;
 use super::ledger::{Rest, chunks};
 use super::plan::{Job, Transcode, files, walk};
-use super::record::Record;
+use super::record::{Earlier, Record};
 use super::schedule::Part;
 use crate::creation;
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal;
-use crate::store;
+use crate::store::join as join_keys;
 use crate::wait::wait;
 
 /// What a run did.
@@ -47,13 +49,17 @@ impl Transcode {
     ///
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
-    /// destination and the options do not say to overwrite; those of [`Array::read_bytes_into`] and
+    /// destination and the options do not say to overwrite, or other nodes in a folder that is none;
+    /// `Conflict` if another run has begun at the destination since this one has; those of [`Array::read_bytes_into`] and
     /// [`Array::write_bytes`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
     ///
     /// [`Array::read_bytes_into`]: crate::Array::read_bytes_into
     /// [`Array::write_bytes`]: crate::Array::write_bytes
     pub fn run(&self, progress: impl FnMut(&Progress<'_>) -> Result<()>) -> Result<Report> {
-        let record = self.start()?;
+        let record = match self.start()? {
+            Start::Copying(record) => record,
+            Start::Complete(record) => return self.end(record),
+        };
         self.ledger.open(record);
         let mut run = Run {
             copy: self,
@@ -66,7 +72,7 @@ impl Transcode {
             progress,
         };
         let outcome = run.all();
-        let (record, stored) = self.ledger.close();
+        let (record, stored, outcome) = self.ledger.close(outcome);
         if let Some(mut record) = record {
             match &outcome {
                 Ok(()) => record.delete(&*self.store)?,
@@ -78,17 +84,28 @@ impl Transcode {
         Ok(Report { objects: stored.objects, stored_bytes: stored.bytes, ..run.report })
     }
 
-    /// Makes sure that the destination is free, and begins or finds the record.
-    fn start(&self) -> Result<Record> {
+    /// Makes sure that the destination is free, and begins or takes over the record.
+    fn start(&self) -> Result<Start> {
         let (store, path) = (&*self.store, self.path.as_str());
         let (key, interval) = (self.record_key(), self.options.checkpoint);
         hierarchy::check_place(store, path, self.format)?;
-        if self.options.overwrite {
-            self.clear()?;
-        } else if let Some(record) = Record::find(store, &key, self.fingerprint, interval)? {
-            return Ok(record);
+        let earlier = Earlier::find(store, &key)?;
+        if !self.options.overwrite
+            && let Some(earlier) = earlier
+        {
+            let mut record = Record::resume(earlier, &key, self.fingerprint, interval)?;
+            match hierarchy::document_at(store, path)? {
+                // Anybody may have changed it since.
+                Some(_) if record.is_complete() => return Ok(Start::Complete(record)),
+                Some(document) => return Err(creation::already_there(&document)),
+                None => record.write(store)?,
+            }
+            return Ok(Start::Copying(record));
         }
-        self.check_free()?;
+        self.check_members(&self.old(earlier.is_some())?)?;
+        if !self.options.overwrite {
+            self.check_free()?;
+        }
         // A group to be in, so that the copy is found again as a part of the same store.
         if let Some(parent) = self.path.parent()
             && hierarchy::read_node(store, parent.as_str())?.is_none()
@@ -96,39 +113,89 @@ impl Transcode {
             let group = GroupMetadata { format: self.format, ..GroupMetadata::default() };
             self.put(&parent, &Node::Group(group), true)?;
         }
-        let mut record = Record::new(&key, self.fingerprint, interval);
+        let mut record = Record::replacing(earlier, &key, self.fingerprint, interval);
+        // Before anything is deleted: another run that is at work here is to stop.
         record.write(store)?;
-        Ok(record)
+        if self.options.overwrite {
+            self.clear()?;
+            self.check_free()?;
+        }
+        Ok(Start::Copying(record))
     }
 
-    /// Deletes what is at the destination. The record of an unfinished copy goes last.
+    /// What was left to do of a copy whose root document was there already.
+    fn end(&self, record: Record) -> Result<Report> {
+        self.consolidate()?;
+        let (arrays, kept_objects) = (self.jobs.len() as u64, record.finished());
+        record.delete(&*self.store)?;
+        Ok(Report { arrays, kept_objects, ..Report::default() })
+    }
+
+    /// The paths of what is to be deleted at the destination, relative to it: a node or an unfinished
+    /// copy with all nodes below, never those in a folder that is neither.
+    fn old(&self, is_unfinished: bool) -> Result<HashSet<String>> {
+        let (store, mut found) = (&*self.store, Vec::new());
+        let is_node = || hierarchy::document_at(store, self.path.as_str());
+        if !self.options.overwrite || !is_unfinished && is_node()?.is_none() {
+            return Ok(HashSet::new());
+        }
+        walk(store, &self.path, &mut found)?;
+        if !files(&found).is_disjoint(&self.files) {
+            // Stores that differ may still be of the same folder.
+            let reason = "the source is at the destination, which was to be deleted";
+            return Err(
+                Error::invalid_argument(reason).with("destination", format!("/{}", self.path))
+            );
+        }
+        let below = found.iter().map(|found| found.path.as_str().to_owned());
+        Ok(below.chain([String::new()]).collect())
+    }
+
+    /// Checks that no node becomes a member of the copy that is not of it: where the copy will have a
+    /// node and there is none of the `old` ones, none is below.
+    fn check_members(&self, old: &HashSet<String>) -> Result<()> {
+        for (path, _) in self.nodes.iter().filter(|(path, _)| !old.contains(path.as_str())) {
+            let place = self.path.join(path.as_str())?;
+            if let Some((name, _)) = hierarchy::children(&*self.store, place.as_str())?.first() {
+                return Err(Error::already_exists(
+                    "the folder is no node, but holds one, which overwriting leaves alone: move it \
+                     away, or copy to another place",
+                )
+                .with("folder", format!("/{place}"))
+                .with("member", format!("/{}", join_keys(place.as_str(), name))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what is at the destination.
     fn clear(&self) -> Result<()> {
         let (store, path) = (&*self.store, self.path.as_str());
         match hierarchy::read_node(store, path)? {
             Some(node) => {
-                self.check_distinct()?;
                 hierarchy::forget(store, path)?;
                 removal::delete_node(store, path, &node)?;
             }
+            // What an unfinished copy has left: otherwise there was found to be nothing.
             None => removal::delete_below(store, path)?,
         }
         for job in &self.jobs {
             let (path, metadata) = (job.destination.path(), job.destination.metadata());
             removal::delete(store, &creation::left_over(store, path, metadata)?)?;
         }
-        store::delete(store, &self.record_key())
+        Ok(())
     }
 
-    /// Checks that the source is not among what is about to be deleted: stores that differ may still
-    /// be of the same folder.
-    fn check_distinct(&self) -> Result<()> {
-        let mut found = Vec::new();
-        walk(&*self.store, &self.path, &NodePath::root(), &mut found)?;
-        if files(&found).is_disjoint(&self.files) {
-            return Ok(());
+    /// Writes the consolidated metadata of the groups that have some.
+    fn consolidate(&self) -> Result<()> {
+        // What is consolidated inside goes first: it is a part of what is outside.
+        for group in self.consolidated.iter().rev() {
+            let path = self.path.join(group.as_str())?;
+            if hierarchy::document_at(&*self.store, path.as_str())?.is_some() {
+                hierarchy::consolidate(&*self.store, path.as_str())?;
+            }
         }
-        Err(Error::invalid_argument("the source is at the destination, which was to be deleted")
-            .with("destination", format!("/{}", self.path)))
+        Ok(())
     }
 
     /// Checks that nothing is where nodes and their chunks will be.
@@ -158,6 +225,14 @@ impl Transcode {
             other => other,
         }
     }
+}
+
+/// How a run begins.
+enum Start {
+    /// With a record of what is finished.
+    Copying(Record),
+    /// With all done but the end.
+    Complete(Record),
 }
 
 /// A copy in progress.
@@ -190,14 +265,13 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
             }
         }
         match copy.nodes.first() {
-            Some((_, node)) => copy.put(&copy.path, node, true)?,
+            Some((_, node)) => {
+                copy.ledger.complete(&*copy.store)?;
+                copy.put(&copy.path, node, true)?;
+            }
             None => return Ok(()),
         }
-        // What is consolidated inside goes first: it is a part of what is outside.
-        for group in copy.consolidated.iter().rev() {
-            hierarchy::consolidate(&*copy.store, copy.path.join(group.as_str())?.as_str())?;
-        }
-        Ok(())
+        copy.consolidate()
     }
 
     fn array(&mut self, number: usize, job: &Job) -> Result<()> {
