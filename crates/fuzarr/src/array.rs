@@ -192,6 +192,20 @@ impl Array {
         selection: &Selection,
         options: &ReadOptions,
     ) -> impl Future<Output = Result<Read>> + Send + use<> {
+        self.read_within_async(selection, options, None)
+    }
+
+    /// As [`read_bytes_async`](Self::read_bytes_async); elements of variable size may take `most` bytes
+    /// beside their slots.
+    ///
+    /// # Errors
+    /// As [`read_bytes`](Self::read_bytes), and `Limit` if they take more.
+    pub(crate) fn read_within_async(
+        &self,
+        selection: &Selection,
+        options: &ReadOptions,
+        most: Option<u64>,
+    ) -> impl Future<Output = Result<Read>> + Send + use<> {
         let resolved = self.resolve(selection);
         let planned = resolved.and_then(|resolved| self.plan_read(resolved, options.clone()));
         let array = self.clone();
@@ -199,6 +213,9 @@ impl Array {
             let plan = planned?;
             let shape = plan.resolved().shape().to_vec();
             let output = Output::owned(zeroed(array.size_of(plan.resolved())?)?);
+            if let Some(most) = most {
+                output.limit_heap(most);
+            }
             let output = exec::read_async(plan, Arc::clone(&array.store), output).await?;
             let heap = output.take_heap()?;
             let bytes = output.into_vec().unwrap_or_default();

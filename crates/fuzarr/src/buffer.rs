@@ -224,6 +224,8 @@ struct Heap {
     length: u64,
     /// Where the fill value is, once it was needed.
     fill: Option<u64>,
+    /// How long they may become.
+    most: Option<u64>,
 }
 
 impl Heap {
@@ -288,6 +290,27 @@ impl<'a> Output<'a> {
     #[must_use]
     pub fn into_vec(mut self) -> Option<Vec<u8>> {
         self.take()
+    }
+
+    /// Holds what slots point into to at most so many bytes.
+    pub(crate) fn limit_heap(&self, most: u64) {
+        self.heap.lock().unwrap_or_else(PoisonError::into_inner).most = Some(most);
+    }
+
+    /// Checks that there is room for so many more bytes that slots point into.
+    ///
+    /// # Errors
+    /// `Limit` if that is more than was allowed, with the bytes that are known to be needed.
+    pub(crate) fn check_room(&self, more: u64) -> Result<()> {
+        let heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = heap.length.saturating_add(more);
+        match heap.most {
+            Some(most) if length > most => Err(Error::limit(format!(
+                "elements of variable size take {length} bytes or more, {most} are allowed"
+            ))
+            .with("bytes", length)),
+            _ => Ok(()),
+        }
     }
 
     /// Adds to what slots point into; where it starts.

@@ -945,3 +945,31 @@ fn groups_without_end_are_refused() {
     }
     assert_eq!(refused(&deep).kind(), Kind::Limit);
 }
+
+// Seen to fail: all elements were read at once, as only their slots counted.
+#[test]
+fn text_is_copied_a_chunk_at_a_time_and_no_more_of_it_than_the_budget_has_room_for() {
+    let store = memory();
+    let mut text = document(&[40], &[4], "string");
+    text["codecs"] = json!([{"name": "vlen-utf8"}]);
+    text["fill_value"] = json!("");
+    let text = Array::create(Arc::clone(&store), "a", metadata(&text)).unwrap();
+    let mut words = Elements::default();
+    (0..40).for_each(|at| words.push_variable(&[b'a' + at % 26; 1 << 20]));
+    text.write_elements(&Selection::all(), &words, &WriteOptions::default()).unwrap();
+    let (from, to) = (place(&store, "a"), place(&store, "b"));
+    let copy = |memory| {
+        let options = Options { memory, overwrite: true, ..Options::default() };
+        let copy = planned(&from, &to, &chunks(&[2]), options).unwrap();
+        let mut parts = 0;
+        let report = copy.run(|_| {
+            parts += 1;
+            Ok(())
+        });
+        report.map(|_| (parts, copy.compare(|_| Ok(())).unwrap()))
+    };
+    assert_eq!(copy(64 << 20).unwrap(), (10, None));
+    let error = copy(4 << 20).unwrap_err();
+    assert_eq!(error.kind(), Kind::Limit, "{error}");
+    assert!(error.message().contains("variable size"), "{error}");
+}

@@ -33,7 +33,8 @@ pub(super) fn mark_values(values: &[u8], heap: &[u8]) -> Result<Vec<u8>> {
 /// of to the output's heap. A list may pick an element more often than once.
 ///
 /// # Errors
-/// `Corrupt` if a slot points outside the chunk's heap; `Limit` if there is no memory.
+/// `Corrupt` if a slot points outside the chunk's heap; `Limit` if there is no memory, or more
+/// than the output allows.
 pub(super) fn scatter(
     chain: &Prepared,
     resolved: &Resolved,
@@ -45,6 +46,7 @@ pub(super) fn scatter(
     transfer::pack(chain, resolved, region, &chunk.slots, &mut dense)?;
     let mut picked = Elements::default();
     let length = slots(&dense).fold(0_u64, |sum, (_, length)| sum.saturating_add(length));
+    output.check_room(length)?;
     picked.heap.try_reserve_exact(addressable(length)?).map_err(|error| {
         Error::limit(format!("no memory for {length} bytes of elements")).with_source(error)
     })?;

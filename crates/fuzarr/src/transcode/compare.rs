@@ -70,9 +70,9 @@ impl Transcode {
             let (schedule, read) = self.comparison(job)?;
             let size = job.source.element_size();
             for part in schedule.parts() {
-                wait(ours.read(&job.source, &part, &read))
+                wait(ours.read(&job.source, &part, (&read, job.heap)))
                     .map_err(|error| error.at_node(job.source.path()))?;
-                wait(theirs.read(&job.destination, &part, &read))
+                wait(theirs.read(&job.destination, &part, (&read, job.heap)))
                     .map_err(|error| error.at_node(job.destination.path()))?;
                 if let Some(number) = ours.first_difference(&theirs, size) {
                     return Ok(Some(difference(job, &part, number)));
@@ -105,8 +105,12 @@ impl Transcode {
             object: memory::decoded(&job.destination),
             element: job.source.element_size() as u64,
         };
+        let most = memory::most_elements(&job.source, geometry);
         let needs = memory::reading(&job.source).max(memory::reading(&job.destination));
         let schedule = Schedule::new(geometry, (self.options.memory, ANY), |part| {
+            if part.iter().copied().fold(1, u64::saturating_mul) > most {
+                return u64::MAX;
+            }
             memory::elements(geometry, part).saturating_mul(2).saturating_add(needs)
         })?;
         let held = memory::elements(geometry, &schedule.largest());

@@ -20,21 +20,21 @@ pub(super) struct Elements {
 }
 
 impl Elements {
-    /// Reads the part of `array`.
+    /// Reads the part of `array`. Elements of variable size may take `heap` bytes beside their slots.
     ///
     /// # Errors
-    /// Those of [`Array::read_bytes_into`].
+    /// Those of [`Array::read_bytes_into`]; `Limit` if they take more.
     pub(super) async fn read(
         &mut self,
         array: &Array,
         part: &Part,
-        options: &ReadOptions,
+        (options, heap): (&ReadOptions, Option<u64>),
     ) -> Result<()> {
         let selection = selection(part)?;
         // What an earlier array left.
         self.variable = None;
         if array.data_type().layout() == ElementLayout::Variable {
-            let read = array.read_bytes_async(&selection, options).await?;
+            let read = array.read_within_async(&selection, options, heap).await?;
             self.variable = Some(codec::Elements { slots: read.bytes, heap: read.heap });
             return Ok(());
         }

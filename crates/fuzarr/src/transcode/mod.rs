@@ -73,7 +73,9 @@ pub struct Node {
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Bytes of memory that the copy may take, beyond the metadata of all nodes and the record of
-    /// what is finished (some 40 bytes for each stored object).
+    /// what is finished (some 40 bytes for each stored object). Elements of variable size, of which one
+    /// chunk is copied at a time, may take a third of it beside their slots, and 1 MiB in any case:
+    /// more is a `Limit`.
     pub memory: u64,
     /// How many threads may work; `None` leaves that to the executor.
     pub workers: Option<NonZeroUsize>,

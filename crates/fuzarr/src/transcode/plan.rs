@@ -55,6 +55,8 @@ pub(super) struct Job {
     pub(super) schedule: Schedule,
     /// Whether the next part is read while one is written.
     pub(super) is_overlapped: bool,
+    /// Bytes that the elements of a part may take beside their slots, if they are of variable size.
+    pub(super) heap: Option<u64>,
     /// How the source is read.
     pub(super) read: ReadOptions,
     /// How the destination is written.
@@ -201,7 +203,11 @@ impl Job {
             element: source.element_size() as u64,
         };
         let (reading, writing) = (memory::reading(&source), memory::writing(&destination));
+        let most = memory::most_elements(&source, geometry);
         let need = |part: &[u64], at_once: u64| {
+            if part.iter().copied().fold(1, u64::saturating_mul) > most {
+                return u64::MAX;
+            }
             let elements = memory::elements(geometry, part).saturating_mul(at_once);
             elements.saturating_add(reading).saturating_add(writing)
         };
@@ -229,7 +235,8 @@ impl Job {
         } else {
             (options.reading(0), options.writing(elements))
         };
-        Ok(Self { source, destination, schedule, is_overlapped, read, write })
+        let heap = memory::heap(&source, options.memory.saturating_sub(need(&largest, 1)));
+        Ok(Self { source, destination, schedule, is_overlapped, heap, read, write })
     }
 
     /// Bytes of a part's elements.

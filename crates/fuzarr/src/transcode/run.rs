@@ -304,7 +304,10 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
         let (copy, elements) = (self.copy, &mut self.last);
         let read = async {
             let Some(part) = next else { return Ok(()) };
-            self.next.read(&job.source, part, &job.read).await.context("side", || "source")
+            self.next
+                .read(&job.source, part, (&job.read, job.heap))
+                .await
+                .context("side", || "source")
         };
         let write = async {
             let Some(part) = last else { return Ok(()) };
