@@ -432,7 +432,8 @@ pub struct Copy {
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
     /// How much memory the copy may take, as in `512MiB` or `4GB`; `FUZARR_MEMORY` does not count
-    /// here, and `--set memory` is refused.
+    /// here, and `--set memory` is refused. Text and bytes of any length are copied a chunk at a time,
+    /// and are an error where one takes more than a third of this (never below 1 MiB).
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     pub memory: u64,
     /// Compare afterwards, bit by bit; the exit code is 1 if anything differs.
@@ -442,6 +443,11 @@ pub struct Copy {
     /// nodes in a folder that is none: these are an error.
     #[arg(long)]
     pub overwrite: bool,
+    /// Do not wait until the disk has what is written. Without this, a copy into a folder that has ended
+    /// well outlasts a loss of power; many small chunks may take three times as long, large ones
+    /// half as long again.
+    #[arg(long)]
+    pub no_sync: bool,
     /// Options of the engine.
     #[command(flatten)]
     pub settings: Settings,

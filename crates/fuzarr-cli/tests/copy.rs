@@ -166,6 +166,19 @@ fn what_is_there_is_deleted_only_when_told_to() {
 }
 
 #[test]
+fn stores_in_a_folder_that_is_none_stay() {
+    let folder = Folder::new();
+    folder.fine(&["copy", "a.zarr/z", "all/x.zarr"]);
+    folder.fine(&["copy", "a.zarr/z", "all/y.zarr", "--no-sync"]);
+    let before = files(&folder.path("all"));
+    for line in [&["copy", "a.zarr", "all"][..], &["copy", "a.zarr", "all", "--overwrite"]] {
+        let error = folder.wrong(line);
+        assert!(error.contains("x.zarr") && !error.contains("--overwrite"), "{error}");
+        assert_eq!(files(&folder.path("all")), before);
+    }
+}
+
+#[test]
 fn damage_of_the_source_is_told_and_the_copy_can_go_on() {
     let folder = Folder::new();
     let shard = folder.path("a.zarr/x/y/c/2/0");

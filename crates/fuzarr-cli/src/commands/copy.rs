@@ -8,7 +8,7 @@ use fuzarr::codec::short;
 use fuzarr::dtype::DataType;
 use fuzarr::metadata::ArrayMetadata;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Address, AddressOptions, MemoryStore, Opened, Store, Traffic};
+use fuzarr::store::{Address, AddressOptions, LocalOptions, MemoryStore, Opened, Store, Traffic};
 use fuzarr::transcode::{self, Node, Options, Progress, Relayout, Report, Transcode};
 use fuzarr::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,15 +30,7 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
     let plan = |destination: Arc<dyn Store>| {
         let source = Node { store: Arc::clone(&source.store), path: from.path.clone() };
         let destination = Node { store: destination, path: to.path.clone() };
-        let options = Options {
-            memory: arguments.memory,
-            workers: arguments.workers,
-            overwrite: arguments.overwrite,
-            read: ReadOptions::with_overrides(settings)?,
-            write: WriteOptions::with_overrides(settings)?,
-            format: arguments.format.map(Into::into),
-            ..Options::default()
-        };
+        let options = planning(arguments)?;
         Transcode::plan(source, destination, |array| relayout(arguments, array), options)
             .map_err(of_source)
     };
@@ -46,7 +38,8 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
         // What cannot be done is found out before a folder is made for it.
         plan(Arc::new(MemoryStore::default()))?;
     }
-    let opened = to.root.open(&AddressOptions { create: true, ..options.clone() })?;
+    let local = LocalOptions { fsync: !arguments.no_sync, ..options.local };
+    let opened = to.root.open(&AddressOptions { create: true, local, ..options.clone() })?;
     let copy = plan(Arc::clone(&opened.store))?;
     let asked = || asked([&source, &opened]);
     let begun = Instant::now();
@@ -73,6 +66,20 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
             Ok(Outcome::Damaged)
         }
     }
+}
+
+/// How the copy is made.
+fn planning(arguments: &Copy) -> Result<Options> {
+    let settings = &arguments.settings.set;
+    Ok(Options {
+        memory: arguments.memory,
+        workers: arguments.workers,
+        overwrite: arguments.overwrite,
+        read: ReadOptions::with_overrides(settings)?,
+        write: WriteOptions::with_overrides(settings)?,
+        format: arguments.format.map(Into::into),
+        ..Options::default()
+    })
 }
 
 /// Checks that neither place is inside the other, by whatever stores they are reached.
