@@ -9,7 +9,7 @@ use crate::grid::ChunkKeyEncoding;
 use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node};
-use crate::removal;
+use crate::removal::Removal;
 use crate::store::Store;
 
 /// What becomes of what is at the place of a new node: another node, or chunks that one left behind.
@@ -19,6 +19,8 @@ pub enum Existing {
     #[default]
     Refuse,
     /// It is deleted: the node, all nodes below it, and their chunks; nothing else that lies there.
+    /// Links go, but not what they lead to. What cannot all be deleted, since a document is broken or
+    /// a grid unknown, stays whole.
     Overwrite,
 }
 
@@ -44,15 +46,17 @@ pub fn create(store: &dyn Store, path: &str, node: &Node, existing: Existing) ->
     match existing {
         Existing::Refuse => check_free(store, path, node)?,
         Existing::Overwrite => {
-            if hierarchy::document_at(store, path)?.is_some() {
-                let old = hierarchy::read_node(store, path)?;
-                let old = old.ok_or_else(|| Error::not_found("the old node vanished"))?;
-                hierarchy::forget(store, path)?;
-                removal::delete_node(store, path, &old)?;
-            }
+            // What cannot be deleted whole is found out before anything is.
+            let is_node = hierarchy::document_at(store, path)?.is_some();
+            let found = if is_node { Removal::of } else { Removal::of_nothing };
+            let mut removal = found(store, path)?;
             if let Node::Array(metadata) = node {
-                removal::delete(store, &left_over(store, path, metadata)?)?;
+                removal.add(left_over(store, path, metadata)?)?;
             }
+            if is_node {
+                hierarchy::forget(store, path)?;
+            }
+            removal.run()?;
         }
     }
     hierarchy::create_node(store, path, node)

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::consolidated::drop_consolidated;
 use super::document::{DOCUMENT, already_there, document_at, edit};
-use super::traverse::{DEEPEST, Walk};
+use super::traverse::{Step, Walk};
 use super::{create_groups, place, read_node};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Format, Node, NodePath, json};
@@ -82,44 +82,78 @@ pub fn delete_node(store: &dyn Store, path: &str) -> Result<()> {
     if document_at(store, path.as_str())?.is_none() {
         return Err(no_node(&path));
     }
+    let nodes = own_nodes(store, &path)?.nodes;
     forget(store, path.as_str())?;
-    for node in own_nodes(store, &path)?.iter().rev() {
+    delete_documents(store, &nodes)?;
+    settled(store, || store.delete_all(path.as_str()).wait())
+}
+
+/// What is at a place and below it. What links lead to is somewhere else, and no part of it.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    /// Nodes, groups before their members, or what is wrong with them.
+    pub(crate) nodes: Vec<(NodePath, Result<Node>)>,
+    /// Links to nodes; the place itself, if it is one.
+    pub(crate) links: Vec<NodePath>,
+}
+
+/// The nodes from `path` down, as far as they lie there.
+///
+/// # Errors
+/// `Io` if the store cannot be listed.
+pub(crate) fn own_nodes(store: &dyn Store, path: &NodePath) -> Result<Own> {
+    let mut own = Own::default();
+    let root = read_node(store, path.as_str()).transpose();
+    if root.is_some() && is_link(store, path)? {
+        own.links.push(path.clone());
+        return Ok(own);
+    }
+    own.nodes.extend(root.map(|root| (path.clone(), root)));
+    // Without a depth to end at: groups nested too deep are errors, and not left out.
+    for step in Walk::new(store, path, usize::MAX)? {
+        let Step { path, node, .. } = step?;
+        if own.links.last().is_some_and(|link| path.as_str().starts_with(&link.prefix())) {
+            continue;
+        }
+        if is_link(store, &path)? {
+            own.links.push(path);
+        } else {
+            own.nodes.push((path, node.map(|(node, _)| node)));
+        }
+    }
+    Ok(own)
+}
+
+/// Deletes the documents that make nodes, groups given before their members. No group that is left, if
+/// this ends early, names one that is gone.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn delete_documents(
+    store: &dyn Store,
+    nodes: &[(NodePath, Result<Node>)],
+) -> Result<()> {
+    for (path, node) in nodes {
+        if let Ok(Node::Group(group)) = node
+            && (group.format == Format::V2 || group.consolidated.is_some())
+        {
+            drop_consolidated(store, path, group.format)?;
+        }
+    }
+    for (path, _) in nodes.iter().rev() {
         // The document of v3, which hides the others, goes last.
-        for name in [v2::ARRAY, v2::GROUP, DOCUMENT] {
-            let key = node.key(name);
+        for key in [v2::ARRAY, v2::GROUP, DOCUMENT].map(|name| path.key(name)) {
             if find(store, &key).wait()?.is_some() {
                 store::delete(store, &key)?;
             }
         }
     }
-    settled(store, || store.delete_all(path.as_str()).wait())
-}
-
-/// The nodes from `path` down, groups before their members, without those that are reached by a link:
-/// they are somewhere else.
-fn own_nodes(store: &dyn Store, path: &NodePath) -> Result<Vec<NodePath>> {
-    if is_link(store, path)? {
-        return Ok(Vec::new());
-    }
-    let mut nodes = vec![path.clone()];
-    let mut link: Option<NodePath> = None;
-    for step in Walk::new(store, path, DEEPEST)? {
-        let node = step?.path;
-        if link.as_ref().is_some_and(|link| node.as_str().starts_with(&link.prefix())) {
-            continue;
-        }
-        if is_link(store, &node)? {
-            link = Some(node);
-        } else {
-            nodes.push(node);
-        }
-    }
-    Ok(nodes)
+    Ok(())
 }
 
 /// Whether `path`, where something is, is a link to another place: then there is nothing that could be
 /// moved. Moving it to where it is changes nothing either way.
-fn is_link(store: &dyn Store, path: &NodePath) -> Result<bool> {
+pub(crate) fn is_link(store: &dyn Store, path: &NodePath) -> Result<bool> {
     if path.is_root() {
         return Ok(false);
     }

@@ -17,7 +17,7 @@ use crate::creation;
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::metadata::{GroupMetadata, Node, NodePath};
-use crate::removal;
+use crate::removal::Removal;
 use crate::store::join as join_keys;
 use crate::wait::wait;
 
@@ -171,19 +171,16 @@ impl Transcode {
     /// Deletes what is at the destination.
     fn clear(&self) -> Result<()> {
         let (store, path) = (&*self.store, self.path.as_str());
-        match hierarchy::read_node(store, path)? {
-            Some(node) => {
-                hierarchy::forget(store, path)?;
-                removal::delete_node(store, path, &node)?;
-            }
-            // What an unfinished copy has left: otherwise there was found to be nothing.
-            None => removal::delete_below(store, path)?,
-        }
+        // Where there is no node, what an unfinished copy has left: otherwise there was found to be nothing.
+        let mut removal = Removal::of(store, path)?;
         for job in &self.jobs {
             let (path, metadata) = (job.destination.path(), job.destination.metadata());
-            removal::delete(store, &creation::left_over(store, path, metadata)?)?;
+            removal.add(creation::left_over(store, path, metadata)?)?;
         }
-        Ok(())
+        if hierarchy::document_at(store, path)?.is_some() {
+            hierarchy::forget(store, path)?;
+        }
+        removal.run()
     }
 
     /// Writes the consolidated metadata of the groups that have some.
