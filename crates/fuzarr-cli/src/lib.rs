@@ -13,9 +13,7 @@ pub mod value;
 use arguments::Arguments;
 use clap::Parser as _;
 use commands::Outcome;
-use fuzarr::Error;
 use owo_colors::OwoColorize as _;
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -44,17 +42,10 @@ pub fn exit_code(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Outcome::Fine) => 0,
         Ok(Outcome::Damaged) => 1,
         Ok(Outcome::Unchecked) => 2,
-        Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
             let text = render::visible(&error.to_string());
             let _ = writeln!(anstream::stderr(), "{} {text}", "error:".red().bold());
             if commands::is_damage(&error) { 1 } else { 2 }
         }
     }
-}
-
-/// Whether output stopped because its reader, such as `head`, has seen enough.
-fn is_broken_pipe(error: &Error) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -10,7 +10,7 @@ use fuzarr::error::ResultExt as _;
 use fuzarr::{Error, Result};
 use header::Header;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 /// Bytes reserved before any were seen; what a header promises beyond it is believed as it comes.
@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> Result<Npy> {
             return read_from(std::io::stdin().lock());
         }
         let file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found("no such file"),
+            ErrorKind::NotFound => Error::not_found("no such file"),
             _ => Error::io("the file cannot be opened").with_source(error),
         })?;
         read_from(file)
@@ -71,7 +71,7 @@ fn read_elements(mut reader: impl Read, length: usize) -> Result<Vec<u8>> {
     let promised = u64::try_from(length).unwrap_or(u64::MAX);
     let read = reader.by_ref().take(promised).read_to_end(&mut bytes);
     read.map_err(|error| match error.kind() {
-        std::io::ErrorKind::OutOfMemory => too_large(),
+        ErrorKind::OutOfMemory => too_large(),
         _ => failed(error),
     })?;
     if bytes.len() < length {
@@ -133,7 +133,8 @@ fn to_c_order(header: &Header, source: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Writes an array whose elements are in C order and native byte order to `path`, or to standard
-/// output for `-`. A file takes the place of one that exists only when it is complete.
+/// output for `-`, of which a reader need not want all. A file takes the place of one that exists only
+/// when it is complete; a link stays one.
 ///
 /// # Errors
 /// `Unsupported` for types of variable size and those that NumPy lacks, `InvalidArgument` if the elements do not fill the
@@ -148,10 +149,19 @@ pub fn write(path: &Path, shape: &[u64], data_type: DataType, bytes: &[u8]) -> R
     };
     let write = || {
         if path == Path::new("-") {
-            return write_all(&mut std::io::stdout().lock());
+            return match write_all(&mut std::io::stdout().lock()) {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            };
         }
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         // A device or a pipe is written to, not replaced.
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        let is_replaced = match path.metadata() {
+            Ok(metadata) => metadata.is_file(),
+            // Nor is a link that leads to nothing yet.
+            Err(_) => !path.is_symlink(),
+        };
+        if !is_replaced {
             return write_all(&mut File::create(path)?);
         }
         let mut file = temporary_sibling(path)?;

@@ -143,6 +143,16 @@ fn what_is_put_is_got() {
     let part = npy::read(&folder.path("part.npy")).unwrap();
     assert_eq!((part.shape, part.data_type), (vec![3], DataType::Int16));
     assert_eq!(part.bytes, [29_i16, 30, 31].map(i16::to_ne_bytes).concat());
+    std::os::unix::fs::symlink("part.npy", folder.path("link.npy")).unwrap();
+    std::os::unix::fs::symlink("new.npy", folder.path("dead.npy")).unwrap();
+    for link in ["link.npy", "dead.npy"] {
+        folder.fine(&["get", "a.zarr/x/y", "3, 5:", "-o", link]);
+        assert!(folder.path(link).is_symlink(), "{link}");
+    }
+    assert_eq!(
+        fs::read(folder.path("new.npy")).unwrap(),
+        fs::read(folder.path("part.npy")).unwrap()
+    );
     let piped = folder.command(&["get", "a.zarr/x/y", "3, 5:", "-o", "-"]).output().unwrap();
     assert_eq!(piped.stdout, fs::read(folder.path("part.npy")).unwrap());
 }
@@ -533,12 +543,21 @@ fn consolidated_metadata_is_written_and_removed_by_what_changes() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let folder = Folder::with_array();
-    for arguments in [&["get", "a.zarr/x/y"][..], &["get", "a.zarr/x/y", "-o", "-"]] {
+    let ends = |arguments: &[&str], code| {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let run = folder.command(arguments).stdout(writer).output().unwrap();
-        assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(0), &b""[..]));
-    }
+        assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(code), &b""[..]));
+    };
+    ends(&["get", "a.zarr/x/y"], 0);
+    ends(&["get", "a.zarr/x/y", "-o", "-"], 0);
+    ends(&["verify", "a.zarr"], 0);
+    // Nor is it a reason to call fine what is damaged.
+    fs::write(folder.path("a.zarr/x/y/c/0/0"), "cut").unwrap();
+    ends(&["verify", "a.zarr"], 1);
+    ends(&["verify", "a.zarr", "--json"], 1);
+    fs::write(folder.path("a.zarr/x/y/zarr.json"), "{").unwrap();
+    ends(&["tree", "a.zarr"], 1);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use fuzarr::metadata::json;
 use fuzarr::store::{AddressOptions, Opened, Store};
 use fuzarr::{Array, Error, Kind, Result};
 use serde_json::Value;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,7 @@ const LARGEST_DOCUMENT: u64 = 1 << 28;
 /// The bytes of a document in a file, or in standard input for `-`.
 fn read_document(file: &Path) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| {
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let missing = error.kind() == ErrorKind::NotFound;
         let error = if missing {
             Error::not_found("no such file")
         } else {
@@ -128,11 +128,16 @@ fn name_of(given: &Path) -> String {
     given.display().to_string()
 }
 
-/// Writes to standard output, in colours if it is a terminal.
+/// Writes to standard output, in colours if it is a terminal. That a reader such as `head` has seen
+/// enough is no error: the command goes on, and its exit code says how it ended.
 fn print(text: &str) -> Result<()> {
     let mut output = anstream::stdout().lock();
-    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    written.map_err(|error| Error::io("standard output cannot be written to").with_source(error))
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output cannot be written to").with_source(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn print_json(value: &Value) -> Result<()> {
