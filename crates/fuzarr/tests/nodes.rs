@@ -13,6 +13,7 @@ use fuzarr::store::{
     Answer, Capabilities, Content, Listing, LocalStore, MemoryStore, Object, Precondition, Store,
     Version, WholeObjects, put_bytes,
 };
+use fuzarr::transcode::{self, Options, Relayout, Transcode};
 use fuzarr::{Array, Existing, Group, Kind, Selection, hierarchy, v2};
 use serde_json::json;
 
@@ -318,4 +319,29 @@ fn what_lies_there_does_not_show_through_what_is_new() {
     assert_eq!(group(Existing::Refuse).unwrap_err().kind(), Kind::AlreadyExists);
     assert!(group(Existing::Overwrite).unwrap().children().unwrap().is_empty());
     assert!(store.open("a/notes").wait().unwrap().is_some());
+}
+
+// zarr-python lists them too.
+#[test]
+fn nodes_of_reserved_names_are_not_hidden() {
+    for format in [Format::V2, Format::V3] {
+        let (folder, store) = local(format);
+        std::fs::rename(folder.path().join("a"), folder.path().join("__a")).unwrap();
+        std::fs::rename(folder.path().join("b/y"), folder.path().join("b/__y")).unwrap();
+        std::fs::create_dir_all(folder.path().join("b/__pycache__/x")).unwrap();
+        let all = ["__a", "__a/x", "b", "b/__y"];
+        assert_eq!(paths(&*store), all);
+        assert_eq!(hierarchy::consolidate(&*store, "").unwrap(), 4);
+        let group = Group::open(Arc::clone(&store), "").unwrap();
+        let visits = group.traverse(hierarchy::DEEPEST).unwrap().map(Result::unwrap);
+        assert_eq!(visits.map(|visit| visit.path).collect::<Vec<_>>(), all);
+        let place = |path: &str| transcode::Node { store: Arc::clone(&store), path: path.into() };
+        Transcode::plan(place("b"), place("c"), |_| Ok(Relayout::default()), Options::default())
+            .unwrap()
+            .run(|_| Ok(()))
+            .unwrap();
+        assert!(ones(&store, "c/__y"));
+        hierarchy::delete_node(&*store, "__a").unwrap();
+        assert_eq!(paths(&*store), ["b", "b/__y", "c", "c/__y"]);
+    }
 }

@@ -186,15 +186,7 @@ fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
     };
     let found = stream::iter(paths.map(find)).buffered(at_once(store)).map(Ok);
     let found: Vec<_> = wait(unless_ended(found.try_collect()))?;
-    let member = |(path, stored): (NodePath, Result<Option<Stored>>)| {
-        // Names with two underscores in front are reserved in v3.
-        let reserved = path.name().starts_with("__");
-        match stored {
-            Ok(None) => None,
-            Ok(Some(Stored::V3(_))) | Err(_) if reserved => None,
-            Ok(Some(stored)) => Some((path, Ok(stored))),
-            Err(error) => Some((path, Err(error))),
-        }
-    };
+    // Also names that are reserved, and not given to new nodes: other writers give them.
+    let member = |(path, stored): (_, Result<_>)| Some((path, stored.transpose()?));
     Ok(found.into_iter().filter_map(member).collect())
 }
