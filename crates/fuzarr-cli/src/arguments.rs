@@ -378,7 +378,7 @@ pub enum IndexLocation {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every shard index and chunk is read, its checksums, sizes and ranges are checked, and it is decoded.
-The exit code is 1 if anything is damaged.
+What consolidated metadata tells of a node has to be so. The exit code is 1 if anything is damaged.
 
 Example:
   fuzarr verify ocean.zarr/surface")]

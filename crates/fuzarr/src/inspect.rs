@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::array::Array;
+use crate::dtype::{DataType, fill_from_json};
 use crate::error::{Error, Result};
 use crate::exec;
-use crate::grid::ChunkKeyEncoding;
-use crate::metadata::NodePath;
+use crate::grid::{ChunkKeyEncoding, RegularGrid};
+use crate::metadata::{ArrayMetadata, Node, NodePath};
 use crate::plan::{Layout, ReadOptions, ReadPlan};
 use crate::selection::{Selection, Term};
 use crate::store::{Store, join};
@@ -263,6 +264,44 @@ impl Array {
         found.damage.append(&mut damage);
         Ok(found)
     }
+}
+
+/// What two descriptions of a node differ in, by the name of a member; `None` if they mean the same. What
+/// is written in another way, as programs do with defaults, is no difference; configurations of codecs
+/// and what documents say beyond the specification are not compared.
+#[must_use]
+pub fn difference(one: &Node, other: &Node) -> Option<&'static str> {
+    if one.format() != other.format() {
+        return Some("zarr_format");
+    }
+    if one.attributes() != other.attributes() {
+        return Some("attributes");
+    }
+    let (one, other) = match (one, other) {
+        (Node::Array(one), Node::Array(other)) => (one, other),
+        (Node::Group(_), Node::Group(_)) => return None,
+        _ => return Some("node_type"),
+    };
+    let data_type = |array: &ArrayMetadata| DataType::from_extension(&array.data_type).ok();
+    let fill = |array: &ArrayMetadata| fill_from_json(data_type(array)?, &array.fill_value).ok();
+    let grid =
+        |array: &ArrayMetadata| RegularGrid::from_extension(&array.chunk_grid, &array.shape).ok();
+    let keys =
+        |array: &ArrayMetadata| ChunkKeyEncoding::from_extension(&array.chunk_key_encoding).ok();
+    let codecs = |array: &ArrayMetadata| -> Vec<String> {
+        array.codecs.iter().map(|codec| codec.name.clone()).collect()
+    };
+    let names = |array: &ArrayMetadata| array.dimension_names.clone().unwrap_or_default();
+    let differences = [
+        ("shape", one.shape != other.shape),
+        ("data_type", data_type(one) != data_type(other)),
+        ("fill_value", fill(one) != fill(other)),
+        ("chunk_grid", grid(one) != grid(other)),
+        ("chunk_key_encoding", keys(one) != keys(other)),
+        ("codecs", codecs(one) != codecs(other)),
+        ("dimension_names", names(one).iter().flatten().ne(names(other).iter().flatten())),
+    ];
+    differences.into_iter().find_map(|(name, differs)| differs.then_some(name))
 }
 
 /// Bytes of everything that is stored below `path`, documents and what is no part of an array included.

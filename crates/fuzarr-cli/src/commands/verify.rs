@@ -8,7 +8,8 @@ use fuzarr::hierarchy::Visit;
 use fuzarr::metadata::{ArrayMetadata, Format, Node};
 use fuzarr::plan::ReadOptions;
 use fuzarr::store::{AddressOptions, Opened, Store, join};
-use fuzarr::{Array, Error, Result, hierarchy, v2};
+use fuzarr::{Array, Error, Result, hierarchy, inspect, v2};
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(super) fn run(arguments: &Verify, options: &AddressOptions) -> Result<Outcom
         store: Arc::clone(&opened.store),
         options,
         report: Report::default(),
+        told: BTreeMap::new(),
+        broken: Vec::new(),
         progress: Progress::new(opened.clone()),
     };
     let node = match hierarchy::read_node(&*check.store, &path) {
@@ -47,6 +50,10 @@ struct Check {
     store: Arc<dyn Store>,
     options: ReadOptions,
     report: Report,
+    /// What consolidated metadata tells of nodes that were not met yet, with the group that it is of.
+    told: BTreeMap<String, Vec<(String, Node)>>,
+    /// Nodes below which nothing is met.
+    broken: Vec<String>,
     progress: Progress,
 }
 
@@ -61,15 +68,72 @@ impl Check {
                 let Visit { path, node, .. } = visit?;
                 self.node(&path, node);
             }
+            self.unmet();
         }
         Ok(())
     }
 
     fn node(&mut self, path: &str, node: Result<Node>) {
         match node {
-            Ok(Node::Array(metadata)) => self.array(path, *metadata),
-            Ok(Node::Group(_)) => {}
-            Err(error) => self.failed(path, hierarchy::DOCUMENT, &error),
+            Ok(node) => self.sound(path, node),
+            Err(error) => {
+                self.told.remove(path);
+                self.broken.push(path.to_owned());
+                self.failed(path, hierarchy::DOCUMENT, &error);
+            }
+        }
+    }
+
+    fn sound(&mut self, path: &str, node: Node) {
+        for (group, told) in self.told.remove(path).unwrap_or_default() {
+            if let Some(member) = inspect::difference(&node, &told) {
+                let document = hierarchy::document_name(&node);
+                let error = Error::invalid_metadata(format!(
+                    "`{member}` is not what the consolidated metadata of `/{group}` tells: `fuzarr \
+                     consolidate` writes that anew"
+                ));
+                self.failed(path, document, &error);
+            }
+        }
+        match node {
+            Node::Array(metadata) => self.array(path, *metadata),
+            Node::Group(group) => match hierarchy::read_consolidated(&*self.store, path, &group) {
+                Ok(nodes) => {
+                    for (name, node) in nodes.unwrap_or_default() {
+                        let told = self.told.entry(join(path, &name)).or_default();
+                        told.push((path.to_owned(), node));
+                    }
+                }
+                Err(error) => self.failed(path, v2::CONSOLIDATED, &error),
+            },
+        }
+    }
+
+    /// Checks the nodes that consolidated metadata tells of and that were not met.
+    fn unmet(&mut self) {
+        while let Some((path, told)) = self.told.pop_first() {
+            let is_below = |above: &String| {
+                path.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            };
+            if self.broken.iter().any(is_below) {
+                continue;
+            }
+            match hierarchy::read_node(&*self.store, &path) {
+                Ok(None) => {
+                    let Some((group, node)) = told.first() else { continue };
+                    let document = hierarchy::document_name(node);
+                    let error = Error::invalid_metadata(format!(
+                        "the consolidated metadata of `/{group}` tells of it, but it is not there"
+                    ));
+                    self.failed(&path, document, &error);
+                }
+                // In a folder that is no group: only consolidated metadata leads there.
+                Ok(Some(node)) => {
+                    self.told.insert(path.clone(), told);
+                    self.node(&path, Ok(node));
+                }
+                Err(error) => self.node(&path, Err(error)),
+            }
         }
     }
 
