@@ -489,6 +489,8 @@ pub struct Attrs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Everything in the folder goes, files that are not Zarr's too. Links go, but not what they lead to.
+Without -r, a group has to be empty: nothing in its folder but its own metadata. If rm is interrupted,
+the same command goes on with it.
 
 Examples:
   fuzarr rm ocean.zarr/old

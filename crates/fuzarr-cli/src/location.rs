@@ -2,7 +2,7 @@
 //! folders, by looking at what is there.
 
 use fuzarr::store::{Address, AddressOptions, RemoteOptions, RemoteStore, Root, Writing};
-use fuzarr::{Error, Result, hierarchy, v2};
+use fuzarr::{Error, Kind, Result, hierarchy, v2};
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Component, Path, PathBuf};
 
@@ -111,6 +111,20 @@ pub fn existing_itself(given: &Path) -> Result<Address> {
     existing(given)
 }
 
+/// As [`existing_itself`], also for a node of which a deletion that did not end has left something.
+///
+/// # Errors
+/// As [`existing_itself`].
+pub fn to_delete(given: &Path) -> Result<Address> {
+    match existing_itself(given) {
+        Err(error) if error.kind() == Kind::NotFound => match folder(given) {
+            Ok(found) if found.join(hierarchy::REMOVAL).is_file() => new(given),
+            _ => Err(error),
+        },
+        other => other,
+    }
+}
+
 /// Finds where a node is to be made at `given`: in the store that is there, or else in a new one.
 /// The new store is the folder on the way whose name ends in `.zarr`, or else the node itself.
 ///
@@ -214,7 +228,6 @@ fn not_found(given: &Path, reason: &str, looked: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fuzarr::Kind;
 
     /// A folder with these files in it, and its path without links.
     fn folder(files: &[&str]) -> (tempfile::TempDir, PathBuf) {

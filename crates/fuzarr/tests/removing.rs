@@ -158,3 +158,37 @@ fn groups_too_deep_to_walk_are_not_overwritten_in_part() {
     hierarchy::delete_node(&*store, "g").unwrap();
     assert!(store.list("").wait().unwrap().is_empty());
 }
+
+#[test]
+fn an_interrupted_deletion_is_taken_up() {
+    for kind in [Operation::Delete, Operation::DeleteAll] {
+        for number in 0..5 {
+            let faulty = Arc::new(Faulty::new(MemoryStore::new()));
+            let store: Arc<dyn Store> = Arc::<Faulty<_>>::clone(&faulty);
+            ones(&store, "g/a");
+            faulty.fail(kind, number, Kind::Io);
+            let first = hierarchy::delete_node(&*store, "g");
+            if first.is_err() {
+                hierarchy::delete_node(&*store, "g").unwrap();
+            }
+            assert!(store.list("g").wait().unwrap().is_empty());
+            let again = hierarchy::delete_node(&*store, "g").unwrap_err();
+            assert_eq!(again.kind(), Kind::NotFound);
+        }
+    }
+}
+
+#[test]
+fn the_mark_of_a_deletion_goes_last() {
+    let (folder, store) = local();
+    let flat = fuzarr::grid::ChunkKeyEncoding::V2 { separator: fuzarr::grid::Separator::Dot };
+    let new = Array::builder([4], DataType::UInt8).chunks([2]).chunk_keys(flat);
+    new.create(Arc::clone(&store), "g").unwrap().write(&Selection::all(), 1_u8).unwrap();
+    // What cannot be deleted: a chunk whose lock is a folder.
+    std::fs::create_dir_all(folder.path().join("g/1.__lock/x")).unwrap();
+    hierarchy::delete_node(&*store, "g").unwrap_err();
+    assert!(folder.path().join("g").join(hierarchy::REMOVAL).exists());
+    std::fs::remove_dir_all(folder.path().join("g/1.__lock")).unwrap();
+    hierarchy::delete_node(&*store, "g").unwrap();
+    assert!(!folder.path().join("g").exists());
+}

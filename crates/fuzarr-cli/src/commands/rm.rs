@@ -3,14 +3,15 @@
 use super::Outcome;
 use crate::arguments::Rm;
 use crate::location;
-use fuzarr::store::{Address, AddressOptions, Root};
-use fuzarr::{Error, Result, hierarchy};
+use fuzarr::metadata::Node;
+use fuzarr::store::{Address, AddressOptions, Listing, Root, Store};
+use fuzarr::{Error, Result, hierarchy, v2};
 
 pub(super) fn run(arguments: &Rm, options: &AddressOptions) -> Result<Outcome> {
-    let Address { root, path } = location::existing_itself(&arguments.location)?;
+    let Address { root, path } = location::to_delete(&arguments.location)?;
     let opened = root.open(options)?;
     let store = &opened.store;
-    if !arguments.recursive && hierarchy::traverse(&**store, &path, 1)?.next().is_some() {
+    if !arguments.recursive && holds_more(&**store, &path)? {
         return Err(Error::invalid_argument(
             "the group is not empty; -r deletes it and all below it",
         ));
@@ -29,4 +30,23 @@ pub(super) fn run(arguments: &Rm, options: &AddressOptions) -> Result<Outcome> {
         _ => opened.close()?,
     }
     Ok(Outcome::Fine)
+}
+
+/// Whether more than a node would be deleted: other nodes, and in a group, or what is broken and may be
+/// one, anything but its documents.
+fn holds_more(store: &dyn Store, path: &str) -> Result<bool> {
+    if let Ok(None | Some(Node::Array(_))) = hierarchy::read_node(store, path) {
+        return Ok(hierarchy::traverse(store, path, 1)?.next().is_some());
+    }
+    let own = [
+        hierarchy::DOCUMENT,
+        v2::GROUP,
+        v2::ARRAY,
+        v2::ATTRIBUTES,
+        v2::CONSOLIDATED,
+        hierarchy::REMOVAL,
+    ];
+    let Listing { objects, prefixes, others } = store.list(path).wait()?;
+    let is_alone = objects.iter().all(|(name, _)| own.contains(&name.as_str()));
+    Ok(!is_alone || !prefixes.is_empty() || !others.is_empty())
 }

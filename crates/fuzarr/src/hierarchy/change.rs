@@ -8,7 +8,7 @@ use super::traverse::{Step, Walk};
 use super::{create_groups, place, read_node};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::{Format, Node, NodePath, json};
-use crate::store::{self, Store, find, settled};
+use crate::store::{self, Precondition, Store, find, join, put_bytes, settled};
 use crate::v2;
 
 /// Changes the attributes of the node at `path`, and nothing else of its documents; the attributes
@@ -69,23 +69,41 @@ pub fn forget(store: &dyn Store, path: &str) -> Result<()> {
     Ok(())
 }
 
+/// The name of an object that says that all beside it and below is being deleted. It comes after those of
+/// chunks and nodes, in the order in which stores delete what is in a folder.
+pub const REMOVAL: &str = "~fuzarr-removal";
+
 /// Deletes the node at `path` and everything below that prefix, nodes or not.
 ///
 /// The documents of all nodes go first, those deepest down before those of the groups they are in, and
 /// the chunks only after the last: after a kill, what still opens is whole and can be reached, and
-/// deleting again takes up the rest. Links to other places are deleted, not followed.
+/// deleting again takes up the rest, which an object named [`REMOVAL`] tells from what was never a node.
+/// Links to other places are deleted, not followed.
 ///
 /// # Errors
-/// `NotFound` if there is no node; `Io`.
+/// `NotFound` if there is no node and no unfinished deletion of one; `Io`.
 pub fn delete_node(store: &dyn Store, path: &str) -> Result<()> {
     let path = NodePath::parse(path)?;
-    if document_at(store, path.as_str())?.is_none() {
+    let mark = path.key(REMOVAL);
+    if document_at(store, path.as_str())?.is_none() && find(store, &mark).wait()?.is_none() {
         return Err(no_node(&path));
     }
-    let nodes = own_nodes(store, &path)?.nodes;
+    let Own { nodes, links } = own_nodes(store, &path)?;
     forget(store, path.as_str())?;
+    let all = || settled(store, || store.delete_all(path.as_str()).wait());
+    if links.contains(&path) {
+        return all();
+    }
+    // On a full disk there is no room for it: that is no reason not to delete.
+    let _ = put_bytes(store, &mark, b"an unfinished `fuzarr rm`\n", Precondition::None);
     delete_documents(store, &nodes)?;
-    settled(store, || store.delete_all(path.as_str()).wait())
+    if store.capabilities().blocking {
+        // A folder would lose what lies in it before what is further down.
+        for name in store.list(path.as_str()).wait()?.prefixes {
+            settled(store, || store.delete_all(&join(path.as_str(), &name)).wait())?;
+        }
+    }
+    all()
 }
 
 /// What is at a place and below it. What links lead to is somewhere else, and no part of it.

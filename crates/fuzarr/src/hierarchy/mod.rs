@@ -9,7 +9,7 @@ mod document;
 mod traverse;
 
 pub(crate) use change::{Own, delete_documents, is_link, own_nodes};
-pub use change::{delete_node, forget, rename_node, update_attributes};
+pub use change::{REMOVAL, delete_node, forget, rename_node, update_attributes};
 pub use consolidated::{consolidate, read_consolidated};
 pub use document::{DOCUMENT, document_at, document_name};
 pub(crate) use document::{edit, stored_documents};
