@@ -192,3 +192,12 @@ fn the_mark_of_a_deletion_goes_last() {
     hierarchy::delete_node(&*store, "g").unwrap();
     assert!(!folder.path().join("g").exists());
 }
+
+#[test]
+fn files_of_others_with_long_names_go_too() {
+    let (folder, store) = local();
+    ones(&store, "g/a");
+    std::fs::write(folder.path().join("g").join("n".repeat(252)), "not ours").unwrap();
+    hierarchy::delete_node(&*store, "g").unwrap();
+    assert!(!folder.path().join("g").exists());
+}

@@ -1,6 +1,7 @@
 //! Folders: what is in them, and what becomes of all of it.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -189,9 +190,15 @@ impl LocalStore {
             }
         }
         for name in files {
-            // The folder is gone, and with it what was in it.
-            let Some(target) = Target::lock(self, Arc::clone(folder), &name)? else { break };
-            match system::unlink(target.folder.as_fd(), &name, AtFlags::empty()) {
+            let _locked = match Target::lock(self, Arc::clone(folder), &name) {
+                Ok(Some(target)) => Some(target),
+                // The folder is gone, and with it what was in it.
+                Ok(None) => break,
+                // No writer has a lock of that name either.
+                Err(error) if is_too_long(&error) => None,
+                Err(error) => return Err(error),
+            };
+            match system::unlink(folder.as_fd(), &name, AtFlags::empty()) {
                 // A folder of the name of a left over lock file is among the folders.
                 Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
                 Err(errno) => return Err(cannot(errno)),
@@ -228,6 +235,12 @@ impl LocalStore {
         match system::rename(old.as_fd(), &name, new.as_fd(), new_name) {
             Ok(()) => {}
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => return Err(exists()),
+            Err(Errno::XDEV) => {
+                return Err(Error::unsupported(
+                    "the new place is on another file system, to which nothing moves in one step: \
+                     copy it, and delete the old one",
+                ));
+            }
             Err(errno) => return Err(cannot(errno)),
         }
         if let Some(unsettled) = &self.unsettled {
@@ -237,6 +250,12 @@ impl LocalStore {
         }
         Ok(())
     }
+}
+
+/// Whether the name of a lock file would be longer than the file system has names.
+fn is_too_long(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.and_then(std::io::Error::raw_os_error) == Some(Errno::NAMETOOLONG.raw_os_error())
 }
 
 /// The folder and the name of a path.
