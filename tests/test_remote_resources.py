@@ -236,14 +236,14 @@ def test_requests_that_are_ended_leave_nothing_open(server, way):
         while (gauges := server.gauges())["answering"] and time.monotonic() < deadline:
             time.sleep(0.02)
         assert gauges["answering"] == 0
-        # Connections that are kept for later are no more than one request had.
-        assert gauges["connections"] - connected <= chunks
+        # Connections that are kept for later are about what one request had, not what all had: one that
+        # was begun is kept, too, where another became free before it was there.
+        assert gauges["connections"] - connected <= 2 * chunks
         process.stdin.close()
     assert ended > rounds / 4
     assert after["others"] <= before["others"]
     assert after["threads"] <= before["threads"]
-    # Connections of the last request may be kept, and none of the one before.
-    assert after["sockets"] <= before["sockets"] + chunks
+    assert after["sockets"] <= before["sockets"] + 2 * chunks
     # A process that ends leaves no connection.
     deadline = time.monotonic() + 5
     while server.gauges()["connections"] > connected and time.monotonic() < deadline:

@@ -63,3 +63,12 @@ fn what_was_interrupted_goes_on() {
     assert!(!folder.path().join("g.zarr").exists());
     run(folder.path(), &["rm", "g.zarr"], 2);
 }
+
+#[test]
+fn empty_folders_are_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["create", "g.zarr", "--group"], 0);
+    fs::create_dir_all(folder.path().join("g.zarr/a/c")).unwrap();
+    run(folder.path(), &["rm", "g.zarr"], 0);
+    assert!(!folder.path().join("g.zarr").exists());
+}

@@ -266,20 +266,19 @@ impl Array {
     }
 }
 
-/// What two descriptions of a node differ in, by the name of a member; `None` if they mean the same. What
+/// What two descriptions of a node differ in, by the name of a member, `attributes` if in nothing else;
+/// `None` if they mean the same. What
 /// is written in another way, as programs do with defaults, is no difference; configurations of codecs
 /// and what documents say beyond the specification are not compared.
 #[must_use]
 pub fn difference(one: &Node, other: &Node) -> Option<&'static str> {
+    let attributes = (one.attributes() != other.attributes()).then_some("attributes");
     if one.format() != other.format() {
         return Some("zarr_format");
     }
-    if one.attributes() != other.attributes() {
-        return Some("attributes");
-    }
     let (one, other) = match (one, other) {
         (Node::Array(one), Node::Array(other)) => (one, other),
-        (Node::Group(_), Node::Group(_)) => return None,
+        (Node::Group(_), Node::Group(_)) => return attributes,
         _ => return Some("node_type"),
     };
     let data_type = |array: &ArrayMetadata| DataType::from_extension(&array.data_type).ok();
@@ -301,7 +300,7 @@ pub fn difference(one: &Node, other: &Node) -> Option<&'static str> {
         ("codecs", codecs(one) != codecs(other)),
         ("dimension_names", names(one).iter().flatten().ne(names(other).iter().flatten())),
     ];
-    differences.into_iter().find_map(|(name, differs)| differs.then_some(name))
+    differences.into_iter().find_map(|(name, differs)| differs.then_some(name)).or(attributes)
 }
 
 /// Bytes of everything that is stored below `path`, documents and what is no part of an array included.

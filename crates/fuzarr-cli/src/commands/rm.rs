@@ -4,7 +4,7 @@ use super::Outcome;
 use crate::arguments::Rm;
 use crate::location;
 use fuzarr::metadata::Node;
-use fuzarr::store::{Address, AddressOptions, Listing, Root, Store};
+use fuzarr::store::{Address, AddressOptions, Listing, Root, Store, join};
 use fuzarr::{Error, Result, hierarchy, v2};
 
 pub(super) fn run(arguments: &Rm, options: &AddressOptions) -> Result<Outcome> {
@@ -46,7 +46,15 @@ fn holds_more(store: &dyn Store, path: &str) -> Result<bool> {
         v2::CONSOLIDATED,
         hierarchy::REMOVAL,
     ];
-    let Listing { objects, prefixes, others } = store.list(path).wait()?;
-    let is_alone = objects.iter().all(|(name, _)| own.contains(&name.as_str()));
-    Ok(!is_alone || !prefixes.is_empty() || !others.is_empty())
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Listing { objects, prefixes, others } = store.list(&folder).wait()?;
+        let is_own = |name: &str| folder == path && own.contains(&name);
+        if !others.is_empty() || !objects.iter().all(|(name, _)| is_own(name)) {
+            return Ok(true);
+        }
+        // Folders that deleted chunks have left hold nothing.
+        folders.extend(prefixes.iter().map(|name| join(&folder, name)));
+    }
+    Ok(false)
 }

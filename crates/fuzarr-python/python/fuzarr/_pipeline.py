@@ -72,8 +72,13 @@ _IDLE = concurrent.futures.thread._worker.__code__
 def _is_waited_for() -> bool:
     """Whether another thread may wait for a call, so that it is to be brought to its end."""
     frames = sys._current_frames()
+    # What looks after a pool of processes waits for nothing of ours either.
+    process = sys.modules.get("concurrent.futures.process")
+    manager = getattr(process, "_ExecutorManagerThread", ())
     for thread in threading.enumerate():
         if thread is threading.current_thread() or _loop.is_own(thread):
+            continue
+        if isinstance(thread, manager):
             continue
         frame = frames.get(thread.ident or 0)
         # The interpreter joins the idle workers of executors, too.

@@ -228,9 +228,12 @@ impl Ledger {
         let chunk = arrays.chunk_of(key)?;
         books.tally.objects += 1;
         books.tally.bytes = books.tally.bytes.saturating_add(seen.size.unwrap_or(0));
-        let stamp = made_of(&books.writing, &arrays, &chunk, seen)?;
+        let stamp = made_of(&books.writing, &arrays, &chunk, seen);
         let record = books.record.as_mut()?;
-        record.note((arrays.number, &chunk), stamp);
+        if let Some(stamp) = stamp {
+            record.note((arrays.number, &chunk), stamp);
+        }
+        // Also where there is nothing to note: writing it tells whether another run has taken over.
         record.due()
     }
 }

@@ -1,7 +1,8 @@
 //! The record of what an unfinished copy has written, so that it can go on after a kill.
 //!
 //! One object, `.fuzarr-copy`, below the destination: a line that names the copy and the run that is
-//! at work, a line for each finished object, and a last one once all are. It is no chunk and no node,
+//! at work, a line for each finished object, and a last one once all are; while what was there is
+//! being deleted, only a line that says so. It is no chunk and no node,
 //! so no listing shows it. It is replaced as a whole, seldom enough to cost little; what was finished
 //! since is copied again.
 //!
@@ -26,6 +27,9 @@ const TITLE: &str = "fuzarr-copy-3";
 
 /// The last line of a record once all objects are finished.
 const COMPLETE: &str = "complete";
+
+/// The second and last line while what was at the destination is being deleted.
+const CLEARING: &str = "clearing\n";
 
 /// How often a record that is this run's own is written anew where it is not as it was left: an answer
 /// was lost.
@@ -120,6 +124,13 @@ impl Record {
             )
             .with("key", key));
         };
+        if lines == CLEARING {
+            return Err(Error::already_exists(
+                "here overwriting was interrupted before it had deleted all that was there; \
+                 overwriting begins anew",
+            )
+            .with("key", key));
+        }
         let finished = lines.lines().filter_map(parse).collect();
         let mut record = Self::new(key, fingerprint, interval);
         let unfinished = lines.strip_suffix('\n').and_then(|lines| lines.strip_suffix(COMPLETE));
@@ -128,16 +139,29 @@ impl Record {
         Ok(Self { finished, resumed: true, unchanged: earlier.unchanged, ..record })
     }
 
-    /// A record in which nothing is finished, instead of any other.
+    /// A record in which nothing is finished, instead of any other. `clearing`: what is there is to be
+    /// deleted first, see [`cleared`](Self::cleared).
     pub(super) fn replacing(
         earlier: Option<Earlier>,
         key: &str,
-        fingerprint: Fingerprint,
+        (fingerprint, clearing): (Fingerprint, bool),
         interval: Duration,
     ) -> Self {
-        let record = Self::new(key, fingerprint, interval);
+        let mut record = Self::new(key, fingerprint, interval);
+        if clearing {
+            record.text.push_str(CLEARING);
+        }
         let unchanged = earlier.map_or(Precondition::Absent, |earlier| earlier.unchanged);
         Self { unchanged, ..record }
+    }
+
+    /// Notes that what was there is deleted.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(super) fn cleared(&mut self, store: &dyn Store) -> Result<()> {
+        self.text.clone_from(&self.title);
+        self.write(store)
     }
 
     fn new(key: &str, fingerprint: Fingerprint, interval: Duration) -> Self {
@@ -255,14 +279,24 @@ impl Record {
     /// # Errors
     /// `Io`.
     pub(super) fn delete(self, store: &dyn Store) -> Result<()> {
-        let unchanged = match self.unchanged {
+        let due = self.now();
+        let mut unchanged = match self.unchanged {
             unchanged if store.capabilities().conditional_delete => unchanged,
             _ => Precondition::None,
         };
-        match settled(store, || store.delete(&self.key, unchanged).wait()) {
-            Err(error) if error.kind() == Kind::Conflict => Ok(()),
-            deleted => deleted,
+        for _ in 0..ATTEMPTS {
+            match settled(store, || store.delete(&self.key, unchanged).wait()) {
+                Err(error) if error.kind() == Kind::Conflict => {}
+                deleted => return deleted,
+            }
+            // It may be ours, and not as it was left: a link to the file was made, say.
+            unchanged = match wait(due.look(store)) {
+                Err(error) if error.kind() == Kind::Conflict => return Ok(()),
+                looked => looked?,
+            };
         }
+        Err(Error::conflict("the record of the copy, which is complete, never stops changing")
+            .with("key", self.key))
     }
 }
 
@@ -367,6 +401,36 @@ mod tests {
 
     fn find(store: &MemoryStore, key: &str, text: &str) -> Result<Record> {
         Record::resume(Earlier::find(store, key)?.unwrap(), key, fingerprint(text), NOW)
+    }
+
+    #[test]
+    fn what_was_not_deleted_is_not_gone_on_over() {
+        let store = MemoryStore::new();
+        let mut record = Record::replacing(None, "k", (fingerprint("a"), true), NOW);
+        record.write(&store).unwrap();
+        assert_eq!(find(&store, "k", "a").unwrap_err().kind(), Kind::AlreadyExists);
+        record.cleared(&store).unwrap();
+        record.note((0, &[1]), 7);
+        record.write(&store).unwrap();
+        assert_eq!(find(&store, "k", "a").unwrap().stamp_of((0, &[1])), Some(7));
+    }
+
+    #[test]
+    fn its_own_record_a_run_deletes_and_no_other() {
+        let store = MemoryStore::new();
+        let mut record = Record::new("k", fingerprint("a"), NOW);
+        record.write(&store).unwrap();
+        let text = store.snapshot()[0].1.clone();
+        put_bytes(&store, "k", &text, Precondition::None).unwrap();
+        record.delete(&store).unwrap();
+        assert!(store.snapshot().is_empty());
+        let mut record = Record::new("k", fingerprint("a"), NOW);
+        record.write(&store).unwrap();
+        let earlier = Earlier::find(&store, "k").unwrap();
+        let mut other = Record::replacing(earlier, "k", (fingerprint("a"), false), NOW);
+        other.write(&store).unwrap();
+        record.delete(&store).unwrap();
+        assert_eq!(store.snapshot().len(), 1);
     }
 
     #[test]

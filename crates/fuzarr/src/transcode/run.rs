@@ -16,6 +16,7 @@ use super::schedule::Part;
 use crate::creation;
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
+use crate::inspect;
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal::Removal;
 use crate::store::join as join_keys;
@@ -96,16 +97,20 @@ impl Transcode {
             let mut record = Record::resume(earlier, &key, self.fingerprint, interval)?;
             match hierarchy::document_at(store, path)? {
                 // Anybody may have changed it since.
-                Some(_) if record.is_complete() => return Ok(Start::Complete(record)),
+                Some(_) if record.is_complete() && self.is_root_there()? => {
+                    return Ok(Start::Complete(record));
+                }
                 Some(document) => return Err(creation::already_there(&document)),
                 None => record.write(store)?,
             }
             return Ok(Start::Copying(record));
         }
         self.check_members(&self.old(earlier.is_some())?)?;
-        if !self.options.overwrite {
-            self.check_free()?;
-        }
+        // What is wrong with what is there is found out before anything is changed.
+        let removal = match self.options.overwrite {
+            true => Some(self.removal()?),
+            false => self.check_free().map(|()| None)?,
+        };
         // A group to be in, so that the copy is found again as a part of the same store.
         if let Some(parent) = self.path.parent()
             && hierarchy::read_node(store, parent.as_str())?.is_none()
@@ -113,12 +118,17 @@ impl Transcode {
             let group = GroupMetadata { format: self.format, ..GroupMetadata::default() };
             self.put(&parent, &Node::Group(group), true)?;
         }
-        let mut record = Record::replacing(earlier, &key, self.fingerprint, interval);
+        let begun = (self.fingerprint, removal.is_some());
+        let mut record = Record::replacing(earlier, &key, begun, interval);
         // Before anything is deleted: another run that is at work here is to stop.
         record.write(store)?;
-        if self.options.overwrite {
-            self.clear()?;
+        if let Some(removal) = removal {
+            if hierarchy::document_at(store, path)?.is_some() {
+                hierarchy::forget(store, path)?;
+            }
+            removal.run()?;
             self.check_free()?;
+            record.cleared(store)?;
         }
         Ok(Start::Copying(record))
     }
@@ -168,19 +178,23 @@ impl Transcode {
         Ok(())
     }
 
-    /// Deletes what is at the destination.
-    fn clear(&self) -> Result<()> {
-        let (store, path) = (&*self.store, self.path.as_str());
-        // Where there is no node, what an unfinished copy has left: otherwise there was found to be nothing.
-        let mut removal = Removal::of(store, path)?;
+    /// What is to be deleted at the destination: where there is no node, what an unfinished copy has
+    /// left, since otherwise there was found to be nothing.
+    fn removal(&self) -> Result<Removal<'_>> {
+        let mut removal = Removal::of(&*self.store, self.path.as_str())?;
         for job in &self.jobs {
             let (path, metadata) = (job.destination.path(), job.destination.metadata());
-            removal.add(creation::left_over(store, path, metadata)?)?;
+            removal.add(creation::left_over(&*self.store, path, metadata)?)?;
         }
-        if hierarchy::document_at(store, path)?.is_some() {
-            hierarchy::forget(store, path)?;
-        }
-        removal.run()
+        Ok(removal)
+    }
+
+    /// Whether the node at the destination may be the one that was copied there, its attributes apart.
+    fn is_root_there(&self) -> Result<bool> {
+        let there = hierarchy::read_node(&*self.store, self.path.as_str())?;
+        Ok(there.zip(self.nodes.first()).is_some_and(|(there, (_, copied))| {
+            matches!(inspect::difference(&there, copied), None | Some("attributes"))
+        }))
     }
 
     /// Writes the consolidated metadata of the groups that have some.

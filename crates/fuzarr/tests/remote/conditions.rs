@@ -36,6 +36,15 @@ fn what_is_refused_without_a_condition_is_no_conflict() {
 }
 
 #[test]
+fn what_a_service_wants_tried_again_is_tried_again() {
+    let server = Server::start(2).unwrap();
+    let store = SERVICES[0](&server, "x");
+    server.set_rules(vec![Rule::once("PUT", "", Fault::Told(409, "OperationAborted"))]);
+    put_bytes(&*store, "k", b"1", Precondition::None).unwrap();
+    assert_eq!(server.take_requests().len(), 2);
+}
+
+#[test]
 fn a_lease_is_no_other_version() {
     let server = Server::start(1).unwrap();
     let store = azure(&server, "x");

@@ -318,7 +318,9 @@ fn judge(trouble: &Trouble, status: u16) -> Verdict {
     let is_late = || status == 400 && says(error, &["<Code>RequestTimeout</Code>"]);
     // Another has made the folder that a server of WebDAV was to make for an object.
     let is_made = || matches!(status, 405 | 409) && says(error, &["performing MKCOL"]);
-    if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) || is_late() {
+    // What a service itself asks to have tried again: another request is at work on the object.
+    let is_aborted = || status == 409 && says(error, &["<Code>OperationAborted</Code>"]);
+    if matches!(status, 408 | 429 | 500 | 502 | 503 | 504) || is_late() || is_aborted() {
         return Verdict::Busy;
     }
     if is_made() {
@@ -464,14 +466,25 @@ impl Failure {
         self.status == 404 || self.status == 400 && lacks_blocks()
     }
 
+    /// Whether what is there may be what an earlier try put, whose answer got lost: it is in the way, or
+    /// refused for another reason before that is looked at.
+    pub(super) fn may_be_ours(&self) -> bool {
+        self.is_uncertain && self.is_in_the_way()
+    }
+
+    fn is_in_the_way(&self) -> bool {
+        use object_store::Error::{AlreadyExists, NotModified, Precondition};
+        let Trouble::Client(error) = &self.trouble else { return false };
+        matches!(error, AlreadyExists { .. } | Precondition { .. } | NotModified { .. })
+    }
+
     /// Whether a condition did not hold. What is refused for another reason, a lease or an archive, in the
     /// same words or without a condition, will be refused again.
     pub(super) fn is_conflict(&self) -> bool {
-        use object_store::Error::{AlreadyExists, NotModified, Precondition};
         let Trouble::Client(error) = &self.trouble else { return false };
         // Another client than those made here leaves no trace, and knows itself.
         (self.is_refused || self.status == 0)
-            && matches!(error, AlreadyExists { .. } | Precondition { .. } | NotModified { .. })
+            && self.is_in_the_way()
             && !says(error, &OTHER_REASONS)
     }
 

@@ -311,8 +311,12 @@ async fn put_once(
             client.sent(length);
             Ok(tag::version_of(put.e_tag.as_deref(), put.version.as_deref()))
         }
-        Err(failure) if failure.is_conflict() && failure.is_uncertain => {
-            if is_ours(client, path, &mark).await? { Ok(None) } else { Err(failure.into_error()) }
+        Err(failure) if failure.may_be_ours() => {
+            if is_ours(client, path, &mark).await? {
+                Ok(None)
+            } else {
+                Err(failure.into_error())
+            }
         }
         Err(failure) => Err(failure.into_error()),
     }
