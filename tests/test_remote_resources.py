@@ -236,8 +236,8 @@ def test_requests_that_are_ended_leave_nothing_open(server, way):
         while (gauges := server.gauges())["answering"] and time.monotonic() < deadline:
             time.sleep(0.02)
         assert gauges["answering"] == 0
-        # Connections that are kept for later are about what one request had, not what all had: one that
-        # was begun is kept, too, where another became free before it was there.
+        # Connections that are kept for later are about what one request had, not what all had: one
+        # that was begun is kept, too, where another became free before it was there.
         assert gauges["connections"] - connected <= 2 * chunks
         process.stdin.close()
     assert ended > rounds / 4
