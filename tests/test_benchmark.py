@@ -436,6 +436,15 @@ def test_a_tie_counts_only_near_the_floor(mine, peer, floor, expected):
     assert standing(rows, "fuzarr", ("fused",), "floor fresh") == expected
 
 
+def test_one_turn_does_not_tell_a_percent():
+    rows = {"fuzarr": timed(1.0) | {"samples": 1}, "fused": timed(1.01) | {"samples": 1}}
+    assert standing(rows, "fuzarr", ("fused",), "floor ready") == "near tie"
+    rows["fused"]["samples"] = rows["fuzarr"]["samples"] = 3
+    assert standing(rows, "fuzarr", ("fused",), "floor ready") == "ahead"
+    rows["fuzarr"] = timed(0.9) | {"samples": 1}
+    assert standing(rows, "fuzarr", ("fused",), "floor ready") == "ahead"
+
+
 def test_memory_is_compared_by_its_peak():
     rows = {"fuzarr": {"peak": 4_000_000}, "fused": {"peak": 4_000_000}, "batched": {"peak": 0}}
     assert standing(rows, "fuzarr", ("fused",), "floor ready") == "ahead"

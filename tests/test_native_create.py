@@ -384,3 +384,30 @@ def test_what_is_there_is_told_with_the_way_out(tmp_path):
     array = fuzarr.create_array(tmp_path, shape=(2,), dtype="i4", chunks=(2,), overwrite=True)
     array.resize(9)
     assert not array[...].any()
+
+
+def test_objects_of_a_store_are_put_and_got_as_they_are(tmp_path):
+    stored = zarr.create_array(tmp_path, shape=(9,), dtype="i4", chunks=(4,))
+    stored[:] = np.arange(9)
+    files = {
+        path.relative_to(tmp_path).as_posix(): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
+    store = fuzarr.Store.memory()
+    for key, data in files.items():
+        store.put(f"a/{key}", data)
+    assert store.list_keys() == sorted(f"a/{key}" for key in files)
+    assert store.list_keys("a/c") == store.list_keys("a/c/") == ["a/c/0", "a/c/1", "a/c/2"]
+    assert store.list_keys("no") == []
+    array = fuzarr.open_array(store, path="a", mode="r+")
+    assert np.array_equal(array[:], np.arange(9))
+    assert {key: store.get(f"a/{key}") for key in files} == files
+    store.delete("a/c/1")
+    store.delete("a/c/1")
+    assert store.get("a/c/1") is None
+    assert np.array_equal(array[:], [0, 1, 2, 3, 0, 0, 0, 0, 8])
+    assert fuzarr.Store.local(tmp_path).list_keys("c") == ["c/0", "c/1", "c/2"]
+    for call in (store.get, store.delete, store.list_keys, lambda key: store.put(key, b"")):
+        with pytest.raises(ValueError, match="segment"):
+            call("a/../b")

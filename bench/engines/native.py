@@ -8,88 +8,39 @@ from typing import Any
 import fuzarr
 import numpy as np
 from engine import CACHE, Cell, Engine, NotOfferedError, Read, Write
-from place import Place, encoded, write_files
+from place import Place, is_document, stored_files, write_files
 from remote import Remote
 from selections import Selection
 
-#: What codecs turn elements into bytes, in the documents of v3.
-_SERIALIZERS = frozenset({"bytes", "sharding_indexed"})
-
-
-def _layout(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with which `fuzarr.create_array` makes this document."""
-    layout = {
-        "shape": document["shape"],
-        "fill_value": document["fill_value"],
-        "attributes": document.get("attributes") or None,
-        "zarr_format": document["zarr_format"],
-    }
-    if document["zarr_format"] == 2:
-        compressor = document["compressor"]
-        return layout | {
-            "dtype": np.dtype(document["dtype"]),
-            "chunks": document["chunks"],
-            "order": document["order"],
-            "filters": document["filters"] or None,
-            "compressors": compressor and [compressor],
-            "chunk_key_encoding": ("v2", document.get("dimension_separator", ".")),
-        }
-    codecs = document["codecs"]
-    at = next(at for at, codec in enumerate(codecs) if codec["name"] in _SERIALIZERS)
-    return layout | {
-        "dtype": document["data_type"],
-        "chunks": document["chunk_grid"]["configuration"]["chunk_shape"],
-        "filters": codecs[:at],
-        "serializer": codecs[at],
-        "compressors": codecs[at + 1 :],
-        "chunk_key_encoding": document["chunk_key_encoding"],
-        "dimension_names": document.get("dimension_names"),
-    }
-
 
 class _Memory(Place):
-    """A store in memory.
-
-    The package has no way to put stored bytes there or to get them out: arrays are made with the
-    documents of those in a folder, and filled with their values.
-    """
+    """A store in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.store = fuzarr.Store.memory()
-        node = fuzarr.open(str(folder), mode="r")
-        if isinstance(node, fuzarr.Array):
-            self._add("", node.metadata, node[...])
-            return
-        fuzarr.create_group(self.store)
-        for path, member in node.members(max_depth=None):
-            if isinstance(member, fuzarr.Array):
-                self._add(path, member.metadata, member[...])
-            else:
-                fuzarr.create_group(self.store, path=path)
+        self._put(stored_files(folder))
 
-    def _add(self, path: str, document: Mapping[str, Any], values: np.ndarray) -> None:
-        array = fuzarr.create_array(self.store, name=path, **_layout(document))
-        array[...] = values
+    def _put(self, objects: Mapping[str, bytes]) -> None:
+        for key, content in objects.items():
+            self.store.put(key, content)
+
+    def _objects(self) -> dict[str, bytes]:
+        return {key: self.store.get(key) or b"" for key in self.store.list_keys()}
 
     def clear(self) -> None:
-        array = fuzarr.open_array(self.store)
-        shape = array.shape
-        array.resize((0,) * len(shape))
-        array.resize(shape)
+        for key in self.store.list_keys():
+            if not is_document(key):
+                self.store.delete(key)
 
     def remember(self) -> None:
-        array = fuzarr.open_array(self.store)
-        self._kept = array.metadata, array[...]
+        self._kept = self._objects()
 
     def recall(self) -> None:
         self.store = fuzarr.Store.memory()
-        self._add("", *self._kept)
+        self._put(self._kept)
 
     def dump(self, folder: Path) -> None:
-        array = fuzarr.open_array(self.store)
-        key = "zarr.json" if array.zarr_format == 3 else ".zarray"
-        write_files(folder, {key: encoded(array.metadata)})
-        fuzarr.open_array(str(folder))[...] = array[...]
+        write_files(folder, self._objects())
 
 
 class Fuzarr(Engine):

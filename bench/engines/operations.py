@@ -7,6 +7,7 @@ from copy import deepcopy
 from itertools import cycle, product
 from pathlib import Path
 from threading import Barrier
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Operation:
 
     #: Whether something is to be done, untimed, before every call.
     restores = False
+    #: Seconds that the call of `check` took, if nothing else was timed with it.
+    taken: float | None = None
     #: One call.
     call: Callable[[], Any]
 
@@ -116,7 +119,10 @@ class ReadOperation(Operation):
         return result
 
     def check(self) -> None:
-        _written([read() for read in self.reads], self.scratch / "result.bin")
+        start = perf_counter()
+        results = [read() for read in self.reads]
+        self.taken = perf_counter() - start
+        _written(results, self.scratch / "result.bin")
 
     def touch(self) -> None:
         self.engine.reader(self.array, point(self.shape))()
@@ -333,17 +339,11 @@ class OpenOperation(Operation):
         return self.engine.open(self.place)
 
     def check(self) -> None:
-        array = self.call()
-        found = [list(array.shape), np.dtype(str(_dtype(array))).name]
-        (self.scratch / "result.bin").write_text(json.dumps(found))
+        first = self.engine.reader(self.call(), point(self.shape))()
+        _written([first], self.scratch / "result.bin")
 
     def touch(self) -> None:
         self.engine.reader(self.call(), point(self.shape))()
-
-
-def _dtype(array: Any) -> Any:
-    """An array's type by a name that NumPy knows."""
-    return getattr(array.dtype, "numpy_dtype", array.dtype)
 
 
 class WalkOperation(Operation):

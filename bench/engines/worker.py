@@ -66,8 +66,9 @@ class Worker:
         return {"ok": True, "weaker": True} if weaker else {"ok": True}
 
     def check(self, _request: Answer) -> Answer:
-        self.opened().check()
-        return {"ok": True}
+        operation = self.opened()
+        operation.check()
+        return {"seconds": operation.taken}
 
     def turn(self, request: Answer) -> Answer:
         return {"seconds": measures.seconds(self.opened(), request["calls"])}

@@ -1,5 +1,6 @@
 """Whether an engine's result is the right one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ BLOCK = 1 << 24
 
 
 def expected_result(cell: Cell, data: Data, selections: list[Selection]) -> list[np.ndarray] | None:
-    """What a read gives, part after part; None for operations that give no elements."""
+    """What a read gives, part after part; None for a walk, which gives no elements."""
     kind = cell.operation["kind"]
     if kind == "arrays":
         return [data.member(number) for number in range(cell.operation["count"])]
-    if kind in ("open", "walk"):
+    if kind == "walk":
         return None
     values = data.elements("values")
+    if kind == "open":
+        # The first element is read, to see that what was opened is an array.
+        return [values[(0,) * values.ndim]]
     return [taken(values, selection) for selection in selections]
 
 
@@ -42,6 +46,16 @@ def wrong_result(path: Path, expected: list[np.ndarray]) -> str | None:
                 return f"other bytes from byte {at + start} on, within {BLOCK}"
         at += len(flat)
     return None
+
+
+def wrong_members(path: Path, data: Data) -> str | None:
+    """What is wrong with the members listed in `path`, if anything is."""
+    if not path.exists():
+        return "no result"
+    array = data.array
+    expected = [[name, array["shape"], array["dtype"]] for name in data.names]
+    found = json.loads(path.read_text())
+    return None if found == expected else f"{len(found)} members, or others than were stored"
 
 
 def wrong_array(

@@ -28,6 +28,9 @@ SMALL_CHUNK = 16_000
 #: What the native package is to be ahead of the best peer for small chunks, in the mean.
 SMALL_MEAN = 5.0
 
+#: Of fewer turns than these, the spread is taken to be this part of the median at least.
+FEW_TURNS, LEAST_SPREAD = 3, 0.05
+
 #: The system counts what is resident in steps of so many bytes; less is not told from nothing.
 RESIDENT_STEP = float(1 << 18)
 
@@ -69,8 +72,17 @@ def ratio(row: Row | None, other: Row | None) -> float | None:
 
 def overlap(row: Row, other: Row) -> bool:
     """Whether the spreads of two rows, from quartile to quartile, meet."""
-    (low, high), (other_low, other_high) = row["quartiles"], other["quartiles"]
+    (low, high), (other_low, other_high) = _spread(row), _spread(other)
     return bool(low <= other_high and other_low <= high)
+
+
+def _spread(row: Row) -> tuple[float, float]:
+    """From where to where a row's times spread."""
+    low, high = row["quartiles"]
+    if row.get("samples", FEW_TURNS) >= FEW_TURNS:
+        return low, high
+    half = row["median"] * LEAST_SPREAD / 2
+    return min(low, row["median"] - half), max(high, row["median"] + half)
 
 
 def floor_kind(cell: Cell) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from harness.cells import Cell
 from harness.documents import document
 from harness.engines import WAITS, Engine, takes_part, weaker
-from harness.judge import expected_result, wrong_array, wrong_result
+from harness.judge import expected_result, wrong_array, wrong_members, wrong_result
 from harness.process import DiedError, EngineProcess
 from harness.ratios import quantiles
 from harness.selections import Selection, draw
@@ -27,9 +27,9 @@ TURN = 0.02
 #: A call that takes this long is a turn from the first one on.
 SLOW = 0.4
 
-#: Seconds from which on the judged call to a remote store is the one turn: waiting varies little,
+#: Seconds from which on a read of a remote store that was judged is the one turn: waiting varies
 LONG = 2.0
-#: where no more bytes than this are moved, which judging would move again.
+#: little where no more bytes than this are moved.
 LITTLE = 1 << 25
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
@@ -193,11 +193,10 @@ class Setting:
                 if self.cell.store != "local":
                     # It was written for this only.
                     shutil.rmtree(folder, ignore_errors=True)
-        if self.expected is None:
-            # The worker's own account of what it opened is not compared: names of types differ.
-            return None
         result = contender.scratch / "result.bin"
         try:
+            if self.expected is None:
+                return wrong_members(result, self.data)
             return wrong_result(result, self.expected)
         finally:
             result.unlink(missing_ok=True)
@@ -246,11 +245,10 @@ def _begin(setting: Setting, contender: Contender) -> None:
     weighs = setting.cell.measure == "memory"
     if weighs and (weighed := contender.ask({"do": "memory"})):
         contender.row |= {key: weighed.get(key) for key in ("peak", "allocations")}
-    start = time.perf_counter()
-    if contender.alive and contender.ask({"do": "check"}) is not None:
-        taken = time.perf_counter() - start
+    if contender.alive and (checked := contender.ask({"do": "check"})) is not None:
+        taken = checked.get("seconds") or 0.0
         wrong = setting.wrong(contender)
-        if setting.remote and taken > LONG and setting.moved < LITTLE and not setting.overwrites:
+        if setting.remote and taken > LONG and setting.moved < LITTLE:
             contender.samples.append(taken)
             contender.is_settled = True
             contender.row["requests"] = len(setting.remote.server.requests())

@@ -263,9 +263,10 @@ impl Task for Walk {
     fn check(&mut self, scratch: &Path) -> Result<()> {
         let mut members = self.members()?;
         members.sort_by(|one, other| one.path.cmp(&other.path));
-        let line = |member: super::Member| {
-            format!("{} {:?} {}\n", member.path, member.shape, member.data_type).into_bytes()
-        };
-        leave(scratch, members.into_iter().map(line))
+        let listed: Vec<_> = members
+            .into_iter()
+            .map(|member| (member.path, member.shape, member.data_type))
+            .collect();
+        leave(scratch, [serde_json::to_vec(&listed)?])
     }
 }

@@ -4,16 +4,18 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fuzarr::error::ResultExt as _;
 use fuzarr::store::{
-    Address, AddressOptions, LocalOptions, MemoryStore, RemoteOptions, RemoteStore, Root, Store,
-    Writing, ZipStore, join,
+    self, Address, AddressOptions, LocalOptions, MemoryStore, Precondition, RemoteOptions,
+    RemoteStore, Root, Span, Store, Writing, ZipStore, join,
 };
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::{PyResourceWarning, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict as _, PyMapping, PyMappingMethods, PyString};
+use pyo3::types::{IntoPyDict as _, PyBytes, PyMapping, PyMappingMethods, PyString};
 
 use crate::error::{argument_error, raise, unsupported};
+use crate::request::look;
 
 /// Options of a remote store, by name.
 type Settings = Vec<(String, String)>;
@@ -239,12 +241,15 @@ impl Named {
                 (Opened::at(py, root, Settings::new(), how)?, path)
             }
         };
-        Ok(match (inner.as_str(), path.trim_matches('/')) {
-            ("", _) => (opened, path.to_owned()),
-            (_, "") => (opened, inner),
-            (above, below) => (opened, join(above, below)),
-        })
+        let path =
+            if inner.is_empty() { path.to_owned() } else { below(&inner, path.trim_matches('/')) };
+        Ok((opened, path))
     }
+}
+
+/// A path below another one; either may be the root.
+fn below(above: &str, path: &str) -> String {
+    if path.is_empty() { above.to_owned() } else { join(above, path) }
 }
 
 /// The archive of a `ZipStore` of zarr-python's that is for reading only.
@@ -323,6 +328,14 @@ impl From<Opened> for PyStore {
     }
 }
 
+impl PyStore {
+    /// The object at `key` below the node that is meant: its store, and its key there.
+    fn object(&self, key: &str) -> PyResult<(&dyn Store, String)> {
+        store::check_key(key).map_err(raise)?;
+        Ok((&*self.opened.store, below(&self.inner, key)))
+    }
+}
+
 #[pymethods]
 impl PyStore {
     /// A folder, which is made if it is not there; with `fsync`, what is written is on the disk when
@@ -393,6 +406,49 @@ impl PyStore {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let zip = self.opened.zip.clone();
         py.detach(|| zip.map_or(Ok(()), |zip| zip.0.close())).map_err(raise)
+    }
+
+    /// The bytes of the object at ``key``, or ``None`` if there is none.
+    fn get<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let (store, key) = self.object(key)?;
+        let found = look(py, store, || {
+            let Some(object) = store.open(&key).wait()? else { return Ok(None) };
+            object.read(Span::Whole(u64::MAX), Vec::new()).wait().context("key", || &key)
+        })?;
+        Ok(found.map(|piece| PyBytes::new(py, piece.bytes.as_slice())))
+    }
+
+    /// Puts ``data`` at ``key``, in the place of what is there: all of it or, if that fails, nothing.
+    fn put(&self, py: Python<'_>, key: &str, data: &[u8]) -> PyResult<()> {
+        let (store, key) = self.object(key)?;
+        look(py, store, || store::put_bytes(store, &key, data, Precondition::None))
+    }
+
+    /// Deletes the object at ``key``, if there is one.
+    fn delete(&self, py: Python<'_>, key: &str) -> PyResult<()> {
+        let (store, key) = self.object(key)?;
+        look(py, store, || store::delete(store, &key))
+    }
+
+    /// The keys of all objects below a prefix, sorted; a request for each folder.
+    #[pyo3(signature = (prefix = ""))]
+    fn list_keys(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
+        let prefix = prefix.trim_end_matches('/');
+        if !prefix.is_empty() {
+            store::check_key(prefix).map_err(raise)?;
+        }
+        let store = &*self.opened.store;
+        look(py, store, || {
+            let mut keys = Vec::new();
+            let mut folders = vec![prefix.to_owned()];
+            while let Some(folder) = folders.pop() {
+                let listing = store.list(&below(&self.inner, &folder)).wait()?;
+                keys.extend(listing.objects.iter().map(|(name, _)| join(&folder, name)));
+                folders.extend(listing.prefixes.iter().map(|name| join(&folder, name)));
+            }
+            keys.sort_unstable();
+            Ok(keys)
+        })
     }
 
     /// Gives up what was changed of a zip archive and is not written yet: after a ``ConflictError``, say.

@@ -166,8 +166,11 @@ impl WritePlan {
         // Inner chunks that are touched are held whole, however little of them is.
         let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
         if self.options.limits.memory.is_none() {
-            // Each thread gets an inner chunk between two writes, however large they are.
-            let group = (inner as u64).saturating_mul(threads as u64).min(LARGEST_GROUP);
+            // Each thread gets an inner chunk between two writes, however large they are. Where stores
+            // are awaited it has those of other shards, for which there has to be room in flight.
+            let limits = &self.options.limits;
+            let most = if capabilities.blocking { LARGEST_GROUP } else { limits.in_flight / 8 };
+            let group = (inner as u64).saturating_mul(threads as u64).min(most);
             if group > self.options.limits.tuning.group {
                 Arc::make_mut(&mut self.options).limits.tuning.group = group;
             }
