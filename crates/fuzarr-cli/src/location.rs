@@ -102,13 +102,32 @@ pub fn existing(given: &Path) -> Result<Address> {
 /// # Errors
 /// As [`existing`], and `InvalidArgument` for a link: it would be followed to what it leads to.
 pub fn existing_itself(given: &Path) -> Result<Address> {
+    check_no_link(given)?;
+    existing(given)
+}
+
+/// As [`new`], for a node that takes the place of what is there.
+///
+/// # Errors
+/// As [`new`], and `InvalidArgument` for a link: what it leads to would be deleted.
+pub fn replaced(given: &Path) -> Result<Address> {
+    check_no_link(given)?;
+    new(given)
+}
+
+/// Checks that what is named is no link, however it is written.
+fn check_no_link(given: &Path) -> Result<()> {
+    let named = match given.to_str().map(Address::parse).transpose()? {
+        Some(Address { root: Root::ZipFile(file), .. }) => file,
+        _ => folder(given)?,
+    };
     // Without a slash at the end, which would follow the link.
-    let bare: PathBuf = given.components().collect();
+    let bare: PathBuf = named.components().collect();
     if bare.is_symlink() {
         return Err(Error::invalid_argument("this is a link; name what it leads to")
             .with("path", given.display()));
     }
-    existing(given)
+    Ok(())
 }
 
 /// As [`existing_itself`], also for a node of which a deletion that did not end has left something.

@@ -72,3 +72,31 @@ fn empty_folders_are_nothing() {
     run(folder.path(), &["rm", "g.zarr"], 0);
     assert!(!folder.path().join("g.zarr").exists());
 }
+
+// Once, what the link led to was deleted or moved, however the link was written but plainly.
+#[test]
+fn links_are_not_followed_to_what_is_deleted() {
+    let folder = array();
+    let at = |name: &str| folder.path().join(name);
+    run(folder.path(), &["create", "z.zip", "--shape", "4", "--dtype", "u1", "--chunks", "2"], 0);
+    std::os::unix::fs::symlink("g.zarr", at("link.zarr")).unwrap();
+    std::os::unix::fs::symlink("z.zip", at("link.zip")).unwrap();
+    let address = format!("file://{}", at("link.zarr").display());
+    let shape = ["--shape", "4", "--dtype", "u1", "--chunks", "2", "--overwrite"];
+    for link in [&address, "link.zarr", "link.zarr/", "link.zarr|zarr3:"] {
+        for command in [&["rm", "-r", link][..], &["mv", link, "new.zarr"]] {
+            assert!(run(folder.path(), command, 2).contains("this is a link"), "{command:?}");
+        }
+        let create = [&["create", link][..], &shape].concat();
+        assert!(run(folder.path(), &create, 2).contains("this is a link"), "{link}");
+        let copy = ["copy", "g.zarr/a/deep", link, "--overwrite"];
+        assert!(run(folder.path(), &copy, 2).contains("this is a link"), "{link}");
+    }
+    for link in ["link.zip", "link.zip|zip:"] {
+        assert!(run(folder.path(), &["rm", "-r", link], 2).contains("this is a link"), "{link}");
+    }
+    assert!(at("g.zarr/a/deep/c/1").exists() && at("z.zip").exists() && !at("new.zarr").exists());
+    // Nothing is in the way of what is only read, or made below.
+    run(folder.path(), &["info", &address], 0);
+    run(folder.path(), &["create", "link.zarr/b", "--group", "--overwrite"], 0);
+}

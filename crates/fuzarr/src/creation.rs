@@ -8,9 +8,12 @@ use crate::error::{Error, Result};
 use crate::grid::ChunkKeyEncoding;
 use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
-use crate::metadata::{ArrayMetadata, Node};
+use crate::metadata::{ArrayMetadata, Node, NodePath};
 use crate::removal::Removal;
-use crate::store::Store;
+use crate::store::{self, Store, find};
+
+/// The name of the record of an unfinished copy, below its destination.
+pub(crate) const COPY_RECORD: &str = ".fuzarr-copy";
 
 /// What becomes of what is at the place of a new node: another node, or chunks that one left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +60,11 @@ pub fn create(store: &dyn Store, path: &str, node: &Node, existing: Existing) ->
                 hierarchy::forget(store, path)?;
             }
             removal.run()?;
+            // An unfinished copy would go on, or end, as if what it had made were still there.
+            let record = NodePath::parse(path)?.key(COPY_RECORD);
+            if find(store, &record).wait()?.is_some() {
+                store::delete(store, &record)?;
+            }
         }
     }
     hierarchy::create_node(store, path, node)

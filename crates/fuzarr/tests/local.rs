@@ -224,3 +224,20 @@ fn a_store_of_what_is_at_hand_waits_for_no_disk() {
     let elsewhere = LocalStore::open_with("/proc", options).unwrap();
     assert_eq!(get(&elsewhere, "version").unwrap_err().kind(), Kind::WouldBlock);
 }
+
+// Once, the file was emptied and written, and with it whatever else was linked to it.
+#[test]
+fn a_left_over_lock_that_is_linked_to_is_nobodys_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    for at in 0..2 {
+        let (lock, copy) =
+            (folder.path().join("k.__lock"), folder.path().join(format!("copy{at}")));
+        std::fs::write(&lock, "live").unwrap();
+        std::fs::hard_link(&lock, &copy).unwrap();
+        put(&store, "k", b"new").unwrap();
+        assert_eq!(std::fs::read(&copy).unwrap(), b"live");
+        assert_eq!(get(&store, "k").unwrap().unwrap(), b"new");
+        assert!(!lock.exists());
+    }
+}

@@ -345,3 +345,46 @@ fn nodes_of_reserved_names_are_not_hidden() {
         assert_eq!(paths(&*store), ["b", "b/__y", "c", "c/__y"]);
     }
 }
+
+// Once, the attributes became `{}`.
+#[test]
+fn a_group_that_is_made_above_a_node_keeps_attributes_that_are_there() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    put_bytes(&*store, "g/.zattrs", br#"{"units":"K"}"#, Precondition::None).unwrap();
+    hierarchy::create_node(&*store, "g/x", &node(Format::V2)).unwrap();
+    let group = hierarchy::read_node(&*store, "g").unwrap().unwrap();
+    assert_eq!(group.attributes()["units"], "K");
+    // A node that is asked for has its own.
+    put_bytes(&*store, "h/.zattrs", br#"{"units":"K"}"#, Precondition::None).unwrap();
+    let metadata = GroupMetadata { format: Format::V2, ..GroupMetadata::default() };
+    hierarchy::create_node(&*store, "h", &Node::Group(metadata)).unwrap();
+    assert!(hierarchy::read_node(&*store, "h").unwrap().unwrap().attributes().is_empty());
+}
+
+// Once, the source was deleted, and all of it copied as fill value.
+#[test]
+fn a_source_is_not_overwritten_under_another_name() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    fill(&store, Format::V3);
+    let other = Meanwhile { store: Arc::clone(&store), act: Mutex::new(None) };
+    let other: Arc<dyn Store> = Arc::new(other);
+    let place = |store: &Arc<dyn Store>, path: &str| transcode::Node {
+        store: Arc::clone(store),
+        path: path.to_owned(),
+    };
+    let before = paths(&*store);
+    for (from, to) in [("a/x", "a/x"), ("a/x", "a"), ("a", "a"), ("", "a"), ("a", "")] {
+        let options = Options { overwrite: true, ..Options::default() };
+        let (from, to) = (place(&store, from), place(&other, to));
+        let copy = Transcode::plan(from, to, |_| Ok(Relayout::default()), options).unwrap();
+        let error = copy.run(|_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+        assert_eq!(paths(&*store), before);
+        let array = Array::open(Arc::clone(&store), "a/x").unwrap();
+        assert_eq!(
+            array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
+            [1; 4]
+        );
+        assert!(store.list("").wait().unwrap().objects.iter().all(|(name, _)| name == "zarr.json"));
+    }
+}

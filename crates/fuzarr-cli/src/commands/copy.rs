@@ -24,7 +24,10 @@ pub(super) fn run(arguments: &Copy, options: &AddressOptions) -> Result<Outcome>
     }
     let of_source = |error: Error| error.with("in", arguments.source.display());
     let from = location::existing(&arguments.source).map_err(of_source)?;
-    let to = location::new(&arguments.destination)?;
+    let to = match arguments.overwrite {
+        true => location::replaced(&arguments.destination)?,
+        false => location::new(&arguments.destination)?,
+    };
     check_apart(&from, &to)?;
     let source = from.root.open(options).map_err(of_source)?;
     let plan = |destination: Arc<dyn Store>| {

@@ -13,7 +13,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn run(arguments: &Create, options: &AddressOptions) -> Result<Outcome> {
-    let place = location::new(&arguments.location)?;
+    let place = match arguments.overwrite {
+        true => location::replaced(&arguments.location)?,
+        false => location::new(&arguments.location)?,
+    };
     let format = format(arguments, &place, options)?;
     let node = match &arguments.metadata {
         Some(file) => from_file(file),

@@ -117,7 +117,7 @@ fn create_groups(store: &dyn Store, above: Vec<Above>, format: Format) -> Result
             continue;
         }
         let group = Node::Group(GroupMetadata { format, ..GroupMetadata::default() });
-        match put_node(store, &folder, &group) {
+        match put_documents(store, &folder, &group, Precondition::Absent) {
             // Another writer was quicker.
             Err(error) if error.kind() == Kind::AlreadyExists => {}
             other => other?,
@@ -128,6 +128,18 @@ fn create_groups(store: &dyn Store, above: Vec<Above>, format: Format) -> Result
 
 /// Writes the documents of a node that is not there yet; nothing above it is looked at.
 pub(crate) fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Result<()> {
+    // Attributes left over from a node that is no more give way to those of the new one.
+    put_documents(store, path, node, Precondition::None)
+}
+
+/// Writes the documents of a node that is not there yet. With [`Precondition::Absent`], attributes that
+/// are there stay: they may be those of a group that has lost its document.
+fn put_documents(
+    store: &dyn Store,
+    path: &NodePath,
+    node: &Node,
+    attributes: Precondition,
+) -> Result<()> {
     if let Some(key) = document_at(store, path.as_str())? {
         return Err(already_there(&key));
     }
@@ -136,13 +148,13 @@ pub(crate) fn put_node(store: &dyn Store, path: &NodePath, node: &Node) -> Resul
         drop_consolidated(store, path, Format::V2)?;
     }
     for (name, document) in documents(node) {
-        let key = path.key(name);
-        // Attributes left over from a node that is no more give way to those of the new one.
-        let precondition =
-            if name == v2::ATTRIBUTES { Precondition::None } else { Precondition::Absent };
-        put_bytes(store, &key, &document, precondition).map_err(|error| {
-            if error.kind() == Kind::Conflict { already_there(&key) } else { error }
-        })?;
+        let (key, is_attributes) = (path.key(name), name == v2::ATTRIBUTES);
+        let precondition = if is_attributes { attributes.clone() } else { Precondition::Absent };
+        match put_bytes(store, &key, &document, precondition) {
+            Err(error) if error.kind() == Kind::Conflict && is_attributes => {}
+            Err(error) if error.kind() == Kind::Conflict => return Err(already_there(&key)),
+            other => other?,
+        }
     }
     Ok(())
 }

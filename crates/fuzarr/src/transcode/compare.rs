@@ -53,7 +53,7 @@ impl Transcode {
     ///
     /// # Errors
     /// Those of reading either array, naming it; `Limit` if the budget has no room for a chunk of
-    /// each; that of `progress`.
+    /// each; `Conflict` if the source has gone or become another meanwhile; that of `progress`.
     pub fn compare(
         &self,
         mut progress: impl FnMut(&Progress<'_>) -> Result<()>,
@@ -86,6 +86,7 @@ impl Transcode {
                 let array = job.destination.path();
                 progress(&Progress { array, done, kept: 0, total })?;
             }
+            job.check_source().map_err(|error| error.at_node(job.source.path()))?;
         }
         Ok(None)
     }

@@ -205,7 +205,25 @@ impl Ledger {
             },
         };
         // Awaited without the lock: others have objects to note meanwhile.
-        let Some(due) = self.note(key, &seen) else { return Ok(()) };
+        match self.note(key, &seen) {
+            Some(due) => self.write(store, due).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes sure that this run still has the destination, if that was not looked at for long.
+    ///
+    /// # Errors
+    /// As [`stored`](Self::stored).
+    pub(super) async fn hold(&self, store: &dyn Store) -> Result<()> {
+        let overdue = self.books().record.as_mut().and_then(Record::overdue);
+        match overdue {
+            Some(due) => self.write(store, due).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn write(&self, store: &dyn Store, due: Due) -> Result<()> {
         let written = due.write(store).await;
         let mut books = self.books();
         if let Some(record) = &mut books.record {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use super::ledger::Ledger;
 use super::memory;
-use super::record::{self, Fingerprint};
+use super::record::Fingerprint;
 use super::schedule::{ANY, Geometry, Part, Schedule};
 use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
+use crate::creation::COPY_RECORD;
 use crate::error::{Error, Result};
 use crate::hierarchy;
+use crate::inspect;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
 use crate::plan::{ReadOptions, WriteOptions};
-use crate::store::{Store, find};
+use crate::store::{Store, Version, find};
 
 /// How much more often the source may be read where the next part is read while one is written.
 const MORE_REPEATS: f64 = 1.1;
@@ -31,6 +33,7 @@ const OBJECTS: u64 = 4;
 /// Groups with consolidated metadata get new consolidated metadata.
 #[derive(Debug)]
 pub struct Transcode {
+    pub(super) source: (Arc<dyn Store>, NodePath),
     pub(super) store: Arc<dyn Store>,
     pub(super) path: NodePath,
     /// The version of the format of the destination.
@@ -44,7 +47,7 @@ pub struct Transcode {
     pub(super) fingerprint: Fingerprint,
     pub(super) ledger: Arc<Ledger>,
     /// What tells the files of the source's documents from all others, where they are files.
-    pub(super) files: HashSet<String>,
+    pub(super) files: HashSet<Version>,
 }
 
 /// The copying of one array.
@@ -70,7 +73,7 @@ pub(super) struct Found {
     node: Node,
     /// What tells the bytes of the node's documents from others.
     digest: Fingerprint,
-    version: String,
+    version: Option<Version>,
     is_file: bool,
 }
 
@@ -98,6 +101,7 @@ impl Transcode {
         }
         let format = options.format.or(found.first().map(|found| found.node.format()));
         let mut copy = Self {
+            source: (Arc::clone(&source.store), from.clone()),
             store: destination.store,
             path,
             format: format.unwrap_or_default(),
@@ -185,7 +189,7 @@ impl Transcode {
 
     /// The key of the record.
     pub(super) fn record_key(&self) -> String {
-        self.path.key(record::NAME)
+        self.path.key(COPY_RECORD)
     }
 }
 
@@ -239,6 +243,24 @@ impl Job {
         Ok(Self { source, destination, schedule, is_overlapped, heap, read, write })
     }
 
+    /// Checks that the source is still the array that was planned: once it is gone, all of it reads as
+    /// fill value. Its attributes may have changed.
+    ///
+    /// # Errors
+    /// `Conflict`; `Io`.
+    pub(super) fn check_source(&self) -> Result<()> {
+        let planned = Node::Array(Box::new(self.source.metadata().clone()));
+        let there = hierarchy::read_node(&**self.source.store(), self.source.path())?;
+        let is_same = there.is_some_and(|there| {
+            matches!(inspect::difference(&there, &planned), None | Some("attributes"))
+        });
+        if is_same {
+            return Ok(());
+        }
+        Err(Error::conflict("the source was removed or replaced while it was read")
+            .with("side", "source"))
+    }
+
     /// Bytes of a part's elements.
     pub(super) fn size(&self, part: &Part) -> u64 {
         let element = self.source.element_size() as u64;
@@ -287,15 +309,14 @@ impl Found {
         let digest = Fingerprint::of(documents.iter().map(Vec::as_slice));
         let document = find(store, &key).wait()?;
         let version = document.as_ref().and_then(|document| document.version());
-        let version = format!("{version:?}");
         let is_file = document.is_some_and(|document| document.file().is_some());
         Ok(Self { path, node, digest, version, is_file })
     }
 }
 
 /// What tells documents that are files from all other files.
-pub(super) fn files(found: &[Found]) -> HashSet<String> {
-    found.iter().filter(|found| found.is_file).map(|found| found.version.clone()).collect()
+pub(super) fn files(found: &[Found]) -> HashSet<Version> {
+    found.iter().filter(|found| found.is_file).filter_map(|found| found.version.clone()).collect()
 }
 
 /// Checks that neither place is inside the other. Different stores are taken to be apart.

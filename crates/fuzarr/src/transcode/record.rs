@@ -19,9 +19,6 @@ use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::store::{Content, Part, Precondition, Span, Store, settled, settled_async};
 use crate::wait::wait;
 
-/// The name of the record.
-pub(super) const NAME: &str = ".fuzarr-copy";
-
 /// The first word of a record, with the version of its form.
 const TITLE: &str = "fuzarr-copy-3";
 
@@ -40,6 +37,9 @@ const LARGEST: u64 = 16 << 30;
 
 /// The share of time that writing the record may take: one part of so many.
 const SHARE: u32 = 20;
+
+/// After this long without a writing of the record, it is written before the next object.
+const LONG: Duration = Duration::from_secs(2);
 
 /// What tells a copy from another: where its source is in the store, and both metadata documents of
 /// every node. Where the store itself is another, each object tells that it is made of other ones.
@@ -155,6 +155,16 @@ impl Record {
         Self { unchanged, ..record }
     }
 
+    /// Whether what is at `key` of a store is this record.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn is_at(&self, store: &dyn Store, key: &str) -> Result<bool> {
+        let Some(object) = store.open(key).wait()? else { return Ok(false) };
+        let title = object.read(Span::Prefix(self.title.len() as u64), Vec::new()).wait()?;
+        Ok(title.is_some_and(|title| title.bytes.as_slice() == self.title.as_bytes()))
+    }
+
     /// Notes that what was there is deleted.
     ///
     /// # Errors
@@ -214,6 +224,17 @@ impl Record {
             let _ = write!(self.text, " {at}");
         }
         self.text.push('\n');
+    }
+
+    /// What has to be written before another object is, if nothing was for long: this run may have stood
+    /// still, and another have the destination by now.
+    pub(super) fn overdue(&mut self) -> Option<Due> {
+        let is_fresh = self.written.elapsed() < self.interval.max(LONG);
+        if is_fresh || self.under_way {
+            return None;
+        }
+        self.under_way = true;
+        Some(self.now())
     }
 
     /// What has to be written if it is time to, and the first time at once. Nothing is due before

@@ -13,13 +13,12 @@ use super::ledger::{Rest, chunks};
 use super::plan::{Job, Transcode, files, walk};
 use super::record::{Earlier, Record};
 use super::schedule::Part;
-use crate::creation;
+use crate::creation::{self, COPY_RECORD};
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::inspect;
 use crate::metadata::{GroupMetadata, Node, NodePath};
 use crate::removal::Removal;
-use crate::store::join as join_keys;
 use crate::wait::wait;
 
 /// What a run did.
@@ -51,7 +50,8 @@ impl Transcode {
     /// # Errors
     /// `AlreadyExists` if there is a node, chunks, or an unfinished copy of something else at the
     /// destination and the options do not say to overwrite, or other nodes in a folder that is none;
-    /// `Conflict` if another run has begun at the destination since this one has; those of [`Array::read_bytes_into`] and
+    /// `Conflict` if another run has begun at the destination since this one has, or the array at the source
+    /// has gone or become another; `InvalidArgument` if it is what was to be overwritten; those of [`Array::read_bytes_into`] and
     /// [`Array::write_bytes`], naming the array (and as `side` the source, if it cannot be read); `Io`; that of `progress`.
     ///
     /// [`Array::read_bytes_into`]: crate::Array::read_bytes_into
@@ -123,6 +123,10 @@ impl Transcode {
         // Before anything is deleted: another run that is at work here is to stop.
         record.write(store)?;
         if let Some(removal) = removal {
+            if self.is_seen_at_source(&record)? {
+                record.delete(store)?;
+                return Err(self.onto_itself());
+            }
             if hierarchy::document_at(store, path)?.is_some() {
                 hierarchy::forget(store, path)?;
             }
@@ -145,20 +149,47 @@ impl Transcode {
     /// copy with all nodes below, never those in a folder that is neither.
     fn old(&self, is_unfinished: bool) -> Result<HashSet<String>> {
         let (store, mut found) = (&*self.store, Vec::new());
-        let is_node = || hierarchy::document_at(store, self.path.as_str());
-        if !self.options.overwrite || !is_unfinished && is_node()?.is_none() {
+        if !self.options.overwrite {
+            return Ok(HashSet::new());
+        }
+        let is_node = hierarchy::document_at(store, self.path.as_str())?.is_some();
+        if !is_node && !is_unfinished {
             return Ok(HashSet::new());
         }
         walk(store, &self.path, &mut found)?;
         if !files(&found).is_disjoint(&self.files) {
             // Stores that differ may still be of the same folder.
-            let reason = "the source is at the destination, which was to be deleted";
-            return Err(
-                Error::invalid_argument(reason).with("destination", format!("/{}", self.path))
-            );
+            return Err(self.onto_itself());
+        }
+        if !is_node {
+            // What is in the way of this copy; anything else may have come after an unfinished one.
+            let own: HashSet<_> = self.nodes.iter().map(|(path, _)| path).collect();
+            if let Some(other) = found.iter().find(|found| !own.contains(&found.path)) {
+                return Err(holds_another(&self.path, &self.path.join(other.path.as_str())?));
+            }
         }
         let below = found.iter().map(|found| found.path.as_str().to_owned());
         Ok(below.chain([String::new()]).collect())
+    }
+
+    /// Whether the record, which was written just now, is found from the source as well: the two places
+    /// may be one under two names, by which nothing else tells.
+    fn is_seen_at_source(&self, record: &Record) -> Result<bool> {
+        let (store, path) = &self.source;
+        let below = self.nodes.iter().map(|(node, _)| path.join(node.as_str()));
+        let above = std::iter::successors(path.parent(), NodePath::parent).map(Ok);
+        for place in above.chain(below) {
+            // Where objects may be read and not listed, what is missing is an error.
+            if record.is_at(&**store, &place?.key(COPY_RECORD)).unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn onto_itself(&self) -> Error {
+        let reason = "the source is at the destination, which was to be deleted";
+        Error::invalid_argument(reason).with("destination", format!("/{}", self.path))
     }
 
     /// Checks that no node becomes a member of the copy that is not of it: where the copy will have a
@@ -167,12 +198,7 @@ impl Transcode {
         for (path, _) in self.nodes.iter().filter(|(path, _)| !old.contains(path.as_str())) {
             let place = self.path.join(path.as_str())?;
             if let Some((name, _)) = hierarchy::children(&*self.store, place.as_str())?.first() {
-                return Err(Error::already_exists(
-                    "the folder is no node, but holds one, which overwriting leaves alone: move it \
-                     away, or copy to another place",
-                )
-                .with("folder", format!("/{place}"))
-                .with("member", format!("/{}", join_keys(place.as_str(), name))));
+                return Err(holds_another(&place, &place.join(name)?));
             }
         }
         Ok(())
@@ -238,6 +264,16 @@ impl Transcode {
     }
 }
 
+/// The error of a folder that is no node, but holds one that is not the copy's.
+fn holds_another(folder: &NodePath, member: &NodePath) -> Error {
+    Error::already_exists(
+        "the folder is no node, but holds one, which overwriting leaves alone: move it away, or copy \
+         to another place",
+    )
+    .with("folder", format!("/{folder}"))
+    .with("member", format!("/{member}"))
+}
+
 /// How a run begins.
 enum Start {
     /// With a record of what is finished.
@@ -268,7 +304,8 @@ impl<P: FnMut(&Progress<'_>) -> Result<()>> Run<'_, P> {
             if matches!(node, Node::Array(_))
                 && let Some((number, job)) = jobs.next()
             {
-                self.array(number, job).map_err(|error| error.at_node(job.source.path()))?;
+                let copied = self.array(number, job).and_then(|()| job.check_source());
+                copied.map_err(|error| error.at_node(job.source.path()))?;
                 self.report.arrays += 1;
             }
             if !path.is_root() {

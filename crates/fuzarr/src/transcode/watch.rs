@@ -53,6 +53,14 @@ impl Watched {
         })
     }
 
+    /// Before an object is stored: makes sure that it is still this copy's to store.
+    async fn hold(&self) -> Result<()> {
+        match self.side {
+            Side::Source => Ok(()),
+            Side::Destination => self.ledger.hold(&*self.store).await,
+        }
+    }
+
     /// An object of so many bytes was stored, as this version, if that is known.
     async fn stored(&self, key: &str, size: u64, version: Option<Version>) -> Result<()> {
         if self.side == Side::Source {
@@ -146,9 +154,9 @@ impl Upload for WatchedUpload {
 
     fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let Self { upload, key, watched, size } = *self;
-        let finished = upload.finish(precondition);
         Answer::later(async move {
-            let version = finished.await?;
+            watched.hold().await?;
+            let version = upload.finish(precondition).await?;
             watched.stored(&key, size.into_inner(), version).await?;
             Ok(None)
         })
@@ -179,9 +187,9 @@ impl Store for Watched {
         content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, Option<Version>> {
-        let put = self.store.put(key, content, precondition);
         Answer::later(async move {
-            let version = put.await?;
+            self.hold().await?;
+            let version = self.store.put(key, content, precondition).await?;
             self.stored(key, content.length(), version).await?;
             Ok(None)
         })

@@ -371,8 +371,8 @@ fn whole_objects_in_the_place_of_parts_are_within_what_may_be_in_flight() {
     }
 }
 
-// Seen to fail, both ways: eight at once if what is streamed counts and not its groups, one if a group
-// is raised to a chunk for each of many threads.
+// Eight would be at once if what is streamed counted and not its groups; it was one while a group was
+// raised to a chunk for each of many threads.
 #[test]
 fn shards_that_are_streamed_are_as_many_in_flight_as_there_is_room_for_their_groups() {
     let server = Server::start(2).unwrap();

@@ -13,6 +13,7 @@ use crate::scenario::{Place, Scenario, bytes, leftovers, state};
 use crate::{helper, turn};
 
 const NO_SPACE: i32 = 28;
+const QUOTA: i32 = 122;
 
 #[test]
 fn a_disk_that_fills_while_an_object_is_written_leaves_the_old_one() {
@@ -62,6 +63,32 @@ fn a_real_full_disk_keeps_the_old_object_and_can_be_freed() {
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("1 passed"), "the helper did nothing: {told}");
+}
+
+// Once, the lock file had to be made first.
+#[test]
+fn what_is_deleted_where_no_file_can_be_made_is_deleted() {
+    let _turn = turn();
+    for number in [NO_SPACE, QUOTA] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        for key in ["a/b", "a/c", "a/d"] {
+            put_bytes(&store, key, b"1", Precondition::None).unwrap();
+        }
+        faults::install(move |_, call| match call {
+            Call::Create => Action::Fail(number),
+            _ => Action::Pass,
+        });
+        let deleted = store.delete("a/b", Precondition::None).wait();
+        let compared = store.delete("a/c", Precondition::Absent).wait();
+        let all = store.delete_all("a").wait();
+        faults::remove();
+        deleted.unwrap();
+        // What has to be compared needs the lock.
+        assert_eq!(compared.unwrap_err().kind(), Kind::Io);
+        all.unwrap();
+        assert!(state(&store).is_empty());
+    }
 }
 
 /// The helper: fills the disk that `folder` is on.

@@ -1,5 +1,6 @@
 //! One writer of a key at a time.
 
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ impl Target {
         let mut lock_name = name.to_owned();
         lock_name.push(LOCK_SUFFIX);
         let cannot = |errno| failed(errno, "the object cannot be locked");
+        let mut is_anew = false;
         loop {
             let opened = Watched::open(|| system::create(folder.as_fd(), &lock_name));
             let lock = match opened {
@@ -71,6 +73,13 @@ impl Target {
             let held = system::status(file).map_err(cannot)?;
             let identity = (held.st_dev, held.st_ino);
             if !is_name_of(&folder, &lock_name, identity).map_err(cannot)? {
+                continue;
+            }
+            if held.st_nlink > 1 && !is_anew {
+                // A copy of the folder made of links has it, too, or has had it: there it is an object,
+                // or becomes one.
+                is_anew = true;
+                system::unlink(folder.as_fd(), &lock_name, AtFlags::empty()).map_err(cannot)?;
                 continue;
             }
             return Ok(Some(Self {
@@ -200,6 +209,14 @@ fn is_name_of(folder: &Opened, name: &OsStr, file: Identity) -> Result<bool, Err
 /// Whether this says that the file system has no locks.
 fn cannot_lock(errno: Errno) -> bool {
     matches!(errno, Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL)
+}
+
+/// Whether an error of [`Target::lock`] says that there is no lock file and can be none: its name would
+/// be longer than the file system has names, or there is no room.
+pub(super) fn cannot_be_made(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let errno = source.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NAMETOOLONG | Errno::NOSPC | Errno::DQUOT))
 }
 
 fn warn_once() {

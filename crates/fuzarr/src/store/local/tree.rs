@@ -1,7 +1,6 @@
 //! Folders: what is in them, and what becomes of all of it.
 
 use std::collections::BTreeSet;
-use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 
-use super::lock::Target;
+use super::lock::{Target, cannot_be_made};
 use super::system::Opened;
 use super::{LOCK_SUFFIX, LocalStore, check_writable, failed, is_missing, system};
 use crate::error::{Error, Result};
@@ -195,7 +194,7 @@ impl LocalStore {
                 // The folder is gone, and with it what was in it.
                 Ok(None) => break,
                 // No writer has a lock of that name either.
-                Err(error) if is_too_long(&error) => None,
+                Err(error) if cannot_be_made(&error) => None,
                 Err(error) => return Err(error),
             };
             match system::unlink(folder.as_fd(), &name, AtFlags::empty()) {
@@ -250,12 +249,6 @@ impl LocalStore {
         }
         Ok(())
     }
-}
-
-/// Whether the name of a lock file would be longer than the file system has names.
-fn is_too_long(error: &Error) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.and_then(std::io::Error::raw_os_error) == Some(Errno::NAMETOOLONG.raw_os_error())
 }
 
 /// The folder and the name of a path.

@@ -3,11 +3,12 @@
 use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::Errno;
 
-use super::lock::Target;
+use super::lock::{Target, cannot_be_made};
 use super::object::{modified, read_at};
 use super::{LocalStore, changed, check_writable, failed, is_missing, name_of, system};
 use crate::error::{Error, Result, ResultExt};
@@ -251,12 +252,25 @@ impl LocalStore {
             Err(errno) => return Err(failed(errno, "the object has no status")),
             Ok(_) => {}
         }
-        match Target::lock(self, folder, name_of(key))? {
-            Some(target) => {
+        match Target::lock(self, Arc::clone(&folder), name_of(key)) {
+            Ok(Some(target)) => {
                 target.check(precondition)?;
                 target.remove()
             }
-            None => missing(),
+            Ok(None) => missing(),
+            // Nothing is compared, and what makes room needs none.
+            Err(error) if *precondition == Precondition::None && cannot_be_made(&error) => {
+                match system::unlink(folder.as_fd(), name_of(key), AtFlags::empty()) {
+                    Err(errno) if !is_missing(errno) => {
+                        Err(failed(errno, "the object cannot be deleted"))
+                    }
+                    Ok(()) | Err(_) => {
+                        self.note(&folder);
+                        Ok(())
+                    }
+                }
+            }
+            Err(error) => Err(error),
         }
     }
 }
