@@ -47,7 +47,7 @@ def page(
     lines = ["# fuzarr beside its peers", "", *_machine(run), ""]
     if "overview" in pictures:
         lines += [f"![Time over the best peer's, every cell]({pictures['overview']})", ""]
-    lines += _summary(summary)
+    lines += [*_summary(summary), *_families(summary, families)]
     if run.base:
         lines += _against_base(run)
     rows = run.by_cell()
@@ -100,6 +100,21 @@ def _summary(summary: Summary) -> list[str]:
             small += f" (target {SMALL_MEAN:g})"
         numbers = [counts[stands] for stands in ("ahead", "tie", "near tie", "behind")]
         lines.append(f"| {engine} | " + " | ".join(map(str, numbers)) + f" | {small} |")
+    return lines
+
+
+def _families(summary: Summary, families: dict[str, tuple[str, str]]) -> list[str]:
+    """How many times as fast as the best peer, family by family; then what is short of its goal."""
+    lines = [
+        "",
+        "Times as fast as the best peer of each cell (memory: times as lean), geometric means:",
+        "",
+        f"| | {' | '.join(summary.counts)} |",
+        "|---|" + "--:|" * len(summary.counts),
+    ]
+    for family, means in summary.families.items():
+        told = [f"{mean:.2f}" if mean else "" for mean in means.values()]
+        lines.append(f"| {families[family][0]} | {' | '.join(told)} |")
     for engine, cells in summary.behind.items():
         lines += _list(f"{engine}: behind, or a tie that does not count", cells)
     for engine, cells in summary.off_floor.items():

@@ -87,6 +87,8 @@ class Summary:
     counts: dict[str, Counter[str]]
     #: How many times as fast as the best peer for small chunks, in the mean.
     small: dict[str, float | None]
+    #: The same of each family (of memory: as lean).
+    families: dict[str, dict[str, float | None]]
     #: Of each engine: (cell, what), worst first.
     behind: dict[str, list[tuple[str, str]]]
     off_floor: dict[str, list[tuple[str, str]]]
@@ -96,8 +98,10 @@ class Summary:
 
 def summary(run: Run) -> Summary:
     """What the page says first."""
-    found = Summary({}, {}, {}, {}, [], [])
+    found = Summary({}, {}, {}, {}, {}, [], [])
     rows = run.by_cell()
+    families = dict.fromkeys(cell.family for cell in run.cells)
+    found.families = {family: _means(run, rows, family) for family in families}
     for engine, peers in COMPARED.items():
         counts: Counter[str] = Counter()
         behind, off, small = [], [], []
@@ -128,6 +132,16 @@ def summary(run: Run) -> Summary:
             if kind in row:
                 found.failures.append((kind, row["engine"], f"{row['cell']}: {row[kind]}"))
     return found
+
+
+def _means(run: Run, rows: dict[str, dict[str, Row]], family: str) -> dict[str, float | None]:
+    """How many times as fast as the best peer each engine is in a family, in the mean."""
+    cells = [rows[cell.title] for cell in run.cells if cell.family == family]
+    means = {}
+    for engine, peers in COMPARED.items():
+        overs = (ratio(mine.get(best(mine, peers) or ""), mine.get(engine)) for mine in cells)
+        means[engine] = geometric_mean([over for over in overs if over])
+    return means
 
 
 def _slower_with_workers(run: Run) -> Iterable[tuple[str, str]]:
