@@ -114,7 +114,8 @@ def _families(summary: Summary, families: dict[str, tuple[str, str]]) -> list[st
     ]
     for family, means in summary.families.items():
         told = [f"{mean:.2f}" if mean else "" for mean in means.values()]
-        lines.append(f"| {families[family][0]} | {' | '.join(told)} |")
+        title, _ = families.get(family, (family, ""))
+        lines.append(f"| {title} | {' | '.join(told)} |")
     for engine, cells in summary.behind.items():
         lines += _list(f"{engine}: behind, or a tie that does not count", cells)
     for engine, cells in summary.off_floor.items():

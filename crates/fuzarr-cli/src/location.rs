@@ -118,7 +118,8 @@ pub fn replaced(given: &Path) -> Result<Address> {
 /// Checks that what is named is no link, however it is written.
 fn check_no_link(given: &Path) -> Result<()> {
     let named = match given.to_str().map(Address::parse).transpose()? {
-        Some(Address { root: Root::ZipFile(file), .. }) => file,
+        Some(Address { root: Root::ZipFile(file), path }) if path.is_empty() => file,
+        Some(Address { root: Root::ZipFile(_), .. }) => return Ok(()),
         _ => folder(given)?,
     };
     // Without a slash at the end, which would follow the link.

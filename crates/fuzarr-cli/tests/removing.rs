@@ -99,4 +99,8 @@ fn links_are_not_followed_to_what_is_deleted() {
     // Nothing is in the way of what is only read, or made below.
     run(folder.path(), &["info", &address], 0);
     run(folder.path(), &["create", "link.zarr/b", "--group", "--overwrite"], 0);
+    run(folder.path(), &["create", "groups.zip", "--group"], 0);
+    std::os::unix::fs::symlink("groups.zip", at("link2.zip")).unwrap();
+    run(folder.path(), &["create", "link2.zip/b", "--group", "--overwrite"], 0);
+    run(folder.path(), &["rm", "link2.zip/b"], 0);
 }

@@ -430,7 +430,8 @@ impl PyStore {
         look(py, store, || store::delete(store, &key))
     }
 
-    /// The keys of all objects below a prefix, sorted; a request for each folder.
+    /// The keys of all objects below a prefix, sorted; a request for each folder. Links to folders are
+    /// followed.
     #[pyo3(signature = (prefix = ""))]
     fn list_keys(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
         let prefix = prefix.trim_end_matches('/');

@@ -9,11 +9,8 @@ use crate::grid::ChunkKeyEncoding;
 use crate::hierarchy;
 use crate::inspect::{self, StoredObject};
 use crate::metadata::{ArrayMetadata, Node, NodePath};
-use crate::removal::Removal;
+use crate::removal::{COPY_RECORD, Removal};
 use crate::store::{self, Store, find};
-
-/// The name of the record of an unfinished copy, below its destination.
-pub(crate) const COPY_RECORD: &str = ".fuzarr-copy";
 
 /// What becomes of what is at the place of a new node: another node, or chunks that one left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +18,8 @@ pub enum Existing {
     /// It stays as it is, and nothing is created.
     #[default]
     Refuse,
-    /// It is deleted: the node, all nodes below it, and their chunks; nothing else that lies there.
+    /// It is deleted: the node, all nodes below it, their chunks, and records of unfinished copies;
+    /// nothing else that lies there.
     /// Links go, but not what they lead to. What cannot all be deleted, since a document is broken or
     /// a grid unknown, stays whole.
     Overwrite,

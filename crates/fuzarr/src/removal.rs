@@ -13,6 +13,9 @@ use crate::store::{self, Precondition, Store, find, settled};
 use crate::v2;
 use crate::wait::{unless_ended, wait};
 
+/// The name of the record of an unfinished copy, below its destination.
+pub(crate) const COPY_RECORD: &str = ".fuzarr-copy";
+
 /// The stored chunks of an array, which fuzarr need not be able to read.
 ///
 /// # Errors
@@ -121,8 +124,10 @@ impl<'a> Removal<'a> {
         let store = self.store;
         hierarchy::delete_documents(store, &self.nodes)?;
         for (path, _) in &self.nodes {
-            // What says nothing without them.
-            for key in [v2::ATTRIBUTES, v2::CONSOLIDATED].map(|name| path.key(name)) {
+            // What says nothing without them. A record at the place itself may be that of who deletes.
+            let record = (*path != self.path).then_some(COPY_RECORD);
+            for name in [v2::ATTRIBUTES, v2::CONSOLIDATED].into_iter().chain(record) {
+                let key = path.key(name);
                 if find(store, &key).wait()?.is_some() {
                     store::delete(store, &key)?;
                 }

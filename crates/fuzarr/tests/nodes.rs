@@ -361,6 +361,47 @@ fn a_group_that_is_made_above_a_node_keeps_attributes_that_are_there() {
     assert!(hierarchy::read_node(&*store, "h").unwrap().unwrap().attributes().is_empty());
 }
 
+/// What is below a path of a store, as a store.
+#[derive(Debug)]
+struct Below(Arc<dyn Store>, &'static str);
+
+impl Below {
+    fn key(&self, key: &str) -> String {
+        format!("{}/{key}", self.1).trim_end_matches('/').to_owned()
+    }
+}
+
+impl Store for Below {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn open<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Box<dyn Object>>> {
+        Answer::ready(self.0.open(&self.key(key)).wait())
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        content: Content<'a>,
+        precondition: Precondition,
+    ) -> Answer<'a, Option<Version>> {
+        Answer::ready(self.0.put(&self.key(key), content, precondition).wait())
+    }
+
+    fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
+        Answer::ready(self.0.delete(&self.key(key), precondition).wait())
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        Answer::ready(self.0.list(&self.key(prefix)).wait())
+    }
+
+    fn delete_all<'a>(&'a self, prefix: &'a str) -> Answer<'a, ()> {
+        Answer::ready(self.0.delete_all(&self.key(prefix)).wait())
+    }
+}
+
 // Once, the source was deleted, and all of it copied as fill value.
 #[test]
 fn a_source_is_not_overwritten_under_another_name() {
@@ -368,14 +409,19 @@ fn a_source_is_not_overwritten_under_another_name() {
     fill(&store, Format::V3);
     let other = Meanwhile { store: Arc::clone(&store), act: Mutex::new(None) };
     let other: Arc<dyn Store> = Arc::new(other);
+    let below = |path| -> Arc<dyn Store> { Arc::new(Below(Arc::clone(&store), path)) };
     let place = |store: &Arc<dyn Store>, path: &str| transcode::Node {
         store: Arc::clone(store),
         path: path.to_owned(),
     };
     let before = paths(&*store);
-    for (from, to) in [("a/x", "a/x"), ("a/x", "a"), ("a", "a"), ("", "a"), ("a", "")] {
+    let same = [("a/x", "a/x"), ("a/x", "a"), ("a", "a"), ("", "a"), ("a", "")];
+    let same = same.map(|(from, to)| (place(&store, from), place(&other, to)));
+    let inside = [("a/x", "a"), ("a/x", ""), ("a", "")];
+    let inside = inside.map(|(from, to)| (place(&below(from), ""), place(&store, to)));
+    let around = ["a", ""].map(|from| (place(&store, from), place(&below("a"), "x")));
+    for (from, to) in same.into_iter().chain(inside).chain(around) {
         let options = Options { overwrite: true, ..Options::default() };
-        let (from, to) = (place(&store, from), place(&other, to));
         let copy = Transcode::plan(from, to, |_| Ok(Relayout::default()), options).unwrap();
         let error = copy.run(|_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
@@ -385,6 +431,9 @@ fn a_source_is_not_overwritten_under_another_name() {
             array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap().bytes,
             [1; 4]
         );
-        assert!(store.list("").wait().unwrap().objects.iter().all(|(name, _)| name == "zarr.json"));
+        for folder in ["", "a", "a/x"] {
+            let listed = store.list(folder).wait().unwrap().objects;
+            assert!(listed.iter().all(|(name, _)| name != ".fuzarr-copy"), "{listed:?}");
+        }
     }
 }

@@ -1016,32 +1016,54 @@ fn a_source_that_goes_is_an_error() {
     assert_eq!(hierarchy::read_node(&*to.store, "b").unwrap(), None);
     numbers(&from.store, "a", &[64, 64], &[8, 8]);
     copy.run(|_| Ok(())).unwrap();
-    // It reads as fill value at the first part already, or at the end.
-    let mut told = 0;
-    let compared = copy.compare(|progress| {
-        told += 1;
-        if progress.done == progress.total { deleted(progress) } else { Ok(()) }
-    });
-    assert!(told > 0);
-    gone(compared.unwrap_err());
+    // It reads as fill value at the second part already, or was read to its end.
+    for is_first in [true, false] {
+        let compared = copy.compare(|progress| {
+            let is_last = progress.done == progress.total;
+            if is_first || is_last { deleted(progress) } else { Ok(()) }
+        });
+        gone(compared.unwrap_err());
+        numbers(&from.store, "a", &[64, 64], &[8, 8]);
+    }
+}
+
+#[test]
+fn a_source_may_grow_while_it_is_copied() {
+    let (from, to) = (memory(), memory());
+    let mut growing = numbers(&from, "a", &[64, 64], &[8, 8]);
+    let expected = growing.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
+    let (from, to) = (place(&from, "a"), place(&to, "b"));
+    let copy = planned(&from, &to, &chunks(&[16, 8]), in_small_parts(false)).unwrap();
+    let mut is_first = true;
+    copy.run(|_| match std::mem::take(&mut is_first) {
+        true => growing.resize(&[80, 64]),
+        false => Ok(()),
+    })
+    .unwrap();
+    let made = Array::open(Arc::clone(&to.store), "b").unwrap();
+    assert_eq!(made.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap(), expected);
 }
 
 // Once, each thread stored an object once more before the record was looked at.
 #[test]
 fn a_copy_that_stood_still_looks_before_it_stores() {
     let (from, to) = (memory(), memory());
-    numbers(&from, "a", &[64, 64], &[8, 8]);
+    // Deleting what is empty is storing, too.
+    let source = numbers(&from, "a", &[64, 64], &[8, 8]);
+    let hole = Selection::parse("16:, 8:24").unwrap();
+    source.write_bytes(&hole, &[0, 0], &WriteOptions::default()).unwrap();
     let other = numbers(&from, "b", &[64, 64], &[8, 8]);
     other.write_bytes(&Selection::all(), &[9, 9], &WriteOptions::default()).unwrap();
+    // Several objects a part, by several threads.
     let copy = |path: &str, overwrite| {
-        let options = Options { memory: 3000, overwrite, ..Options::default() };
+        let options = Options { memory: 8000, overwrite, ..Options::default() };
         planned(&place(&from, path), &place(&to, "c"), &chunks(&[16, 8]), options).unwrap()
     };
     let second = copy("b", true);
     let mut told = 0;
     let stopped = copy("a", false).run(|_| {
         told += 1;
-        if told == 5 {
+        if told == 1 {
             second.run(|_| Ok(())).unwrap();
             std::thread::sleep(Duration::from_millis(2100));
         }

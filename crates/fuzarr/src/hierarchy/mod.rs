@@ -103,8 +103,20 @@ fn place(store: &dyn Store, path: &NodePath, format: Format) -> Result<Vec<Above
 /// or one below an array or a group of another format, `Io`.
 pub fn create_node(store: &dyn Store, path: &str, node: &Node) -> Result<()> {
     let path = NodePath::parse(path)?;
-    create_groups(store, place(store, &path, node.format())?, node.format())?;
+    create_groups_above(store, &path, node.format())?;
     put_node(store, &path, node)
+}
+
+/// Makes the groups above a node that is about to appear, see [`create_node`].
+///
+/// # Errors
+/// As [`create_node`].
+pub(crate) fn create_groups_above(
+    store: &dyn Store,
+    path: &NodePath,
+    format: Format,
+) -> Result<()> {
+    create_groups(store, place(store, path, format)?, format)
 }
 
 /// Prepares the groups above a node that is about to appear: drops their consolidated metadata, and
@@ -151,7 +163,10 @@ fn put_documents(
         let (key, is_attributes) = (path.key(name), name == v2::ATTRIBUTES);
         let precondition = if is_attributes { attributes.clone() } else { Precondition::Absent };
         match put_bytes(store, &key, &document, precondition) {
-            Err(error) if error.kind() == Kind::Conflict && is_attributes => {}
+            Err(error)
+                if error.kind() == Kind::Conflict
+                    && is_attributes
+                    && attributes == Precondition::Absent => {}
             Err(error) if error.kind() == Kind::Conflict => return Err(already_there(&key)),
             other => other?,
         }

@@ -75,6 +75,7 @@ impl Transcode {
                 wait(theirs.read(&job.destination, &part, (&read, job.heap)))
                     .map_err(|error| error.at_node(job.destination.path()))?;
                 if let Some(number) = ours.first_difference(&theirs, size) {
+                    job.check_source().map_err(|error| error.at_node(job.source.path()))?;
                     return Ok(Some(difference(job, &part, number)));
                 }
                 done = part

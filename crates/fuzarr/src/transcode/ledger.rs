@@ -20,7 +20,11 @@ use crate::store::{Object, Store, Version, find};
 
 /// The books of a copy. There is a record in them while it runs.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<Books>);
+pub(super) struct Ledger {
+    books: Mutex<Books>,
+    /// Held by who makes sure that this run has the destination: the others wait for that.
+    holding: futures_util::lock::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Books {
@@ -85,7 +89,7 @@ impl Arrays {
 
 impl Ledger {
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the books for a run.
@@ -216,8 +220,12 @@ impl Ledger {
     /// # Errors
     /// As [`stored`](Self::stored).
     pub(super) async fn hold(&self, store: &dyn Store) -> Result<()> {
-        let overdue = self.books().record.as_mut().and_then(Record::overdue);
-        match overdue {
+        let overdue = || self.books().record.as_ref().and_then(Record::overdue);
+        if overdue().is_none() {
+            return Ok(());
+        }
+        let _holding = self.holding.lock().await;
+        match overdue() {
             Some(due) => self.write(store, due).await,
             None => Ok(()),
         }

@@ -79,7 +79,8 @@ pub struct Options {
     pub memory: u64,
     /// How many threads may work; `None` leaves that to the executor.
     pub workers: Option<NonZeroUsize>,
-    /// Whether what is at the destination is deleted first, an unfinished copy too. If not, a node
+    /// Whether what is at the destination is deleted first, an unfinished copy too, if all of its nodes
+    /// are also of this one. If not, a node
     /// there is an error, and an unfinished copy of the same source in the same layout goes on.
     pub overwrite: bool,
     /// The version of the format; that of the source if it is not said.

@@ -11,12 +11,11 @@ use super::schedule::{ANY, Geometry, Part, Schedule};
 use super::watch::{Side, Watched};
 use super::{Node as Place, Options, Relayout};
 use crate::array::Array;
-use crate::creation::COPY_RECORD;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ResultExt as _};
 use crate::hierarchy;
-use crate::inspect;
 use crate::metadata::{ArrayMetadata, Format, GroupMetadata, Node, NodePath};
 use crate::plan::{ReadOptions, WriteOptions};
+use crate::removal::COPY_RECORD;
 use crate::store::{Store, Version, find};
 
 /// How much more often the source may be read where the next part is read while one is written.
@@ -34,6 +33,8 @@ const OBJECTS: u64 = 4;
 #[derive(Debug)]
 pub struct Transcode {
     pub(super) source: (Arc<dyn Store>, NodePath),
+    /// What tells the documents of the source from others.
+    pub(super) documents: Fingerprint,
     pub(super) store: Arc<dyn Store>,
     pub(super) path: NodePath,
     /// The version of the format of the destination.
@@ -72,7 +73,7 @@ pub(super) struct Found {
     pub(super) path: NodePath,
     node: Node,
     /// What tells the bytes of the node's documents from others.
-    digest: Fingerprint,
+    pub(super) digest: Fingerprint,
     version: Option<Version>,
     is_file: bool,
 }
@@ -96,15 +97,16 @@ impl Transcode {
         check_apart(&source, &from, &destination, &path)?;
         let mut found = Vec::new();
         walk(&*source.store, &from, &mut found)?;
-        if !found.first().is_some_and(|found| found.path.is_root()) {
+        let Some(root) = found.first().filter(|found| found.path.is_root()) else {
             return Err(Error::not_found("there is no array or group").at_node(&from));
-        }
-        let format = options.format.or(found.first().map(|found| found.node.format()));
+        };
+        let format = options.format.unwrap_or_else(|| root.node.format());
         let mut copy = Self {
             source: (Arc::clone(&source.store), from.clone()),
+            documents: root.digest,
             store: destination.store,
             path,
-            format: format.unwrap_or_default(),
+            format,
             consolidated: Vec::new(),
             nodes: Vec::new(),
             jobs: Vec::new(),
@@ -244,21 +246,28 @@ impl Job {
     }
 
     /// Checks that the source is still the array that was planned: once it is gone, all of it reads as
-    /// fill value. Its attributes may have changed.
+    /// fill value. It may have grown, and its attributes have changed.
     ///
     /// # Errors
     /// `Conflict`; `Io`.
     pub(super) fn check_source(&self) -> Result<()> {
-        let planned = Node::Array(Box::new(self.source.metadata().clone()));
-        let there = hierarchy::read_node(&**self.source.store(), self.source.path())?;
-        let is_same = there.is_some_and(|there| {
-            matches!(inspect::difference(&there, &planned), None | Some("attributes"))
-        });
+        let (store, planned) = (self.source.store(), self.source.metadata());
+        let there = hierarchy::read_node(&**store, self.source.path());
+        let is_same = match there.context("side", || "source")? {
+            Some(Node::Array(mut there)) => {
+                let held = there.shape.iter().zip(&planned.shape).all(|(now, then)| now >= then);
+                let is_as_long = there.shape.len() == planned.shape.len();
+                there.shape.clone_from(&planned.shape);
+                there.attributes.clone_from(&planned.attributes);
+                held && is_as_long && *there == *planned
+            }
+            _ => false,
+        };
         if is_same {
             return Ok(());
         }
-        Err(Error::conflict("the source was removed or replaced while it was read")
-            .with("side", "source"))
+        let reason = "the source was removed or replaced while it was read";
+        Err(Error::conflict(reason).with("side", "source"))
     }
 
     /// Bytes of a part's elements.

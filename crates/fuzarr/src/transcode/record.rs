@@ -16,7 +16,9 @@ use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result, ResultExt as _};
-use crate::store::{Content, Part, Precondition, Span, Store, settled, settled_async};
+use crate::store::{
+    self, Content, Part, Precondition, Span, Store, put_bytes, settled, settled_async,
+};
 use crate::wait::wait;
 
 /// The first word of a record, with the version of its form.
@@ -155,14 +157,40 @@ impl Record {
         Self { unchanged, ..record }
     }
 
-    /// Whether what is at `key` of a store is this record.
+    /// Whether what is at `key` of a store is this record, or a [`probe`](Self::probe) of it.
     ///
     /// # Errors
     /// `Io`.
     pub(super) fn is_at(&self, store: &dyn Store, key: &str) -> Result<bool> {
-        let Some(object) = store.open(key).wait()? else { return Ok(false) };
-        let title = object.read(Span::Prefix(self.title.len() as u64), Vec::new()).wait()?;
-        Ok(title.is_some_and(|title| title.bytes.as_slice() == self.title.as_bytes()))
+        let found = async {
+            let Some(object) = store.open(key).await? else { return Ok(None) };
+            object.read(Span::Prefix(self.title.len() as u64), Vec::new()).await
+        };
+        match wait(found) {
+            Ok(found) => Ok(found.is_some_and(|it| it.bytes.as_slice() == self.title.as_bytes())),
+            // What services say of what is not there to whoever may not list.
+            Err(error) if matches!(error.context("status"), Some("401" | "403")) => Ok(false),
+            Err(error) => Err(error.with("key", key)),
+        }
+    }
+
+    /// Whether what is put at `key` of a store is found at `place` of another. Nothing is left; `false`
+    /// if there is something at `key`.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn probe(
+        &self,
+        (store, key): (&dyn Store, &str),
+        (other, place): (&dyn Store, &str),
+    ) -> Result<bool> {
+        match put_bytes(store, key, self.title.as_bytes(), Precondition::Absent) {
+            Err(error) if error.kind() == Kind::Conflict => return Ok(false),
+            put => put?,
+        }
+        let is_there = self.is_at(other, place);
+        store::delete(store, key)?;
+        is_there
     }
 
     /// Notes that what was there is deleted.
@@ -228,13 +256,8 @@ impl Record {
 
     /// What has to be written before another object is, if nothing was for long: this run may have stood
     /// still, and another have the destination by now.
-    pub(super) fn overdue(&mut self) -> Option<Due> {
-        let is_fresh = self.written.elapsed() < self.interval.max(LONG);
-        if is_fresh || self.under_way {
-            return None;
-        }
-        self.under_way = true;
-        Some(self.now())
+    pub(super) fn overdue(&self) -> Option<Due> {
+        (self.written.elapsed() >= self.interval.max(LONG)).then(|| self.now())
     }
 
     /// What has to be written if it is time to, and the first time at once. Nothing is due before

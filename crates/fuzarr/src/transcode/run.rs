@@ -13,12 +13,12 @@ use super::ledger::{Rest, chunks};
 use super::plan::{Job, Transcode, files, walk};
 use super::record::{Earlier, Record};
 use super::schedule::Part;
-use crate::creation::{self, COPY_RECORD};
+use crate::creation;
 use crate::error::{Error, Kind, Result, ResultExt as _};
 use crate::hierarchy;
 use crate::inspect;
-use crate::metadata::{GroupMetadata, Node, NodePath};
-use crate::removal::Removal;
+use crate::metadata::{Node, NodePath};
+use crate::removal::{COPY_RECORD, Removal};
 use crate::wait::wait;
 
 /// What a run did.
@@ -105,7 +105,8 @@ impl Transcode {
             }
             return Ok(Start::Copying(record));
         }
-        self.check_members(&self.old(earlier.is_some())?)?;
+        let old = self.old(earlier.is_some())?;
+        self.check_members(&old.paths)?;
         // What is wrong with what is there is found out before anything is changed.
         let removal = match self.options.overwrite {
             true => Some(self.removal()?),
@@ -115,17 +116,17 @@ impl Transcode {
         if let Some(parent) = self.path.parent()
             && hierarchy::read_node(store, parent.as_str())?.is_none()
         {
-            let group = GroupMetadata { format: self.format, ..GroupMetadata::default() };
-            self.put(&parent, &Node::Group(group), true)?;
+            hierarchy::create_groups_above(store, &self.path, self.format)?;
         }
         let begun = (self.fingerprint, removal.is_some());
         let mut record = Record::replacing(earlier, &key, begun, interval);
         // Before anything is deleted: another run that is at work here is to stop.
         record.write(store)?;
         if let Some(removal) = removal {
-            if self.is_seen_at_source(&record)? {
+            let is_seen = self.is_seen_at_source(&record, &old.alike);
+            if !matches!(is_seen, Ok(false)) {
                 record.delete(store)?;
-                return Err(self.onto_itself());
+                return Err(is_seen.err().unwrap_or_else(|| self.onto_itself()));
             }
             if hierarchy::document_at(store, path)?.is_some() {
                 hierarchy::forget(store, path)?;
@@ -145,16 +146,16 @@ impl Transcode {
         Ok(Report { arrays, kept_objects, ..Report::default() })
     }
 
-    /// The paths of what is to be deleted at the destination, relative to it: a node or an unfinished
-    /// copy with all nodes below, never those in a folder that is neither.
-    fn old(&self, is_unfinished: bool) -> Result<HashSet<String>> {
+    /// What is to be deleted at the destination: a node with all nodes below, or what an unfinished copy
+    /// has left of nodes that this one has, too; never nodes in a folder that is neither.
+    fn old(&self, is_unfinished: bool) -> Result<Old> {
         let (store, mut found) = (&*self.store, Vec::new());
         if !self.options.overwrite {
-            return Ok(HashSet::new());
+            return Ok(Old::default());
         }
         let is_node = hierarchy::document_at(store, self.path.as_str())?.is_some();
         if !is_node && !is_unfinished {
-            return Ok(HashSet::new());
+            return Ok(Old::default());
         }
         walk(store, &self.path, &mut found)?;
         if !files(&found).is_disjoint(&self.files) {
@@ -168,19 +169,27 @@ impl Transcode {
                 return Err(holds_another(&self.path, &self.path.join(other.path.as_str())?));
             }
         }
+        let alike = found.iter().filter(|found| found.digest == self.documents);
+        let alike = alike.map(|found| found.path.clone()).collect();
         let below = found.iter().map(|found| found.path.as_str().to_owned());
-        Ok(below.chain([String::new()]).collect())
+        Ok(Old { paths: below.chain([String::new()]).collect(), alike })
     }
 
     /// Whether the record, which was written just now, is found from the source as well: the two places
-    /// may be one under two names, by which nothing else tells.
-    fn is_seen_at_source(&self, record: &Record) -> Result<bool> {
-        let (store, path) = &self.source;
+    /// may be one under two names, and nothing else tells. If the source's store begins below the
+    /// destination, it is at one of the nodes that look like it.
+    fn is_seen_at_source(&self, record: &Record, alike: &[NodePath]) -> Result<bool> {
+        let (source, path) = (&*self.source.0, &self.source.1);
         let below = self.nodes.iter().map(|(node, _)| path.join(node.as_str()));
         let above = std::iter::successors(path.parent(), NodePath::parent).map(Ok);
         for place in above.chain(below) {
-            // Where objects may be read and not listed, what is missing is an error.
-            if record.is_at(&**store, &place?.key(COPY_RECORD)).unwrap_or(false) {
+            if record.is_at(source, &place?.key(COPY_RECORD))? {
+                return Ok(true);
+            }
+        }
+        for node in alike.iter().filter(|node| !node.is_root()) {
+            let key = self.path.join(node.as_str())?.key(COPY_RECORD);
+            if record.probe((&*self.store, &key), (source, &path.key(COPY_RECORD)))? {
                 return Ok(true);
             }
         }
@@ -267,11 +276,19 @@ impl Transcode {
 /// The error of a folder that is no node, but holds one that is not the copy's.
 fn holds_another(folder: &NodePath, member: &NodePath) -> Error {
     Error::already_exists(
-        "the folder is no node, but holds one, which overwriting leaves alone: move it away, or copy \
-         to another place",
+        "the folder is no node, but holds one, which overwriting leaves alone: delete it or move it \
+         away, or copy to another place",
     )
     .with("folder", format!("/{folder}"))
     .with("member", format!("/{member}"))
+}
+
+/// What is to be deleted, by paths relative to the destination.
+#[derive(Default)]
+struct Old {
+    paths: HashSet<String>,
+    /// Nodes whose documents are those of the source.
+    alike: Vec<NodePath>,
 }
 
 /// How a run begins.

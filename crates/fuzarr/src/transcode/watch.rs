@@ -53,7 +53,7 @@ impl Watched {
         })
     }
 
-    /// Before an object is stored: makes sure that it is still this copy's to store.
+    /// Before an object is stored or deleted: makes sure that it is still this copy's.
     async fn hold(&self) -> Result<()> {
         match self.side {
             Side::Source => Ok(()),
@@ -196,7 +196,10 @@ impl Store for Watched {
     }
 
     fn delete<'a>(&'a self, key: &'a str, precondition: Precondition) -> Answer<'a, ()> {
-        self.store.delete(key, precondition)
+        Answer::later(async move {
+            self.hold().await?;
+            self.store.delete(key, precondition).await
+        })
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
