@@ -195,6 +195,40 @@ impl<'a> Job<'a> {
         self.crew().share(helpers, false, &|| work(&claims));
     }
 
+    /// Has every part acted on, by this thread and those that join; all take about `estimate`
+    /// nanoseconds together.
+    ///
+    /// # Errors
+    /// The first; parts that were not begun then are left.
+    pub(super) fn parts<P: Send>(
+        &self,
+        parts: Vec<P>,
+        estimate: u64,
+        act: impl Fn(P) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let helpers = self.helpers(parts.len(), estimate);
+        let left = Mutex::new((parts.into_iter(), None));
+        let lock = || left.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            loop {
+                let Some(part) = lock().0.next() else { return };
+                if let Err(error) = self.limits.check().and_then(|()| act(part)) {
+                    let (parts, failed) = &mut *lock();
+                    parts.by_ref().for_each(drop);
+                    failed.get_or_insert(error);
+                }
+            }
+        };
+        if helpers == 0 {
+            work();
+        } else {
+            self.counters.add(FastPath::Shared, 1);
+            self.crew().share(helpers, false, &work);
+        }
+        let failed = left.into_inner().unwrap_or_else(PoisonError::into_inner).1;
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Runs the units of a machine's work, on this thread and those that join. What failed, where that
     /// does not end the request.
     pub(super) fn units(

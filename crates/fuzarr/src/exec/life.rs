@@ -22,6 +22,9 @@ const PAGE: u64 = 4096;
 /// By how much parts of a large object grow where few operations at a time would take them in turns.
 const LARGER: u64 = 8;
 
+/// About how many bytes a thread copies from the system's memory in a nanosecond.
+const BYTES_A_NANOSECOND: u64 = 8;
+
 /// What a read of so many bytes adds to those before it, see [`Life::read`].
 fn read_of(before: u64, length: u64) -> u64 {
     length + if before == 0 { 1 } else { PAGE + 1 }
@@ -417,7 +420,7 @@ async fn fill(
     memory: &mut [u8],
 ) -> Result<bool> {
     if !job.is_awaited() {
-        return object.read_into(start, memory).await;
+        return fill_here(job, object, start, memory);
     }
     let end = start.saturating_add(memory.len() as u64);
     let part = usize_of(job.limits.tuning.part.max(1));
@@ -437,6 +440,26 @@ async fn fill(
     let parts = memory.chunks_mut(part).zip((from..).step_by(part));
     let fill = |(memory, start)| job.ask(move || object.read_into(start, memory));
     Ok(try_join_all(parts.map(fill)).await?.into_iter().all(|filled| filled))
+}
+
+/// As [`fill`], of a store that answers at once: what is large is shared out, since one thread copies from
+/// the system's memory no faster than any other.
+fn fill_here(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) -> Result<bool> {
+    let part = usize_of(job.limits.tuning.slab.max(1));
+    let (first, rest) = memory.split_at_mut(part.min(memory.len()));
+    let from = start + first.len() as u64;
+    if !object.read_into(start, first).wait()? {
+        return Ok(false);
+    }
+    let estimate = rest.len() as u64 / BYTES_A_NANOSECOND;
+    let parts = rest.chunks_mut(part).zip((from..).step_by(part)).collect();
+    job.parts(parts, estimate, |(memory, start)| {
+        match object.read_into(start, memory).wait()? {
+            true => Ok(()),
+            false => Err(Error::io("a store reads into memory, and then does not")),
+        }
+    })?;
+    Ok(true)
 }
 
 /// The bytes of a part with which so many bytes are asked for in one round of requests, as long as
