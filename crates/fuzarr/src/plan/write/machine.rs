@@ -57,6 +57,8 @@ pub struct WriteMachine<'a> {
 pub(super) struct Shared {
     pub(super) layout: Arc<Layout>,
     capabilities: Capabilities,
+    /// See [`WritePlan::group`].
+    group: u64,
 }
 
 impl<'a> WriteMachine<'a> {
@@ -65,7 +67,8 @@ impl<'a> WriteMachine<'a> {
     pub fn new(plan: &WritePlan, values: Arc<Values<'a>>, capabilities: Capabilities) -> Self {
         let chain = Arc::clone(&plan.layout.chain);
         let region = plan.resolved.region.clone();
-        let shared = Shared { layout: Arc::clone(&plan.layout), capabilities };
+        let group = plan.group(capabilities);
+        let shared = Shared { layout: Arc::clone(&plan.layout), capabilities, group };
         Self {
             values,
             resolved: Arc::clone(&plan.resolved),
@@ -261,7 +264,7 @@ impl<'a> WriteMachine<'a> {
         let Some(shard) = self.chain.open_shard().filter(|_| streams) else {
             return Ok(self.work(Job::Inner(0..units)));
         };
-        let stream = Stream::new(shard, write, &self.options);
+        let stream = Stream::new(shard, write, self.shared.group);
         let group = stream.group.min(units);
         self.stream = Some(stream);
         self.shared.layout.counters.add(FastPath::Streaming, 1);

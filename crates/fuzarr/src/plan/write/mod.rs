@@ -124,6 +124,8 @@ pub struct WritePlan {
     resolved: Arc<Resolved>,
     objects: Objects,
     options: Arc<WriteOptions>,
+    /// How many threads the plan was made fit for.
+    threads: usize,
 }
 
 impl WritePlan {
@@ -134,7 +136,7 @@ impl WritePlan {
     pub fn new(layout: Arc<Layout>, resolved: Resolved, options: WriteOptions) -> Result<Self> {
         let tiling = Tiling::new(&resolved, &resolved.region, &layout.chain.spec.shape)?;
         let (objects, options) = (Objects::Grid(tiling), Arc::new(options));
-        Ok(Self { layout, resolved: Arc::new(resolved), objects, options })
+        Ok(Self { layout, resolved: Arc::new(resolved), objects, options, threads: 1 })
     }
 
     /// Plans the writing of objects that the caller names.
@@ -148,7 +150,7 @@ impl WritePlan {
     ) -> Result<Self> {
         let (resolved, objects) = list.for_writing()?;
         let options = Arc::new(options);
-        Ok(Self { layout, resolved: Arc::new(resolved), objects, options })
+        Ok(Self { layout, resolved: Arc::new(resolved), objects, options, threads: 1 })
     }
 
     /// How many elements the selection has.
@@ -165,15 +167,8 @@ impl WritePlan {
         let chain = &self.layout.chain;
         // Inner chunks that are touched are held whole, however little of them is.
         let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
+        self.threads = threads;
         if self.options.limits.memory.is_none() {
-            // Each thread gets an inner chunk between two writes, however large they are. Where stores
-            // are awaited it has those of other shards, for which there has to be room in flight.
-            let limits = &self.options.limits;
-            let most = if capabilities.blocking { LARGEST_GROUP } else { limits.in_flight / 8 };
-            let group = (inner as u64).saturating_mul(threads as u64).min(most);
-            if group > self.options.limits.tuning.group {
-                Arc::make_mut(&mut self.options).limits.tuning.group = group;
-            }
             return Ok(());
         }
         let touched = self.elements().saturating_mul(inner as u64);
@@ -190,6 +185,21 @@ impl WritePlan {
         tuning.streamed = tuning.streamed.min(spare / 2);
         tuning.group = tuning.group.min(spare / 2);
         Ok(())
+    }
+
+    /// Bytes of elements that are encoded between two writes of a shard that is streamed to a store that
+    /// can do so much.
+    pub(crate) fn group(&self, capabilities: Capabilities) -> u64 {
+        let limits = &self.options.limits;
+        if limits.memory.is_some() {
+            return limits.tuning.group;
+        }
+        // Each thread gets an inner chunk, however large they are. Where stores are awaited it has those
+        // of other shards, for which there has to be room in flight.
+        let most = if capabilities.blocking { LARGEST_GROUP } else { limits.in_flight / 8 };
+        let chain = &self.layout.chain;
+        let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length) as u64;
+        inner.saturating_mul(self.threads as u64).min(most).max(limits.tuning.group)
     }
 
     /// The selection.
@@ -229,9 +239,8 @@ impl WritePlan {
     /// Bytes that the writing of one object holds, about, for a store that can do so much.
     pub(crate) fn weight(&self, capabilities: Capabilities) -> u64 {
         let length = self.layout.chain.length as u64;
-        // A group may have been raised above what is streamed.
-        let tuning = &self.options.limits.tuning;
-        let limit = tuning.streamed.max(tuning.group);
+        // A group may be larger than what is streamed.
+        let limit = self.options.limits.tuning.streamed.max(self.group(capabilities));
         let streams = self.options.streaming
             && capabilities.uploads
             && self.layout.chain.open_shard().is_some()

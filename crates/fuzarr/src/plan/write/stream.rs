@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::WriteOptions;
 use super::shard::{ShardWrite, first_offset};
 use crate::buffer::usize_of;
 use crate::codec::PreparedShard;
@@ -21,8 +20,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(shard: &PreparedShard, write: &ShardWrite, options: &WriteOptions) -> Self {
-        let chunks = options.limits.tuning.group / (shard.inner.length as u64).max(1);
+    /// A shard that is written in groups of so many bytes of elements.
+    pub(super) fn new(shard: &PreparedShard, write: &ShardWrite, group: u64) -> Self {
+        let chunks = group / (shard.inner.length as u64).max(1);
         Self {
             group: write.runs_of(usize_of(chunks).max(1)),
             offset: first_offset(shard),
