@@ -437,3 +437,17 @@ fn a_source_is_not_overwritten_under_another_name() {
         }
     }
 }
+
+// Once, consolidated metadata was dropped, and groups made, before the store said that it does not move.
+#[test]
+fn a_store_that_does_not_move_is_left_as_it_is() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    fill(&store, Format::V3);
+    hierarchy::consolidate(&*store, "").unwrap();
+    let other = Meanwhile { store: Arc::clone(&store), act: Mutex::new(None) };
+    let root = || hierarchy::read_node(&*store, "").unwrap();
+    let before = (paths(&*store), root());
+    let error = hierarchy::rename_node(&other, "a/x", "new/x").unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert_eq!((paths(&*store), root()), before);
+}

@@ -211,6 +211,11 @@ pub fn rename_node(store: &dyn Store, from: &str, to: &str) -> Result<()> {
         return Err(Error::already_exists("there is something at the new name").at_node(&to));
     }
     let above = place(store, &to, node.format())?;
+    // To where it is: whether the store moves at all is found out before anything is changed.
+    match store.rename_all(from.as_str(), from.as_str()).wait() {
+        Err(error) if error.kind() == Kind::Unsupported => return Err(error.at_node(&from)),
+        _ => {}
+    }
     forget(store, from.as_str())?;
     create_groups(store, above, node.format())?;
     settled(store, || store.rename_all(from.as_str(), to.as_str()).wait())
