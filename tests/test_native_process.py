@@ -264,6 +264,54 @@ def test_ending_a_task_ends_its_read(tmp_path):
     assert beats == 10
 
 
+def test_writes_for_an_event_loop(tmp_path):
+    array = make(tmp_path)
+    expected = array[...]
+
+    async def many():
+        writes = [
+            array.write_async(
+                (slice(row, row + 20), [3, 5]), np.full((20, 2), row), mode="orthogonal"
+            )
+            for row in range(0, 200, 20)
+        ]
+        assert await asyncio.gather(*writes) == [None] * 10
+
+    asyncio.run(many())
+    for row in range(0, 200, 20):
+        expected[row : row + 20, [3, 5]] = row
+    np.testing.assert_array_equal(array[...], expected)
+
+    async def wrong(*arguments, **named):
+        await array.write_async(*arguments, **named)
+
+    with pytest.raises(IndexError):
+        asyncio.run(wrong(200, 1))
+    with pytest.raises(ValueError, match="mode"):
+        asyncio.run(wrong(0, 1, mode="no such"))
+    np.testing.assert_array_equal(array[...], expected)
+    array = fuzarr.open_array(tmp_path, mode="r")
+    with pytest.raises(PermissionError):
+        asyncio.run(wrong(0, 1))
+
+
+def test_ending_a_task_ends_its_write(tmp_path):
+    array = slow(tmp_path)
+
+    async def main():
+        writing = asyncio.create_task(array.write_async((slice(None), 0), 77))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert time.monotonic() - began < 1
+
+    asyncio.run(main())
+    assert set(array[:40, 0].tolist()) <= {1, 77}
+    assert (array[-20:, 0] == 1).all()
+
+
 def test_the_interpreter_goes_on_during_a_read(tmp_path):
     array = fuzarr.create_array(tmp_path, shape=(2_000_000,), dtype="u1", chunks=(2,))
     done = threading.Event()

@@ -110,21 +110,32 @@ impl PyArray {
         mode: Mode,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        self.set_until(&Cancel::new(), index, mode, value)
+    }
+
+    /// As [`set`](Self::set), until `cancel` ends it.
+    fn set_until(
+        &self,
+        cancel: &Cancel,
+        index: &Bound<'_, PyAny>,
+        mode: Mode,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         self.check_writable()?;
         let array = self.current();
         let selection = selection::parse(index, mode, array.shape())?;
         let resolved = array.resolve(&selection).map_err(raise_selection)?;
         let input = Input::new(value, &self.element, resolved.shape())?;
-        let (py, cancel, values) = (index.py(), Cancel::new(), input.bytes());
-        let options = self.config.write(&cancel)?;
+        let (py, values) = (index.py(), input.bytes());
+        let options = self.config.write(cancel)?;
         if is_long(&array, &resolved) {
-            return request::run_long(py, &cancel, || {
+            return request::run_long(py, cancel, || {
                 array.run_write(&array.plan_write(resolved, options)?, values)
             });
         }
         let plan = array.plan_write(resolved, options).map_err(raise)?;
         let estimate = plan.estimate_at_most();
-        request::run(py, &cancel, estimate, || array.run_write(&plan, values))
+        request::run(py, cancel, estimate, || array.run_write(&plan, values))
     }
 
     /// Changes the array's documents, and what is known of them here.
@@ -209,6 +220,32 @@ impl PyArray {
         mode: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.get(selection, mode_named(mode)?, out, &cancel.0)
+    }
+
+    /// Writes ``value`` to what ``selection`` selects, in the sense of ``mode``, in another thread, while
+    /// the event loop goes on. Ending the task ends the write: each chunk or shard is old or new then.
+    /// ``value`` must not change meanwhile.
+    #[pyo3(signature = (selection, value, *, mode = "auto"))]
+    fn write_async<'py>(
+        slf: &Bound<'py, Self>,
+        selection: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        mode: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        mode_named(mode)?;
+        let write = slf.py().import("fuzarr._asynchronous")?.getattr("write")?;
+        write.call1((slf, selection, value, mode))
+    }
+
+    /// As ``a[selection] = value``, until ``cancel`` ends it.
+    fn _write_until(
+        &self,
+        cancel: &PyCancel,
+        selection: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        mode: &str,
+    ) -> PyResult<()> {
+        self.set_until(&cancel.0, selection, mode_named(mode)?, value)
     }
 
     /// What reading ``selection`` takes: objects, requests, bytes. Nothing is read but, if it is to be
