@@ -501,7 +501,9 @@ def test_who_takes_part():
     assert not takes_part(synced, cell(described, write))
     assert takes_part(synced, cell(described, write, durability="synced"))
     assert not takes_part(synced, cell(described, {"kind": "read"}, durability="synced"))
-    assert not takes_part(Engine("fused 1", ()), cell(described, write, workers=1))
+    for alone in ("batched 1", "fused 1"):
+        assert takes_part(Engine(alone, ()), cell(described, write))
+        assert not takes_part(Engine(alone, ()), cell(described, write, workers=1))
     assert weaker("zarrs-python", cell(described, write))
     assert not weaker("zarrs-python", cell(described, write, durability="as they come"))
     assert not weaker("fused", cell(described, write))

@@ -124,7 +124,7 @@ def test_who_takes_part_in_remote_cells():
     remote = {"icechunk", "icechunk fused", "batched fsspec", "fused fsspec"}
     assert remote <= taking("remote")
     assert not remote & taking("local")
-    assert not {"fused 1", "fuzarr rust", "floor fresh"} & taking("remote")
+    assert not {"batched 1", "fused 1", "fuzarr rust", "floor fresh"} & taking("remote")
 
 
 OPERATIONS = {

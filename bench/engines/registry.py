@@ -13,6 +13,7 @@ ENGINES = {
     "fused": ("zarr_python", "fused"),
     "batched fsspec": ("zarr_python", "batched_fsspec"),
     "fused fsspec": ("zarr_python", "fused_fsspec"),
+    "batched 1": ("zarr_python", "batched_alone"),
     "fused 1": ("zarr_python", "fused_alone"),
     "zarrs-python": ("zarr_python", "Zarrs"),
     "icechunk": ("icechunk_repository", "batched"),

@@ -276,6 +276,11 @@ def fused_fsspec(workers: int) -> Engine:
     return OverFsspec(FUSED, workers)
 
 
+def batched_alone(_workers: int) -> Engine:
+    """zarr-python as it comes, with one thread for codecs and stores."""
+    return ZarrPython(BATCHED, 1)
+
+
 def fused_alone(workers: int) -> Engine:
     """The synchronous pipeline with one thread."""
     return ZarrPython(FUSED, workers, threads=1)

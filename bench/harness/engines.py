@@ -15,14 +15,18 @@ NATIVE = "fuzarr"
 DROP_INS = ("drop-in", "drop-in accelerated")
 #: Of the native package.
 PEERS = (
-    *("batched", "fused", "fused 1", "batched fsspec", "fused fsspec", "zarrs-python"),
+    *("batched", "batched 1", "fused", "fused 1", "batched fsspec", "fused fsspec"),
+    *("zarrs-python",),
     *("tensorstore", "tensorstore synced", "icechunk", "icechunk fused"),
 )
 #: Of the drop-ins: what else runs under zarr-python's API.
 DROP_IN_PEERS = (
-    *("batched", "fused", "fused 1", "batched fsspec", "fused fsspec", "zarrs-python"),
+    *("batched", "batched 1", "fused", "fused 1", "batched fsspec", "fused fsspec"),
+    *("zarrs-python",),
     *("icechunk", "icechunk fused"),
 )
+#: zarr-python's pipelines with one worker.
+ALONE = ("batched 1", "fused 1")
 #: Rows of remote stores alone.
 REMOTE_PEERS = ("batched fsspec", "fused fsspec", "icechunk", "icechunk fused")
 RUST = "fuzarr rust"
@@ -88,11 +92,11 @@ def takes_part(engine: Engine, cell: Cell) -> bool:
     name = engine.own_name
     if cell.store == "remote":
         # Threads are not what is short, and the workers in Rust have no such store.
-        return name not in (*RUST_ENGINES, "fused 1", "tensorstore synced")
+        return name not in (*RUST_ENGINES, *ALONE, "tensorstore synced")
     if name in REMOTE_PEERS:
         return False
-    if name == "fused 1":
-        # With one worker `fused` is the same.
+    if name in ALONE:
+        # With one worker the others are the same.
         return cell.workers != 1
     if name == "tensorstore synced":
         return cell.changes and cell.store == "local" and cell.durability != "renamed"

@@ -38,6 +38,7 @@ STANDINGS = {
 #: Colour, marker and size of each engine; ours are filled and large.
 STYLES: dict[str, tuple[str, str, float]] = {
     "batched": ("#b8860b", "v", 22),
+    "batched 1": ("#d9b44a", ">", 18),
     "fused": ("#e08214", "^", 22),
     "fused 1": ("#fdb863", "<", 18),
     "batched fsspec": ("#b8860b", "1", 26),
