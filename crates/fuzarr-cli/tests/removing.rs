@@ -2,18 +2,11 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+mod shell;
 
-fn run(folder: &Path, arguments: &[&str], code: i32) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fuzarr"));
-    let output = command.current_dir(folder).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{text}\n{error}");
-    text + &error
-}
+use std::fs;
+
+use shell::run;
 
 /// The array `g.zarr/a/deep`.
 fn array() -> tempfile::TempDir {

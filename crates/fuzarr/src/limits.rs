@@ -36,7 +36,8 @@ pub struct Tuning {
     pub helper: u64,
     /// Uncompressed chunks from this many bytes on are read in part, or straight into the output.
     pub large_chunk: u64,
-    /// A chunk of which bytes are only moved, as many as two of this, is cut into units of this many.
+    /// A chunk of which bytes are only moved, as many as two of this, is cut into units of this many; so is
+    /// what a store that answers at once reads straight into the output.
     pub slab: u64,
     /// Bytes beside a shard's index that are fetched with it.
     pub beside_index: u64,

@@ -886,9 +886,8 @@ fn a_copy_stops_when_another_takes_its_place() {
     }
 }
 
-// Seen to fail: all was copied once more, over what had been changed.
-#[test]
-fn a_copy_that_lacks_only_its_end_leaves_what_was_changed_since() {
+/// A copy of a hierarchy to `b` that has done all but delete its record.
+fn without_its_end() -> (Transcode, transcode::Node) {
     let (from, broken) = (memory(), Arc::new(Faulty::new(MemoryStore::new())));
     hierarchy_of(&from);
     let (from, to) = (place(&from, "root"), place(&(Arc::clone(&broken) as _), "b"));
@@ -896,6 +895,13 @@ fn a_copy_that_lacks_only_its_end_leaves_what_was_changed_since() {
     // The first deletion of all is that of the record.
     broken.fail(Operation::Delete, 0, Kind::Io);
     assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::Io);
+    (copy, to)
+}
+
+// Seen to fail: all was copied once more, over what had been changed.
+#[test]
+fn a_copy_that_lacks_only_its_end_leaves_what_was_changed_since() {
+    let (copy, to) = without_its_end();
     let made = Array::open(Arc::clone(&to.store), "b/c").unwrap();
     made.write_bytes(&Selection::all(), &[7, 7], &WriteOptions::default()).unwrap();
     hierarchy::delete_node(&*to.store, "b/x").unwrap();
@@ -1076,13 +1082,7 @@ fn a_copy_that_stood_still_looks_before_it_stores() {
 // Once, the copy was taken for one that lacks only its end.
 #[test]
 fn what_was_created_over_an_unfinished_copy_is_not_taken_for_it() {
-    let (from, broken) = (memory(), Arc::new(Faulty::new(MemoryStore::new())));
-    hierarchy_of(&from);
-    let (from, to) = (place(&from, "root"), place(&(Arc::clone(&broken) as _), "b"));
-    let copy = planned(&from, &to, &Relayout::default(), in_small_parts(false)).unwrap();
-    // The first deletion of all is that of the record.
-    broken.fail(Operation::Delete, 0, Kind::Io);
-    assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::Io);
+    let (copy, to) = without_its_end();
     let group = Node::Group(fuzarr::metadata::GroupMetadata::default());
     fuzarr::creation::create(&*to.store, "b", &group, fuzarr::Existing::Overwrite).unwrap();
     assert_eq!(copy.run(|_| Ok(())).unwrap_err().kind(), Kind::AlreadyExists);

@@ -220,12 +220,13 @@ impl Ledger {
     /// # Errors
     /// As [`stored`](Self::stored).
     pub(super) async fn hold(&self, store: &dyn Store) -> Result<()> {
-        let overdue = || self.books().record.as_ref().and_then(Record::overdue);
-        if overdue().is_none() {
+        if !self.books().record.as_ref().is_some_and(Record::is_overdue) {
             return Ok(());
         }
         let _holding = self.holding.lock().await;
-        match overdue() {
+        // Unless another has written it meanwhile.
+        let due = self.books().record.as_ref().filter(|it| it.is_overdue()).map(Record::now);
+        match due {
             Some(due) => self.write(store, due).await,
             None => Ok(()),
         }

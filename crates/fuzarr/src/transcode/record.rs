@@ -254,10 +254,10 @@ impl Record {
         self.text.push('\n');
     }
 
-    /// What has to be written before another object is, if nothing was for long: this run may have stood
-    /// still, and another have the destination by now.
-    pub(super) fn overdue(&self) -> Option<Due> {
-        (self.written.elapsed() >= self.interval.max(LONG)).then(|| self.now())
+    /// Whether the record has to be written before another object is, since it was not for long: this
+    /// run may have stood still, and another have the destination by now.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.written.elapsed() >= self.interval.max(LONG)
     }
 
     /// What has to be written if it is time to, and the first time at once. Nothing is due before
@@ -306,7 +306,8 @@ impl Record {
         self.write(store)
     }
 
-    fn now(&self) -> Due {
+    /// The record as it is now, to be written.
+    pub(super) fn now(&self) -> Due {
         Due {
             key: self.key.clone(),
             text: self.text.clone(),

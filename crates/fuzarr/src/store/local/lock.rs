@@ -170,13 +170,9 @@ impl Target {
 
     /// Removes the object; nothing happens if there is none.
     pub(super) fn remove(&self) -> Result<()> {
-        match system::unlink(self.folder.as_fd(), &self.name, AtFlags::empty()) {
-            Err(errno) if !is_missing(errno) => Err(failed(errno, "the object cannot be deleted")),
-            Ok(()) | Err(_) => {
-                self.note();
-                Ok(())
-            }
-        }
+        unlink(&self.folder, &self.name)?;
+        self.note();
+        Ok(())
     }
 
     /// Notes that the folder has to be synced, if the store is asked to.
@@ -194,6 +190,14 @@ impl Drop for Target {
             // the next writer reuses.
             let _ = system::unlink(self.folder.as_fd(), &self.lock_name, AtFlags::empty());
         }
+    }
+}
+
+/// Removes an object; nothing happens if there is none.
+pub(super) fn unlink(folder: &Opened, name: &OsStr) -> Result<()> {
+    match system::unlink(folder.as_fd(), name, AtFlags::empty()) {
+        Err(errno) if !is_missing(errno) => Err(failed(errno, "the object cannot be deleted")),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::Errno;
 
-use super::lock::{Target, cannot_be_made};
+use super::lock::{Target, cannot_be_made, unlink};
 use super::object::{modified, read_at};
 use super::{LocalStore, changed, check_writable, failed, is_missing, name_of, system};
 use crate::error::{Error, Result, ResultExt};
@@ -260,15 +260,9 @@ impl LocalStore {
             Ok(None) => missing(),
             // Nothing is compared, and what makes room needs none.
             Err(error) if *precondition == Precondition::None && cannot_be_made(&error) => {
-                match system::unlink(folder.as_fd(), name_of(key), AtFlags::empty()) {
-                    Err(errno) if !is_missing(errno) => {
-                        Err(failed(errno, "the object cannot be deleted"))
-                    }
-                    Ok(()) | Err(_) => {
-                        self.note(&folder);
-                        Ok(())
-                    }
-                }
+                unlink(&folder, name_of(key))?;
+                self.note(&folder);
+                Ok(())
             }
             Err(error) => Err(error),
         }
