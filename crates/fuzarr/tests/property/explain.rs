@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuzarr::plan::{FastPath, ReadOptions};
 use fuzarr::store::{Counts, LocalStore, MemoryStore, Metered, Store, WholeObjects};
-use fuzarr::{Array, Selection};
+use fuzarr::{Array, Selection, Tuning};
 use proptest::prelude::*;
 
 use super::choices::{Case, Choices};
@@ -80,6 +80,8 @@ fn check(store: Arc<dyn Store>, counts: &Counts, case: &Case, choices: &mut Choi
         let (mut read, _) = options(choices);
         // What is known before a read has to make way during it only if there is too little room.
         read.chunk_cache = if read.chunk_cache > 0 { 1 << 20 } else { 0 };
+        // A request counts once, in however many slabs it is made: here, in one.
+        read.limits.tuning.slab = Tuning::default().slab;
         judge(&subject.array, counts, &case.selection(choices), &read);
     }
     let array = &subject.array;

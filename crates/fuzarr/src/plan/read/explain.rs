@@ -89,7 +89,8 @@ pub struct Explanation {
     pub missing: u64,
     /// Chunks (of a sharded array, inner ones) that hold wanted elements, stored or not.
     pub chunks: u64,
-    /// Reads of objects or parts of them.
+    /// Reads of objects or parts of them, each counted once: a large one may be made in pieces of
+    /// [`Tuning::part`](crate::Tuning::part) or [`Tuning::slab`](crate::Tuning::slab) bytes.
     pub requests: Bounds,
     /// Bytes read.
     pub fetched: Bounds,
