@@ -21,6 +21,7 @@ pub fn decode(codec: &dyn BytesToBytes, encoded: &[u8]) {
         assert!(decoded.len() as u64 <= LIMIT);
         let mut guess = vec![0; 4096];
         let _ = codec.decode_into(encoded, &mut guess);
+        codec.decode_part(encoded, 4096, 64..128, &mut guess);
         return;
     }
     assert!(decoded.len() as u64 <= LIMIT);
@@ -31,6 +32,11 @@ pub fn decode(codec: &dyn BytesToBytes, encoded: &[u8]) {
     assert!(codec.decode_into(encoded, &mut longer).is_err());
     if let Some(shorter) = exact.len().checked_sub(1) {
         assert!(codec.decode_into(encoded, &mut exact[..shorter]).is_err());
+    }
+    let wanted = exact.len() / 3..exact.len() / 2;
+    let mut part = Vec::new();
+    if codec.decode_part(encoded, exact.len(), wanted.clone(), &mut part) {
+        assert_eq!(part, decoded[wanted]);
     }
     if let Some(view) = codec.view(encoded) {
         assert_eq!(encoded[view.expect("decodes")], decoded);

@@ -117,7 +117,7 @@ impl<S: fuzarr::store::Store + 'static> Store for Memory<S> {
     }
 
     fn objects(&self) -> Result<Objects> {
-        let objects = (self.inner)(&self.store).snapshot();
+        let objects = (self.inner)(&self.store).snapshot()?;
         Ok(objects.into_iter().map(|(key, bytes)| (key, bytes.to_vec())).collect())
     }
 

@@ -111,7 +111,7 @@ pub struct Settings {
     ///
     /// Numbers: workers, max_decode_buffers, operations. Sizes as in 512MiB: memory, in_flight,
     /// coalesce_gap, coalesce_span, chunk_cache. Seconds: index_staleness. Switches, on or off: partial_reads, one_round_trip, bulk_decode,
-    /// direct_decode, direct_reads, index_cache, scalar_memo, partial_writes, streaming,
+    /// direct_decode, partial_decode, direct_reads, index_cache, scalar_memo, partial_writes, streaming,
     /// remote_stores (in Python only).
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub set: Vec<Override>,

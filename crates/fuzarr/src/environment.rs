@@ -14,6 +14,7 @@
 //! | `FUZARR_COALESCE_SPAN` | [`ReadOptions::coalesce_span`], a size | 16 MiB |
 //! | `FUZARR_BULK_DECODE` | [`ReadOptions::bulk_decode`], a switch | on |
 //! | `FUZARR_DIRECT_DECODE` | [`ReadOptions::direct_decode`], a switch | on |
+//! | `FUZARR_PARTIAL_DECODE` | [`ReadOptions::partial_decode`], a switch | on |
 //! | `FUZARR_DIRECT_READS` | [`ReadOptions::direct_reads`], a switch | on |
 //! | `FUZARR_INDEX_CACHE` | [`ReadOptions::index_cache`], a switch | on |
 //! | `FUZARR_INDEX_STALENESS` | [`ReadOptions::index_staleness`], seconds | 0 |
@@ -89,7 +90,7 @@ pub enum Value {
 /// What the names of variables start with.
 const PREFIX: &str = "FUZARR_";
 
-const VARIABLES: [(&str, Setting); 19] = [
+const VARIABLES: [(&str, Setting); 20] = [
     ("FUZARR_WORKERS", Setting::Number { least: 0, of: |limits| &mut limits.workers }),
     (
         "FUZARR_MAX_DECODE_BUFFERS",
@@ -104,6 +105,7 @@ const VARIABLES: [(&str, Setting); 19] = [
     ("FUZARR_COALESCE_SPAN", Setting::Size(|all| &mut all.read.coalesce_span)),
     ("FUZARR_BULK_DECODE", Setting::Switch(|all| &mut all.read.bulk_decode)),
     ("FUZARR_DIRECT_DECODE", Setting::Switch(|all| &mut all.read.direct_decode)),
+    ("FUZARR_PARTIAL_DECODE", Setting::Switch(|all| &mut all.read.partial_decode)),
     ("FUZARR_DIRECT_READS", Setting::Switch(|all| &mut all.read.direct_reads)),
     ("FUZARR_INDEX_CACHE", Setting::Switch(|all| &mut all.read.index_cache)),
     ("FUZARR_INDEX_STALENESS", Setting::Seconds(|all| &mut all.read.index_staleness)),
@@ -359,7 +361,7 @@ mod tests {
     }
 
     /// Every variable, set to something else than it is unless set.
-    const OTHERS: [(&str, &str); 19] = [
+    const OTHERS: [(&str, &str); 20] = [
         ("FUZARR_WORKERS", "3"),
         ("FUZARR_MAX_DECODE_BUFFERS", " 2"),
         ("FUZARR_MEMORY", "512MiB"),
@@ -371,6 +373,7 @@ mod tests {
         ("FUZARR_ONE_ROUND_TRIP", "0"),
         ("FUZARR_BULK_DECODE", "off"),
         ("FUZARR_DIRECT_DECODE", "False"),
+        ("FUZARR_PARTIAL_DECODE", "off"),
         ("FUZARR_DIRECT_READS", "0"),
         ("FUZARR_INDEX_CACHE", "0"),
         ("FUZARR_INDEX_STALENESS", "60"),
@@ -399,6 +402,7 @@ mod tests {
                 one_round_trip: false,
                 bulk_decode: false,
                 direct_decode: false,
+                partial_decode: false,
                 direct_reads: false,
                 index_cache: false,
                 index_staleness: Duration::from_secs(60),

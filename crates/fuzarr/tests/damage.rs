@@ -50,7 +50,7 @@ fn put(store: &MemoryStore, key: &str, bytes: &[u8]) {
 }
 
 fn chunks(store: &MemoryStore) -> Vec<(String, Bytes)> {
-    store.snapshot().into_iter().filter(|(key, _)| key.starts_with("a/c")).collect()
+    store.snapshot().unwrap().into_iter().filter(|(key, _)| key.starts_with("a/c")).collect()
 }
 
 /// Layouts of which every stored byte is under a checksum.

@@ -390,7 +390,7 @@ fn reads_that_give_too_little_or_something_else_are_errors() {
         let sound = array(shared, &[64], &[16], &[4]);
         sound.write_bytes(&Selection::all(), &[7; 256], &WriteOptions::default()).unwrap();
         let tampered = MemoryStore::new();
-        for (key, bytes) in inner.snapshot() {
+        for (key, bytes) in inner.snapshot().unwrap() {
             put(&tampered, &key, &[&bytes]);
         }
         let store = Faulty::tampered(tampered, move |key, mut piece| {

@@ -4,6 +4,7 @@
 //! strides, byte order becomes a property of the copy, array codecs outside a shard move into its
 //! inner chunks, and the sizes that decoding may reach are known.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use once_cell::race::OnceBox;
@@ -50,10 +51,12 @@ pub struct Prepared {
     /// What turns elements into bytes.
     pub(crate) body: Body,
     /// Bytes codecs, each with the size of what it decodes to.
-    compressors: Vec<(Arc<dyn BytesToBytes>, Size)>,
+    compressors: Vec<(Arc<Compressor>, Size)>,
     /// How large an encoded chunk may be.
     pub(crate) encoded_size: Size,
 }
+
+type Compressor = dyn BytesToBytes;
 
 /// The array→bytes codec of a chain.
 #[derive(Debug)]
@@ -327,7 +330,7 @@ impl Prepared {
         // Two stages, in turn: each codec reads one (or the encoded bytes) and fills the other.
         let [front, back] = &mut stages.bytes;
         let (mut source, mut target) = (front, back);
-        let mut current: Option<std::ops::Range<usize>> = None;
+        let mut current: Option<Range<usize>> = None;
         let mut untouched = encoded;
         for (codec, decoded) in self.compressors.iter().rev() {
             let input = match &current {
@@ -436,6 +439,38 @@ impl Prepared {
         if !plain || !self.native {
             return None;
         }
+        let input = match self.innermost(encoded)? {
+            Ok((Some(codec), input)) => return Some(codec.decode_into(input, target)),
+            Ok((None, input)) => input,
+            Err(error) => return Some(Err(error)),
+        };
+        if input.len() != target.len() {
+            return Some(Err(wrong_length(input.len(), target.len())));
+        }
+        target.copy_from_slice(input);
+        Some(Ok(()))
+    }
+
+    /// Decodes bytes `wanted` of a chunk in buffer form, if that takes less than all of them do. `None`
+    /// also if anything is wrong: to decode all of it says what.
+    pub(crate) fn decode_part<'s>(
+        &self,
+        encoded: &[u8],
+        wanted: Range<usize>,
+        stages: &'s mut Stages,
+    ) -> Option<&'s [u8]> {
+        let plain = matches!(self.body, Body::Plain { .. }) && self.transforms.is_empty();
+        if !plain || self.compressors.is_empty() {
+            return None;
+        }
+        let (codec, input) = self.innermost(encoded)?.ok()?;
+        let decoded = &mut stages.bytes[0];
+        codec?.decode_part(input, self.length, wanted, decoded).then_some(&decoded[..])
+    }
+
+    /// The bytes codec next to the elements with what it has to decode, once those around it, which must
+    /// only add to their input, are undone; none if all of them do. `None` if another is around it.
+    fn innermost<'e>(&self, encoded: &'e [u8]) -> Option<Result<(Option<&Compressor>, &'e [u8])>> {
         let mut input = encoded;
         for (position, (codec, _)) in self.compressors.iter().enumerate().rev() {
             match codec.view(input) {
@@ -443,15 +478,11 @@ impl Prepared {
                     Ok(view) => input = view,
                     Err(error) => return Some(Err(error)),
                 },
-                None if position == 0 => return Some(codec.decode_into(input, target)),
+                None if position == 0 => return Some(Ok((Some(&**codec), input))),
                 None => return None,
             }
         }
-        if input.len() != target.len() {
-            return Some(Err(wrong_length(input.len(), target.len())));
-        }
-        target.copy_from_slice(input);
-        Some(Ok(()))
+        Some(Ok((None, input)))
     }
 
     /// Appends the encoding of a chunk in buffer form that is no shard.
@@ -528,7 +559,7 @@ impl Prepared {
 }
 
 /// The part of `bytes` that a codec gave as its view.
-fn part(bytes: &[u8], view: std::ops::Range<usize>) -> Result<&[u8]> {
+fn part(bytes: &[u8], view: Range<usize>) -> Result<&[u8]> {
     bytes.get(view).ok_or_else(|| Error::corrupt("a codec's view leaves its input"))
 }
 

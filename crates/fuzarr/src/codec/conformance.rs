@@ -36,6 +36,11 @@ fn codecs() -> Vec<Arc<dyn BytesToBytes>> {
         codecs.push(blosc(name, 9, BloscShuffle::None, 3));
     }
     codecs.push(blosc("lz4", 0, BloscShuffle::Bytes, 4));
+    // Blocks of 128 bytes: of short data, too, parts can be decoded.
+    for name in ["blosclz", "lz4", "zstd"] {
+        let compressor = Compressor::from_name(name).unwrap();
+        codecs.push(Arc::new(Blosc::new(compressor, 5, BloscShuffle::Bytes, 4, 128).unwrap()));
+    }
     codecs.extend(numcodecs());
     codecs
 }
@@ -114,12 +119,76 @@ fn decode(codec: &dyn BytesToBytes, encoded: &[u8], size: usize) -> Option<Vec<u
     }
     assert!(grown.len() <= size, "{codec:?} made {} bytes of at most {size}", grown.len());
     let fits = within.is_ok() && grown.len() == size;
+    decode_parts(codec, encoded, size, exactly.is_ok().then_some(&exact[..]));
     assert_eq!(exactly.is_ok(), fits, "{codec:?}: {exactly:?}, {within:?}");
     if !fits {
         return None;
     }
     assert!(exact == grown, "{codec:?}: the two ways of decoding differ");
     Some(exact)
+}
+
+/// Decodes some parts, which must be those of `whole`; damage may lie beyond them. How many there were.
+fn decode_parts(
+    codec: &dyn BytesToBytes,
+    encoded: &[u8],
+    size: usize,
+    whole: Option<&[u8]>,
+) -> usize {
+    let places = [(0, 8), (3, 4), (4, 5), (5, 6), (6, 7)].map(|(start, end)| {
+        let [start, end] = [start, end].map(|eighths| size / 8 * eighths / 12 * 12);
+        start..end
+    });
+    let decoded = places.into_iter().filter(|wanted| {
+        let mut part = vec![7; 3];
+        if !codec.decode_part(encoded, size, wanted.clone(), &mut part) {
+            return false;
+        }
+        assert_eq!(part.len(), wanted.len(), "{codec:?}");
+        assert!(whole.is_none_or(|whole| part == whole[wanted.clone()]), "{codec:?} {wanted:?}");
+        true
+    });
+    decoded.count()
+}
+
+#[test]
+fn parts_are_decoded_where_that_takes_less() {
+    let blosc = blosc("lz4", 5, BloscShuffle::Bytes, 4);
+    let cases: [(Arc<dyn BytesToBytes>, usize, usize); 7] = [
+        // What starts in the last quarter takes as much as all.
+        (Arc::new(Zstd::new(1, false).unwrap()), 3 * MIB, 3),
+        (Arc::new(Zstd::new(1, false).unwrap()), MIB / 8, 0),
+        (Arc::new(Zstd::new(1, true).unwrap()), 3 * MIB, 0),
+        (Arc::clone(&blosc), 3 * MIB, 4),
+        (blosc, 4000, 0),
+        (Arc::new(Gzip::new(1).unwrap()), 3 * MIB, 0),
+        (Arc::new(Crc32c::new()), 3 * MIB, 0),
+    ];
+    for (codec, size, count) in cases {
+        for data in samples(size) {
+            let encoded = encode(&*codec, &data);
+            assert_eq!(decode_parts(&*codec, &encoded, size, Some(&data)), count, "{codec:?}");
+            let beyond = [&encoded[..], &encoded[..]].concat();
+            decode_parts(&*codec, &beyond, size, None);
+        }
+    }
+}
+
+#[test]
+fn parts_of_what_is_damaged_are_survived() {
+    let codec = Zstd::new(1, false).unwrap();
+    let data: Vec<u8> = (0..MIB).map(|i| ((i * i) >> 7).to_le_bytes()[0] & 0x5f).collect();
+    let encoded = encode(&codec, &data);
+    for step in 0..200 {
+        let mut damaged = encoded.clone();
+        let place = if step < 20 { step } else { step * encoded.len() / 200 };
+        damaged[place] ^= 1 << (step % 8);
+        decode_parts(&codec, &damaged, MIB, None);
+        // The end of a frame is looked for before anything is decoded.
+        assert_eq!(decode_parts(&codec, &encoded[..place], MIB, None), 0);
+        // What comes next finds nothing left of it.
+        assert!(decode(&codec, &encoded, MIB).unwrap() == data);
+    }
 }
 
 #[test]

@@ -187,6 +187,20 @@ pub trait BytesToBytes: Debug + Send + Sync {
     /// `Corrupt` if `encoded` is damaged or decodes to more than `limit` bytes.
     fn decode(&self, encoded: &[u8], limit: u64, decoded: &mut Vec<u8>) -> Result<()>;
 
+    /// Decodes bytes `wanted` of the `size` that `encoded` decodes to, in place of what `decoded` held, if that
+    /// takes less than all of them do. `false` if it does not, if anything is wrong with `encoded`, and if only
+    /// all of it tells whether it is damaged: then [`decode_into`](Self::decode_into) has to say.
+    fn decode_part(
+        &self,
+        encoded: &[u8],
+        size: usize,
+        wanted: Range<usize>,
+        decoded: &mut Vec<u8>,
+    ) -> bool {
+        let _ = (encoded, size, wanted, decoded);
+        false
+    }
+
     /// For a codec that only adds to its input: where in the encoded bytes the decoded ones are,
     /// after checking them. `None` for all others.
     fn view(&self, encoded: &[u8]) -> Option<Result<Range<usize>>> {

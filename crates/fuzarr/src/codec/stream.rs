@@ -1,10 +1,15 @@
 //! Drives compressors that take and make bytes piece by piece, within bounds on what they make.
 
+use std::ops::Range;
+
 use super::bound;
+use crate::buffer::reuse;
 use crate::error::{Error, Result};
 
 /// Where decoding bytes of unknown number starts.
 const FIRST_GUESS: usize = 1 << 16;
+/// Bytes that are decoded at once on the way to a part that is wanted.
+const SKIPPED: usize = 1 << 17;
 
 /// How far one step came.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +144,44 @@ pub(super) fn decode<S: Stream>(
     let filled = *output.filled();
     decoded.truncate(filled);
     outcome
+}
+
+/// Decodes bytes `wanted` of what one stream holds, in place of what `decoded` held, and nothing after
+/// them.
+///
+/// # Errors
+/// `Corrupt` if the stream is damaged or ends before, `Limit` for a lack of memory.
+pub(super) fn decode_part(
+    stream: &mut impl Stream,
+    encoded: &[u8],
+    wanted: Range<usize>,
+    decoded: &mut Vec<u8>,
+) -> Result<()> {
+    let room = wanted.len().max(wanted.start.min(SKIPPED));
+    let place = reuse(decoded, room)?;
+    let (mut rest, mut skipped) = (encoded, 0);
+    while skipped < wanted.start {
+        let step = place.len().min(wanted.start - skipped);
+        rest = fill(stream, rest, place.get_mut(..step).unwrap_or_default())?;
+        skipped += step;
+    }
+    fill(stream, rest, place.get_mut(..wanted.len()).unwrap_or_default())?;
+    decoded.truncate(wanted.len());
+    Ok(())
+}
+
+/// Fills `place` with what comes next, and gives what is left of the input.
+fn fill<'i>(stream: &mut impl Stream, input: &'i [u8], place: &mut [u8]) -> Result<&'i [u8]> {
+    let (mut rest, mut filled) = (input, 0);
+    while let Some(tail) = place.get_mut(filled..).filter(|tail| !tail.is_empty()) {
+        let step = stream.step(rest, tail)?;
+        rest = rest.get(step.read..).unwrap_or_default();
+        filled += step.written;
+        if filled < place.len() && (step.ended || step.read == 0 && step.written == 0) {
+            return Err(Error::corrupt("a compressed stream is cut off"));
+        }
+    }
+    Ok(rest)
 }
 
 /// Appends all that `compressor` makes of `decoded`.

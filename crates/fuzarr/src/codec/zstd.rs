@@ -2,9 +2,13 @@
 #![expect(unsafe_code, reason = "the library writes into the unused capacity of a vector")]
 
 use std::cell::RefCell;
+use std::ops::Range;
 
-use zstd_safe::{CCtx, CParameter, DCtx, WriteBuf};
+use zstd_safe::{
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, WriteBuf,
+};
 
+use super::stream::{self, Step, Stream};
 use super::{BytesToBytes, Size, bound};
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
@@ -15,6 +19,12 @@ const FRAME_MAGIC: u32 = 0xfd2f_b528;
 const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
 /// The most that a block decodes to, and the least that it takes when encoded.
 const BLOCK_SIZE: (usize, usize) = (1 << 17, 3);
+/// In the byte after the magic number: whether a checksum of all that it holds follows the frame.
+const CHECKSUM_FLAG: u8 = 0x04;
+/// What holds at least so many bytes is decoded as far as is wanted, and no further.
+const LEAST_IN_PART: usize = 2 * BLOCK_SIZE.0;
+/// The largest window, as a power of two, of a frame that is decoded in part: memory that is kept.
+const LARGEST_WINDOW: u32 = 23;
 /// Contexts that have grown beyond this are not kept.
 const CONTEXT_LIMIT: usize = 64 << 20;
 
@@ -212,10 +222,41 @@ fn with_decoder<T>(run: impl FnOnce(&mut DCtx<'static>) -> Result<T>) -> Result<
     DECODER.with_borrow_mut(|kept| {
         let context = match kept {
             Some(context) => context,
-            None => kept.insert(DCtx::try_create().ok_or_else(no_context)?),
+            None => kept.insert(decoder()?),
         };
         run(context)
     })
+}
+
+fn decoder() -> Result<DCtx<'static>> {
+    let mut context = DCtx::try_create().ok_or_else(no_context)?;
+    context
+        .set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW))
+        .map_err(|code| Error::limit(zstd_safe::get_error_name(code)))?;
+    Ok(context)
+}
+
+/// A frame that is decoded piece by piece.
+struct Session<'c>(&'c mut DCtx<'static>);
+
+impl<'c> Session<'c> {
+    fn begin(context: &'c mut DCtx<'static>) -> Result<Self> {
+        context
+            .reset(ResetDirective::SessionOnly)
+            .map_err(|code| Error::limit(zstd_safe::get_error_name(code)))?;
+        Ok(Self(context))
+    }
+}
+
+impl Stream for Session<'_> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
+        let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(output));
+        let left = self
+            .0
+            .decompress_stream(&mut output, &mut input)
+            .map_err(|code| Error::corrupt(zstd_safe::get_error_name(code)))?;
+        Ok(Step { read: input.pos(), written: output.pos(), ended: left == 0 })
+    }
 }
 
 fn with_encoder<T>(run: impl FnOnce(&mut CCtx<'static>) -> Result<T>) -> Result<T> {
@@ -264,6 +305,30 @@ impl BytesToBytes for Zstd {
             bound::filled(wanted - rest.len(), wanted)
         };
         with_decoder(decode).map_err(|error| error.with("codec", NAME))
+    }
+
+    fn decode_part(
+        &self,
+        encoded: &[u8],
+        size: usize,
+        wanted: Range<usize>,
+        decoded: &mut Vec<u8>,
+    ) -> bool {
+        // Piece by piece takes somewhat longer, if it comes to the end.
+        if size < LEAST_IN_PART || wanted.end > size / 4 * 3 {
+            return false;
+        }
+        let mut frames = frames(encoded);
+        let (Some(Ok(frame)), None) = (frames.next(), frames.next()) else { return false };
+        let is_checked = frame.get(4).is_none_or(|descriptor| descriptor & CHECKSUM_FLAG != 0);
+        let declared = zstd_safe::get_frame_content_size(frame).ok().flatten();
+        if is_checked || declared != Some(size as u64) {
+            return false;
+        }
+        let decode = |context: &mut DCtx<'static>| {
+            stream::decode_part(&mut Session::begin(context)?, frame, wanted, decoded)
+        };
+        with_decoder(decode).is_ok()
     }
 
     fn decode(&self, encoded: &[u8], limit: u64, decoded: &mut Vec<u8>) -> Result<()> {

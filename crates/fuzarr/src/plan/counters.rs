@@ -17,6 +17,8 @@ pub enum FastPath {
     BulkDecode,
     /// Chunks decoded by the last codec straight into the output (`direct_decode`).
     DirectDecode,
+    /// Chunks decoded only as far as they were wanted (`partial_decode`).
+    PartialDecode,
     /// Chunks that the store read straight into the output (`direct_reads`).
     DirectRead,
     /// Shard indexes that were known from an earlier request (`index_cache`).

@@ -1,5 +1,7 @@
 //! A store in memory.
 
+mod pieces;
+
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
@@ -7,14 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
+use self::pieces::Pieces;
 use super::{
     Answer, Capabilities, Content, Listing, Object, Part, Piece, Precondition, Span, Store, Upload,
     Version, check_key,
 };
-use crate::buffer::{Buffer, addressable, reserve, usize_of};
+use crate::buffer::{addressable, reserve, usize_of};
 use crate::error::{Error, Result};
 
-/// A store in memory. Reading shares the stored bytes; writing copies them once.
+/// A store in memory. Reading shares the stored bytes, unless they are in pieces; writing copies them
+/// once, but for what a new version keeps of the one before: they share that.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Arc<RwLock<Objects>>,
@@ -49,7 +53,7 @@ impl Objects {
         &mut self,
         key: &str,
         precondition: &Precondition,
-        bytes: impl FnOnce(Option<&Bytes>) -> Result<Option<Bytes>>,
+        bytes: impl FnOnce(Option<&Pieces>) -> Result<Option<Pieces>>,
     ) -> Result<()> {
         check_key(key)?;
         let present = self.by_key.get(key);
@@ -87,7 +91,7 @@ fn start_of(prefix: &str) -> String {
 
 #[derive(Debug, Clone)]
 struct Snapshot {
-    bytes: Bytes,
+    bytes: Pieces,
     version: u64,
 }
 
@@ -102,11 +106,28 @@ impl MemoryStore {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All keys with their bytes, sorted.
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<(String, Bytes)> {
+    /// All keys with their bytes, sorted. What is in pieces is copied.
+    ///
+    /// # Errors
+    /// `Limit` if there is no memory.
+    pub fn snapshot(&self) -> Result<Vec<(String, Bytes)>> {
         let objects = self.read();
-        objects.below("").map(|(key, object)| (key.to_owned(), object.bytes.clone())).collect()
+        let copy = |(key, object): (&str, &Snapshot)| {
+            let all = object.bytes.read(0..object.bytes.length(), Vec::new())?;
+            Ok((key.to_owned(), all.into_bytes()))
+        };
+        objects.below("").map(copy).collect()
+    }
+
+    /// The bytes of a new version of an object.
+    fn compose(&self, key: &str, content: &Content<'_>) -> Result<Pieces> {
+        if let Some(base) = content.base
+            && let Some(present) = self.read().by_key.get(key).cloned()
+            && base.version() == Some(identity(present.version))
+        {
+            return present.bytes.change(content.parts);
+        }
+        content.join().map(Pieces::from)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Objects> {
@@ -123,12 +144,11 @@ fn identity(version: u64) -> Version {
 }
 
 impl Object for Snapshot {
-    fn read(&self, span: Span, _spare: Vec<u8>) -> Answer<'_, Option<Piece>> {
-        let object_size = self.bytes.len() as u64;
-        Answer::ready(span.of(object_size).map(|range| {
-            // Inside the snapshot, so it fits `usize`.
-            let bytes = self.bytes.slice(usize_of(range.start)..usize_of(range.end));
-            Some(Piece { start: range.start, object_size, bytes: Buffer::Shared(bytes) })
+    fn read(&self, span: Span, spare: Vec<u8>) -> Answer<'_, Option<Piece>> {
+        let object_size = self.bytes.length();
+        Answer::ready(span.of(object_size).and_then(|range| {
+            let (start, bytes) = (range.start, self.bytes.read(range, spare)?);
+            Ok(Some(Piece { start, object_size, bytes }))
         }))
     }
 
@@ -138,7 +158,7 @@ impl Object for Snapshot {
     }
 
     fn size(&self) -> Option<u64> {
-        Some(self.bytes.len() as u64)
+        Some(self.bytes.length())
     }
 
     fn version(&self) -> Option<Version> {
@@ -181,10 +201,9 @@ impl Store for MemoryStore {
         content: Content<'a>,
         precondition: Precondition,
     ) -> Answer<'a, Option<Version>> {
-        Answer::ready(content.join().and_then(|joined| {
-            let changed =
-                self.write().change(key, &precondition, |_| Ok(Some(Bytes::from(joined))));
-            changed.map(|()| None)
+        Answer::ready(self.compose(key, &content).and_then(|bytes| {
+            self.write().change(key, &precondition, |_| Ok(Some(bytes)))?;
+            Ok(None)
         }))
     }
 
@@ -198,7 +217,7 @@ impl Store for MemoryStore {
         let objects = self.read();
         for (rest, object) in objects.below(&start) {
             match rest.split_once('/') {
-                None => listing.objects.push((rest.to_owned(), object.bytes.len() as u64)),
+                None => listing.objects.push((rest.to_owned(), object.bytes.length())),
                 Some((name, _)) if listing.prefixes.last().is_none_or(|last| last != name) => {
                     listing.prefixes.push(name.to_owned());
                 }
@@ -229,8 +248,9 @@ impl Store for MemoryStore {
             let present = present
                 .ok_or_else(|| Error::not_found("there is no object to change").with("key", key))?;
             // A copy: whoever reads the old bytes shares them.
+            let whole = present.read(0..present.length(), Vec::new())?;
             let mut patched =
-                Content { parts: &[super::Part::Bytes(present)], base: None }.join()?;
+                Content { parts: &[Part::Bytes(whole.as_slice())], base: None }.join()?;
             for (offset, bytes) in changes {
                 let place = usize::try_from(*offset)
                     .ok()
@@ -242,7 +262,7 @@ impl Store for MemoryStore {
                     })?
                     .copy_from_slice(bytes);
             }
-            Ok(Some(Bytes::from(patched)))
+            Ok(Some(Pieces::from(patched)))
         }))
     }
 
@@ -343,7 +363,7 @@ impl Upload for MemoryUpload {
     fn finish(self: Box<Self>, precondition: Precondition) -> Answer<'static, Option<Version>> {
         let mut bytes = self.bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
         bytes.shrink_to_fit();
-        let bytes = |_: Option<&Bytes>| Ok(Some(Bytes::from(bytes)));
+        let bytes = |_: Option<&Pieces>| Ok(Some(Pieces::from(bytes)));
         let changed = write(&self.objects).change(&self.key, &precondition, bytes);
         Answer::ready(changed.map(|()| None))
     }

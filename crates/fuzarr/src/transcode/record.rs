@@ -465,17 +465,17 @@ mod tests {
         let store = MemoryStore::new();
         let mut record = Record::new("k", fingerprint("a"), NOW);
         record.write(&store).unwrap();
-        let text = store.snapshot()[0].1.clone();
+        let text = store.snapshot().unwrap()[0].1.clone();
         put_bytes(&store, "k", &text, Precondition::None).unwrap();
         record.delete(&store).unwrap();
-        assert!(store.snapshot().is_empty());
+        assert!(store.snapshot().unwrap().is_empty());
         let mut record = Record::new("k", fingerprint("a"), NOW);
         record.write(&store).unwrap();
         let earlier = Earlier::find(&store, "k").unwrap();
         let mut other = Record::replacing(earlier, "k", (fingerprint("a"), false), NOW);
         other.write(&store).unwrap();
         record.delete(&store).unwrap();
-        assert_eq!(store.snapshot().len(), 1);
+        assert_eq!(store.snapshot().unwrap().len(), 1);
     }
 
     #[test]
@@ -495,7 +495,7 @@ mod tests {
         let found = find(&store, "x/record", "a").unwrap();
         assert_eq!((found.stamp_of((1, &[0])), found.stamp_of((0, &[3, 4]))), (Some(1), Some(7)));
         found.delete(&store).unwrap();
-        assert!(store.snapshot().is_empty());
+        assert!(store.snapshot().unwrap().is_empty());
     }
 
     #[test]

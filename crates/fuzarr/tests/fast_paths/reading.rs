@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fuzarr::plan::{FastPath, ReadOptions, WriteOptions};
 use fuzarr::store::Store;
 use fuzarr::{Limits, Selection};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     ORDERS, bytes_read, document, filled, keen, little, local, open, raw, read_both, reading,
@@ -158,6 +158,45 @@ fn decoding_into_the_output() {
         let off = ReadOptions { direct_decode: false, ..reading() };
         let count = read_both(&array, FastPath::DirectDecode, text, (&reading(), &off));
         assert_eq!(count, chunks, "{document} {text}");
+    }
+}
+
+#[test]
+fn decoding_a_part() {
+    // Seen to fail when what is wanted was taken to start where the part of it does.
+    let coded = |codecs: &[Value]| Value::from([&[little()], codecs].concat());
+    let level = |checksum: bool| json!({"name": "zstd", "configuration": {"level": 1, "checksum": checksum}});
+    let blosc = json!({"name": "blosc", "configuration": {
+        "cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 4096,
+    }});
+    let big = json!([{"name": "bytes", "configuration": {"endian": "big"}}, level(false)]);
+    let columns = json!([
+        {"name": "transpose", "configuration": {"order": [1, 0]}}, little(), level(false),
+    ]);
+    let summed = coded(&[level(false), json!({"name": "crc32c"})]);
+    let cases = [
+        (zstd(), "10:20", 1),
+        // All from the first row on, and all up to the last.
+        (zstd(), "250:310", 1),
+        (zstd(), "", 0),
+        (zstd(), ":, 5", 0),
+        (zstd(), "199:0:-30, 8:800:3", 1),
+        (zstd(), "[3, 7, 301], [5, 9]", 2),
+        (big, "10:20", 1),
+        (columns, ":, 5:9", 2),
+        (summed, "10:20", 1),
+        (coded(&[level(true)]), "10:20", 0),
+        (coded(&[json!({"name": "crc32c"}), level(false)]), "10:20", 0),
+        (coded(&[json!({"name": "gzip", "configuration": {"level": 1}})]), "10:20", 0),
+        (coded(std::slice::from_ref(&blosc)), "290:310", 2),
+        (coded(std::slice::from_ref(&blosc)), "290:299, 3", 1),
+        (sharding(&[100, 1000], &coded(&[blosc]), "end"), "[110, 230]", 2),
+    ];
+    for (codecs, text, chunks) in cases {
+        let (_, array) = filled(&document(&[600, 1000], &[300, 1000], &codecs));
+        let off = ReadOptions { partial_decode: false, ..reading() };
+        let count = read_both(&array, FastPath::PartialDecode, text, (&reading(), &off));
+        assert_eq!(count, chunks, "{codecs} {text}");
     }
 }
 

@@ -343,7 +343,7 @@ fn compressor(choices: &mut Choices<'_>) -> Value {
             let shuffle = ["noshuffle", "shuffle", "bitshuffle"][choices.below(3)];
             json!({"name": "blosc", "configuration": {
                 "cname": name, "clevel": 1 + choices.below(5), "shuffle": shuffle,
-                "typesize": 1 + choices.below(8), "blocksize": 0,
+                "typesize": 1 + choices.below(8), "blocksize": 16 * choices.below(2),
             }})
         }
     }

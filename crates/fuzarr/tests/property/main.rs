@@ -52,7 +52,7 @@ const ORDERS: [WriteOrder; 4] = [
 
 fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
     let mut flag = || choices.below(4) > 0;
-    let switches: Vec<bool> = (0..10).map(|_| flag()).collect();
+    let switches: Vec<bool> = (0..11).map(|_| flag()).collect();
     let tuning = Tuning {
         helper: [40_000, 1][choices.below(2)],
         large_chunk: [64 << 10, 0, 8][choices.below(3)],
@@ -80,6 +80,7 @@ fn options(choices: &mut Choices) -> (ReadOptions, WriteOptions) {
         bulk_decode: switches[1],
         direct_decode: switches[2],
         direct_reads: switches[3],
+        partial_decode: switches[10],
         index_cache: switches[4],
         index_staleness: Duration::from_secs(u64::from(switches[0]) * 60),
         chunk_cache: [0, 1 << 20, 2000][choices.below(3)],
@@ -109,6 +110,7 @@ fn plain(read: &ReadOptions, write: &WriteOptions) -> (ReadOptions, WriteOptions
         bulk_decode: false,
         direct_decode: false,
         direct_reads: false,
+        partial_decode: false,
         index_cache: false,
         index_staleness: Duration::ZERO,
         chunk_cache: 0,

@@ -1,5 +1,7 @@
 //! The 16 bytes at the start of a Blosc buffer, and the checks that c-blosc 1.21 leaves out.
 
+use std::ops::Range;
+
 use crate::codec::zstd;
 use crate::error::{Error, Result};
 
@@ -112,6 +114,17 @@ impl<'a> Buffer<'a> {
             return Ok(Content::Stored(data));
         }
         Err(Error::corrupt("uncompressed data has another size than it should"))
+    }
+
+    /// The items of `typesize` bytes that bytes `wanted` are, if they start and end with one, and lie in
+    /// at most half of the blocks.
+    pub(super) fn items(&self, wanted: &Range<usize>) -> Option<Range<usize>> {
+        let (block, item) = (self.block_size.max(1), self.typesize.max(1));
+        let touched = wanted.end.div_ceil(block).saturating_sub(wanted.start / block);
+        let few =
+            touched <= self.decoded_size.div_ceil(block) / 2 && wanted.end <= self.decoded_size;
+        let aligned = wanted.start.is_multiple_of(item) && wanted.end.is_multiple_of(item);
+        (few && aligned).then_some(wanted.start / item..wanted.end / item)
     }
 
     /// Checks what c-blosc does not before it reads, writes and allocates on the word of a

@@ -8,6 +8,7 @@ mod header;
 
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use self::header::{Buffer, Compressed, Content, HEADER_SIZE, LARGEST_INPUT};
 use super::{BytesToBytes, Size, bound};
@@ -254,6 +255,44 @@ fn decode_within(encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
+/// Decodes the blocks that hold bytes `wanted`, if they are at most half of all.
+fn decode_items(
+    encoded: &[u8],
+    size: usize,
+    wanted: &Range<usize>,
+    decoded: &mut Vec<u8>,
+) -> Option<()> {
+    let buffer = Buffer::parse(encoded).ok().filter(|buffer| buffer.decoded_size == size)?;
+    let items = buffer.items(wanted)?;
+    let content = buffer.content().ok()?;
+    decoded.clear();
+    bound::reserve(decoded, wanted.len()).ok()?;
+    let blocks = match content {
+        Content::Stored(data) => {
+            decoded.extend_from_slice(data.get(wanted.clone())?);
+            return Some(());
+        }
+        Content::Compressed(blocks) => blocks,
+    };
+    let (first, count) = (c_int::try_from(items.start), c_int::try_from(items.len()));
+    // SAFETY: the buffer passed the checks that the library leaves to its caller, the items are
+    // within what it says it holds, and there is room for so many.
+    let written = unsafe {
+        blosc_src::blosc_getitem(
+            blocks.as_ptr().cast(),
+            first.ok()?,
+            count.ok()?,
+            decoded.spare_capacity_mut().as_mut_ptr().cast(),
+        )
+    };
+    if usize::try_from(written) != Ok(wanted.len()) {
+        return None;
+    }
+    // SAFETY: so many bytes of the reserved capacity were written.
+    unsafe { decoded.set_len(wanted.len()) };
+    Some(())
+}
+
 impl BytesToBytes for Blosc {
     fn name(&self) -> &'static str {
         NAME
@@ -269,6 +308,16 @@ impl BytesToBytes for Blosc {
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         decode_exactly(encoded, decoded).map_err(|error| error.with("codec", NAME))
+    }
+
+    fn decode_part(
+        &self,
+        encoded: &[u8],
+        size: usize,
+        wanted: Range<usize>,
+        decoded: &mut Vec<u8>,
+    ) -> bool {
+        decode_items(encoded, size, &wanted, decoded).is_some()
     }
 
     fn decode(&self, encoded: &[u8], limit: u64, decoded: &mut Vec<u8>) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::buffer::{Buffer, usize_of};
 use crate::codec::Prepared;
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::machine::{Machine as _, Scratch, Step};
-use crate::plan::{FastPath, transfer, variable};
+use crate::plan::{FastPath, ReadOptions, transfer, variable};
 use crate::selection::{Region, Tile};
 use crate::shard::Entry;
 use crate::store::{Capabilities, Piece, Span};
@@ -165,8 +165,25 @@ impl ReadMachine<'_> {
             let chunk = chain.decode_variable(encoded, stages)?;
             return variable::scatter(chain, resolved, region, chunk, output);
         }
+        if let Some(wanted) = self.wants_little(chain, region)
+            && let Some(part) = chain.decode_part(encoded, wanted.clone(), stages)
+        {
+            self.shared.layout.counters.add(FastPath::PartialDecode, 1);
+            let part = (part, wanted.start);
+            return transfer::scatter(chain, resolved, region, part, output, offsets);
+        }
         let chunk = chain.decode(encoded, stages)?;
         transfer::scatter(chain, resolved, region, (chunk, 0), output, offsets)
+    }
+
+    /// The bytes of a large chunk that are wanted, if they are not all and it may be decoded in part.
+    fn wants_little(&self, chain: &Prepared, region: &Region) -> Option<Range<usize>> {
+        let ReadOptions { partial_decode, limits, .. } = &*self.shared.options;
+        if !partial_decode || (chain.length as u64) < limits.tuning.large_chunk {
+            return None;
+        }
+        let wanted = transfer::bounds(chain, &self.resolved, region)?;
+        (wanted.len() < chain.length).then_some(wanted)
     }
 
     /// `region`, of the wanted part of a chunk that is stored as it is.

@@ -45,6 +45,9 @@ pub struct ReadOptions {
     pub bulk_decode: bool,
     /// Whether codecs decode straight into the output where they can.
     pub direct_decode: bool,
+    /// Whether compressed chunks are decoded only as far as they are wanted, where codecs can. What is
+    /// damaged beyond is not noticed then; a checksum of the whole chunk is always looked at.
+    pub partial_decode: bool,
     /// Whether the store reads uncompressed chunks straight into the output where it can.
     pub direct_reads: bool,
     /// Whether indexes of shards are kept for later requests.
@@ -74,6 +77,7 @@ impl Default for ReadOptions {
             one_round_trip: true,
             bulk_decode: true,
             direct_decode: true,
+            partial_decode: true,
             direct_reads: true,
             index_cache: true,
             index_staleness: Duration::ZERO,

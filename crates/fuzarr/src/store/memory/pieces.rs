@@ -1,0 +1,250 @@
+//! The bytes of an object in memory, in pieces that versions of it share.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::buffer::{Buffer, reserve, usize_of};
+use crate::error::Result;
+use crate::store::{Part, Span};
+
+/// What is kept of the version before is copied if it is shorter than this.
+const LEAST: usize = 4096;
+/// An object is put together anew rather than in more pieces than this.
+const MOST: usize = 64;
+
+/// The bytes of one version of an object: as they were put, or, where parts of the version before were
+/// kept, in pieces that share its memory. They hold at most twice their length.
+#[derive(Debug, Clone)]
+pub(super) enum Pieces {
+    One(Bytes),
+    Many(Arc<Many>),
+}
+
+#[derive(Debug)]
+pub(super) struct Many {
+    /// Each with where it ends.
+    pieces: Vec<(u64, Bytes)>,
+    /// Bytes of the memory that the pieces are in, at most.
+    held: u64,
+}
+
+impl Pieces {
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::One(bytes) => bytes.len() as u64,
+            Self::Many(many) => many.pieces.last().map_or(0, |(end, _)| *end),
+        }
+    }
+
+    /// The pieces of a range that lies inside.
+    fn of(&self, range: Range<u64>) -> impl Iterator<Item = Bytes> {
+        let (one, many): (Option<&Bytes>, &[(u64, Bytes)]) = match self {
+            Self::One(bytes) => (Some(bytes), &[]),
+            Self::Many(many) => {
+                let first = many.pieces.partition_point(|(end, _)| *end <= range.start);
+                (None, &many.pieces[first..])
+            }
+        };
+        let one = one.map(|bytes| (bytes.len() as u64, bytes));
+        let pieces = one.into_iter().chain(many.iter().map(|(end, bytes)| (*end, bytes)));
+        pieces.map_while(move |(end, bytes)| {
+            let start = end - bytes.len() as u64;
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            // Inside a piece, so it fits `usize`.
+            (from < to).then(|| bytes.slice(usize_of(from - start)..usize_of(to - start)))
+        })
+    }
+
+    /// The bytes of a range that lies inside: shared if they are in one piece, else copied to `spare`.
+    ///
+    /// # Errors
+    /// `Limit` if there is no memory.
+    pub(super) fn read(&self, range: Range<u64>, mut spare: Vec<u8>) -> Result<Buffer> {
+        let length = usize_of(range.end - range.start);
+        let mut pieces = self.of(range);
+        let first = pieces.next().unwrap_or_default();
+        if first.len() == length {
+            return Ok(Buffer::Shared(first));
+        }
+        spare.clear();
+        reserve(&mut spare, length)?;
+        spare.extend_from_slice(&first);
+        pieces.for_each(|piece| spare.extend_from_slice(&piece));
+        Ok(Buffer::Owned(spare))
+    }
+
+    /// A new version, of which the kept parts are of this one.
+    ///
+    /// # Errors
+    /// `Corrupt` if one ends after it, `Limit` if there is no memory.
+    pub(super) fn change(&self, parts: &[Part<'_>]) -> Result<Self> {
+        let mut next = Next::default();
+        let mut parts = parts.iter().peekable();
+        while let Some(part) = parts.next() {
+            match part {
+                Part::Bytes(bytes) => next.copy(bytes)?,
+                Part::Kept(range) => {
+                    let mut range = range.clone();
+                    // Neighbours, such as inner chunks that stay as they are, are one piece.
+                    while let Some(Part::Kept(after)) = parts.next_if(
+                        |part| matches!(part, Part::Kept(after) if after.start == range.end),
+                    ) {
+                        range.end = after.end;
+                    }
+                    let range = Span::Range(range).of(self.length())?;
+                    self.of(range).try_for_each(|piece| next.keep(piece))?;
+                }
+            }
+        }
+        next.finish(self.held())
+    }
+
+    fn held(&self) -> u64 {
+        match self {
+            Self::One(bytes) => bytes.len() as u64,
+            Self::Many(many) => many.held,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Pieces {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::One(Bytes::from(bytes))
+    }
+}
+
+/// A version that is being put together.
+#[derive(Debug, Default)]
+struct Next {
+    pieces: Vec<(u64, Bytes)>,
+    length: u64,
+    /// What is new since the last piece.
+    new: Vec<u8>,
+    /// Bytes that are new in all.
+    copied: u64,
+}
+
+impl Next {
+    fn copy(&mut self, bytes: &[u8]) -> Result<()> {
+        reserve(&mut self.new, bytes.len())?;
+        self.new.extend_from_slice(bytes);
+        self.copied = self.copied.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn keep(&mut self, piece: Bytes) -> Result<()> {
+        if piece.len() < LEAST {
+            return self.copy(&piece);
+        }
+        self.settle();
+        self.push(piece);
+        Ok(())
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        self.length = self.length.saturating_add(piece.len() as u64);
+        self.pieces.push((self.length, piece));
+    }
+
+    fn settle(&mut self) {
+        if !self.new.is_empty() {
+            let mut new = std::mem::take(&mut self.new);
+            new.shrink_to_fit();
+            self.push(Bytes::from(new));
+        }
+    }
+
+    /// The version; in one piece if they would be many, or hold much that it does not have.
+    fn finish(mut self, kept: u64) -> Result<Pieces> {
+        self.settle();
+        let held = kept.saturating_add(self.copied);
+        let (length, count) = (self.length, self.pieces.len());
+        let pieces = Pieces::Many(Arc::new(Many { pieces: self.pieces, held }));
+        if count <= MOST && held / 2 <= length {
+            return Ok(pieces);
+        }
+        Ok(Pieces::One(pieces.read(0..length, Vec::new())?.into_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(pieces: &Pieces) -> Vec<u8> {
+        let all = pieces.read(0..pieces.length(), vec![1; 3]).unwrap();
+        assert_eq!(all.as_slice().len() as u64, pieces.length());
+        all.as_slice().to_vec()
+    }
+
+    fn many(pieces: &Pieces) -> usize {
+        match pieces {
+            Pieces::One(_) => 1,
+            Pieces::Many(many) => many.pieces.len(),
+        }
+    }
+
+    /// Versions whose parts are replaced again and again, against a copy that is changed likewise.
+    #[test]
+    fn versions_are_what_their_parts_say() {
+        let mut model: Vec<u8> = (0..=249).cycle().take(100_000).collect();
+        let mut pieces = Pieces::from(model.clone());
+        let mut state = 7_u64;
+        let mut next = |below: u64| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let (mut most, mut shared) = (0, 0);
+        for step in 0..400_u32 {
+            let length = model.len() as u64;
+            let mut cuts = [next(length + 1), next(length + 1), next(length + 1)];
+            cuts.sort_unstable();
+            let [first, second, third] = cuts;
+            let new = vec![step.to_le_bytes()[0]; usize_of(next(9000))];
+            let parts = [
+                Part::Kept(0..first),
+                Part::Kept(first..second),
+                Part::Bytes(&new),
+                Part::Kept(third..length),
+                Part::Bytes(b"end"),
+            ];
+            pieces = pieces.change(&parts).unwrap();
+            let [second, third] = [second, third].map(usize_of);
+            model = [&model[..second], &new, &model[third..], b"end"].concat();
+            assert_eq!(bytes(&pieces), model);
+            let (from, to) = (model.len() / 3, model.len() / 2);
+            let part = pieces.read(from as u64..to as u64, Vec::new()).unwrap();
+            assert_eq!(part.as_slice(), &model[from..to]);
+            most = most.max(many(&pieces));
+            shared += usize::from(matches!(pieces, Pieces::Many(_)));
+            assert!(pieces.held() <= 2 * pieces.length() + 1);
+            if model.len() < 50_000 {
+                model = (0..=247).cycle().take(100_000).collect();
+                pieces = Pieces::from(model.clone());
+            }
+        }
+        assert!(most <= MOST && most > 4 && shared > 50, "{most} {shared}");
+    }
+
+    #[test]
+    fn what_is_kept_is_not_copied() {
+        let whole = Pieces::from(vec![5; 1 << 20]);
+        let parts: Vec<Part<'_>> = (0..100)
+            .map(|n| Part::Kept(n * 10_000..(n + 1) * 10_000))
+            .chain([Part::Bytes(b"new")])
+            .collect();
+        let next = whole.change(&parts).unwrap();
+        assert_eq!(many(&next), 2);
+        let address = |pieces: &Pieces| {
+            let Buffer::Shared(bytes) = pieces.read(0..100, Vec::new()).unwrap() else { panic!() };
+            bytes.as_ptr()
+        };
+        assert_eq!(address(&whole), address(&next));
+        let beyond = next.change(&[Part::Kept(1_000_000..1_000_004)]).unwrap_err();
+        assert_eq!(beyond.kind(), crate::error::Kind::Corrupt);
+        let none = next.change(&[]).unwrap();
+        assert_eq!((none.length(), bytes(&none)), (0, vec![]));
+    }
+}
