@@ -5,14 +5,7 @@ import pytest
 from cases import Case
 from shell import create, fuzarr
 
-SWITCHES = (
-    "partial_reads",
-    "one_round_trip",
-    "index_cache",
-    "direct_decode",
-    "partial_decode",
-    "partial_writes",
-)
+SWITCHES = ("partial_reads", "one_round_trip", "index_cache", "direct_decode", "partial_writes")
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ pub fn decode(codec: &dyn BytesToBytes, encoded: &[u8]) {
     let wanted = exact.len() / 3..exact.len() / 2;
     let mut part = Vec::new();
     if codec.decode_part(encoded, exact.len(), wanted.clone(), &mut part) {
-        assert_eq!(part, decoded[wanted]);
+        assert_eq!(part[..wanted.len()], decoded[wanted]);
     }
     if let Some(view) = codec.view(encoded) {
         assert_eq!(encoded[view.expect("decodes")], decoded);

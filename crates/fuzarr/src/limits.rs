@@ -34,7 +34,8 @@ pub struct Limits {
 pub struct Tuning {
     /// Nanoseconds of work that pay for inviting one more thread.
     pub helper: u64,
-    /// Uncompressed chunks from this many bytes on are read in part, or straight into the output.
+    /// Uncompressed chunks from this many bytes on are read in part, or straight into the output; others
+    /// are decoded in part.
     pub large_chunk: u64,
     /// A chunk of which bytes are only moved, as many as two of this, is cut into units of this many; so is
     /// what a store that answers at once reads straight into the output.

@@ -118,6 +118,36 @@ fn deleting_does_not_follow_links() {
     }
 }
 
+#[test]
+fn links_out_of_the_store_are_told() {
+    // Once, members that are links out of the store were left out of everything.
+    for format in [Format::V2, Format::V3] {
+        let (elsewhere, _) = local(format);
+        let (folder, store) = local(format);
+        symlink(elsewhere.path().join("b"), folder.path().join("a/out")).unwrap();
+        symlink("around", folder.path().join("a/around")).unwrap();
+        symlink("nowhere", folder.path().join("a/dead")).unwrap();
+        let children = hierarchy::children(&*store, "a").unwrap();
+        let kinds: Vec<_> = children
+            .iter()
+            .map(|(name, node)| (name.as_str(), node.as_ref().err().map(fuzarr::Error::kind)))
+            .collect();
+        let refused = Some(Kind::InvalidArgument);
+        assert_eq!(kinds, [("around", refused), ("out", refused), ("x", None)]);
+        let error = hierarchy::consolidate(&*store, "").unwrap_err();
+        assert!(error.to_string().contains("a/around"), "{error}");
+        let other: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let place =
+            |store: &Arc<dyn Store>| transcode::Node { store: Arc::clone(store), path: "a".into() };
+        let relayout = |_: &_| Ok(Relayout::default());
+        let copied = Transcode::plan(place(&store), place(&other), relayout, Options::default());
+        assert_eq!(copied.unwrap_err().kind(), Kind::InvalidArgument);
+        hierarchy::delete_node(&*store, "a").unwrap();
+        assert_eq!(paths(&*store), ["b", "b/y"]);
+        assert!(elsewhere.path().join("b/y").is_dir());
+    }
+}
+
 fn moves(store: &Arc<dyn Store>, format: Format) {
     let root = GroupMetadata { format, ..GroupMetadata::default() };
     hierarchy::consolidate(&**store, "").unwrap();

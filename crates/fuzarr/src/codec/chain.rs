@@ -451,21 +451,29 @@ impl Prepared {
         Some(Ok(()))
     }
 
-    /// Decodes bytes `wanted` of a chunk in buffer form, if that takes less than all of them do. `None`
-    /// also if anything is wrong: to decode all of it says what.
+    /// Decodes a chunk that is no shard to buffer form, at least bytes `wanted` of it: what was decoded, and
+    /// which byte of the chunk it starts with.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), for what is looked at.
     pub(crate) fn decode_part<'s>(
         &self,
-        encoded: &[u8],
+        encoded: &'s [u8],
         wanted: Range<usize>,
         stages: &'s mut Stages,
-    ) -> Option<&'s [u8]> {
+    ) -> Result<(&'s [u8], usize)> {
         let plain = matches!(self.body, Body::Plain { .. }) && self.transforms.is_empty();
-        if !plain || self.compressors.is_empty() {
-            return None;
-        }
-        let (codec, input) = self.innermost(encoded)?.ok()?;
+        let innermost = if plain { self.innermost(encoded).transpose()? } else { None };
+        let Some((Some(codec), input)) = innermost else {
+            return Ok((self.decode(encoded, stages)?, 0));
+        };
         let decoded = &mut stages.bytes[0];
-        codec?.decode_part(input, self.length, wanted, decoded).then_some(&decoded[..])
+        if codec.decode_part(input, self.length, wanted.clone(), decoded) {
+            return Ok((&decoded[..wanted.len()], wanted.start));
+        }
+        let whole = reuse(decoded, self.length)?;
+        codec.decode_into(input, whole)?;
+        Ok((whole, 0))
     }
 
     /// The bytes codec next to the elements with what it has to decode, once those around it, which must

@@ -144,8 +144,8 @@ fn decode_parts(
         if !codec.decode_part(encoded, size, wanted.clone(), &mut part) {
             return false;
         }
-        assert_eq!(part.len(), wanted.len(), "{codec:?}");
-        assert!(whole.is_none_or(|whole| part == whole[wanted.clone()]), "{codec:?} {wanted:?}");
+        let part = &part[..wanted.len()];
+        assert!(whole.is_none_or(|whole| part == &whole[wanted.clone()]), "{codec:?} {wanted:?}");
         true
     });
     decoded.count()
@@ -155,7 +155,7 @@ fn decode_parts(
 fn parts_are_decoded_where_that_takes_less() {
     let blosc = blosc("lz4", 5, BloscShuffle::Bytes, 4);
     let cases: [(Arc<dyn BytesToBytes>, usize, usize); 7] = [
-        // What starts in the last quarter takes as much as all.
+        // What ends in the last quarter takes as much as all.
         (Arc::new(Zstd::new(1, false).unwrap()), 3 * MIB, 3),
         (Arc::new(Zstd::new(1, false).unwrap()), MIB / 8, 0),
         (Arc::new(Zstd::new(1, true).unwrap()), 3 * MIB, 0),

@@ -187,9 +187,9 @@ pub trait BytesToBytes: Debug + Send + Sync {
     /// `Corrupt` if `encoded` is damaged or decodes to more than `limit` bytes.
     fn decode(&self, encoded: &[u8], limit: u64, decoded: &mut Vec<u8>) -> Result<()>;
 
-    /// Decodes bytes `wanted` of the `size` that `encoded` decodes to, in place of what `decoded` held, if that
-    /// takes less than all of them do. `false` if it does not, if anything is wrong with `encoded`, and if only
-    /// all of it tells whether it is damaged: then [`decode_into`](Self::decode_into) has to say.
+    /// Decodes bytes `wanted` of the `size` that `encoded` decodes to, to the start of `decoded`, if that takes
+    /// less than all of them do. `false` if it does not, if what is looked at is damaged, and if only all of it
+    /// tells whether it is: then [`decode_into`](Self::decode_into) has to say.
     fn decode_part(
         &self,
         encoded: &[u8],

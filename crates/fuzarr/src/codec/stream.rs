@@ -146,8 +146,7 @@ pub(super) fn decode<S: Stream>(
     outcome
 }
 
-/// Decodes bytes `wanted` of what one stream holds, in place of what `decoded` held, and nothing after
-/// them.
+/// Decodes bytes `wanted` of what one stream holds to the start of `decoded`, and nothing after them.
 ///
 /// # Errors
 /// `Corrupt` if the stream is damaged or ends before, `Limit` for a lack of memory.
@@ -165,9 +164,7 @@ pub(super) fn decode_part(
         rest = fill(stream, rest, place.get_mut(..step).unwrap_or_default())?;
         skipped += step;
     }
-    fill(stream, rest, place.get_mut(..wanted.len()).unwrap_or_default())?;
-    decoded.truncate(wanted.len());
-    Ok(())
+    fill(stream, rest, place.get_mut(..wanted.len()).unwrap_or_default()).map(drop)
 }
 
 /// Fills `place` with what comes next, and gives what is left of the input.

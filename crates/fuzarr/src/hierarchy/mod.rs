@@ -178,7 +178,8 @@ fn put_documents(
 pub type Child = (String, Result<Node>);
 
 /// The nodes directly below `path`, sorted by name. Folders without a document are no members; a
-/// broken document is given as its error. Consolidated metadata plays no part.
+/// broken document is given as its error, and so is a link out of the store. Consolidated metadata plays
+/// no part.
 ///
 /// # Errors
 /// `Io` if the store cannot be listed.
@@ -205,7 +206,10 @@ pub(crate) fn at_once(store: &dyn Store) -> usize {
 
 /// What is stored of the nodes directly below `path`.
 fn members(store: &dyn Store, path: &NodePath) -> Result<Vec<Member>> {
-    let names = store.list(path.as_str()).wait()?.prefixes;
+    let listing = store.list(path.as_str()).wait()?;
+    // A link may lead to a node outside of the store: that it cannot be followed is told.
+    let mut names = [listing.prefixes, listing.others].concat();
+    names.sort_unstable();
     let paths = names.iter().filter_map(|name| NodePath::parse(&join(path.as_str(), name)).ok());
     let find = |path: NodePath| async move {
         let stored = Stored::find(store, &path).await;

@@ -22,7 +22,8 @@ pub struct Visit {
 /// The nodes below `path` down to `depth` levels, each group before its members, members sorted by
 /// name. Consolidated metadata plays no part.
 ///
-/// A link that leads back to a group above itself is given as an error, and is not followed.
+/// A link that leads back to a group above itself is given as an error, and is not followed; one that
+/// leads out of the store is an error, too.
 ///
 /// # Errors
 /// `InvalidArgument` for an impossible path. Items are errors if the store cannot be listed.

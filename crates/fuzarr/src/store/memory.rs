@@ -14,7 +14,7 @@ use super::{
     Answer, Capabilities, Content, Listing, Object, Part, Piece, Precondition, Span, Store, Upload,
     Version, check_key,
 };
-use crate::buffer::{addressable, reserve, usize_of};
+use crate::buffer::{Buffer, addressable, reserve, usize_of};
 use crate::error::{Error, Result};
 
 /// A store in memory. Reading shares the stored bytes, unless they are in pieces; writing copies them
@@ -121,13 +121,13 @@ impl MemoryStore {
 
     /// The bytes of a new version of an object.
     fn compose(&self, key: &str, content: &Content<'_>) -> Result<Pieces> {
-        if let Some(base) = content.base
-            && let Some(present) = self.read().by_key.get(key).cloned()
-            && base.version() == Some(identity(present.version))
-        {
-            return present.bytes.change(content.parts);
+        let Some(base) = content.base else { return content.join().map(Pieces::from) };
+        // Nothing is copied while the store is locked.
+        let present = self.read().by_key.get(key).cloned();
+        match present.filter(|present| base.version() == Some(identity(present.version))) {
+            Some(present) => present.bytes.change(content.parts),
+            None => content.join().map(Pieces::from),
         }
-        content.join().map(Pieces::from)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Objects> {
@@ -152,9 +152,15 @@ impl Object for Snapshot {
         }))
     }
 
-    fn read_into<'a>(&'a self, _start: u64, _memory: &'a mut [u8]) -> Answer<'a, bool> {
-        // Sharing the snapshot is cheaper.
-        Answer::ready(Ok(false))
+    fn read_into<'a>(&'a self, start: u64, memory: &'a mut [u8]) -> Answer<'a, bool> {
+        // Sharing the snapshot is cheaper, if it is in one piece.
+        let Pieces::Many(_) = &self.bytes else { return Answer::ready(Ok(false)) };
+        let range = start..start.saturating_add(memory.len() as u64);
+        let range = Span::Range(range).of(self.bytes.length());
+        Answer::ready(range.map(|range| {
+            self.bytes.copy(range, memory);
+            true
+        }))
     }
 
     fn size(&self) -> Option<u64> {
@@ -248,9 +254,12 @@ impl Store for MemoryStore {
             let present = present
                 .ok_or_else(|| Error::not_found("there is no object to change").with("key", key))?;
             // A copy: whoever reads the old bytes shares them.
-            let whole = present.read(0..present.length(), Vec::new())?;
-            let mut patched =
-                Content { parts: &[Part::Bytes(whole.as_slice())], base: None }.join()?;
+            let mut patched = match present.read(0..present.length(), Vec::new())? {
+                Buffer::Shared(bytes) => {
+                    Content { parts: &[Part::Bytes(&bytes)], base: None }.join()?
+                }
+                Buffer::Owned(memory) => memory,
+            };
             for (offset, bytes) in changes {
                 let place = usize::try_from(*offset)
                     .ok()

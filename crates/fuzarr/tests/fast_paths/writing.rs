@@ -118,7 +118,7 @@ fn what_a_partial_write_costs() {
         assert_eq!(after[1] - before[1], new + index, "{text}: written");
         assert_eq!(after[2] - before[2], old_size - index - old, "{text}: kept");
         let fetched = if fetched { index + old } else { index };
-        // What is kept, the new version shares with the old one: nobody reads it.
+        // What is kept, the store takes from the version before: nobody reads it.
         assert_eq!(after[0] - before[0], fetched, "{text}: read");
     }
 }

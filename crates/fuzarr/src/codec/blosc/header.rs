@@ -10,6 +10,8 @@ pub(super) const HEADER_SIZE: usize = 16;
 pub(super) const LARGEST_INPUT: usize = i32::MAX as usize - HEADER_SIZE;
 const FORMAT_VERSION: u8 = 2;
 const MEMCPYED: u8 = 0x02;
+/// No encoder of this format sets it.
+const RESERVED: u8 = 0x08;
 const UNSPLIT: u8 = 0x10;
 const MOST_SPLITS: usize = 16;
 const LEAST_SPLIT: usize = 128;
@@ -138,6 +140,9 @@ impl<'a> Buffer<'a> {
             4 => Format::Zstd,
             other => return Err(Error::corrupt(format!("blosc compressor {other} is unknown"))),
         };
+        if self.flags & RESERVED != 0 {
+            return Err(Error::corrupt("a reserved flag is set"));
+        }
         let blocks = self.block_starts()?;
         if self.block_size > payload.saturating_mul(format.expansion()) {
             return Err(Error::corrupt("blocks are larger than their data can make them"));
@@ -209,7 +214,7 @@ impl<'a> Buffer<'a> {
         }
         let mut scratch = Vec::<u8>::new();
         scratch
-            .try_reserve_exact(self.block_size * 2 + self.typesize * 4)
+            .try_reserve_exact(self.block_size * 3 + self.typesize * 4)
             .map_err(|error| Error::limit("no memory for a blosc block").with_source(error))
     }
 }

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use self::header::{Buffer, Compressed, Content, HEADER_SIZE, LARGEST_INPUT};
 use super::{BytesToBytes, Size, bound};
+use crate::buffer::reuse;
 use crate::error::{Error, Result};
 use crate::metadata::Extension;
 
@@ -264,33 +265,21 @@ fn decode_items(
 ) -> Option<()> {
     let buffer = Buffer::parse(encoded).ok().filter(|buffer| buffer.decoded_size == size)?;
     let items = buffer.items(wanted)?;
-    let content = buffer.content().ok()?;
-    decoded.clear();
-    bound::reserve(decoded, wanted.len()).ok()?;
-    let blocks = match content {
+    let place = reuse(decoded, wanted.len()).ok()?;
+    let blocks = match buffer.content().ok()? {
         Content::Stored(data) => {
-            decoded.extend_from_slice(data.get(wanted.clone())?);
+            place.copy_from_slice(data.get(wanted.clone())?);
             return Some(());
         }
         Content::Compressed(blocks) => blocks,
     };
-    let (first, count) = (c_int::try_from(items.start), c_int::try_from(items.len()));
+    let (first, count) = (c_int::try_from(items.start).ok()?, c_int::try_from(items.len()).ok()?);
     // SAFETY: the buffer passed the checks that the library leaves to its caller, the items are
-    // within what it says it holds, and there is room for so many.
+    // within what it says it holds, and there is room for just so many.
     let written = unsafe {
-        blosc_src::blosc_getitem(
-            blocks.as_ptr().cast(),
-            first.ok()?,
-            count.ok()?,
-            decoded.spare_capacity_mut().as_mut_ptr().cast(),
-        )
+        blosc_src::blosc_getitem(blocks.as_ptr().cast(), first, count, place.as_mut_ptr().cast())
     };
-    if usize::try_from(written) != Ok(wanted.len()) {
-        return None;
-    }
-    // SAFETY: so many bytes of the reserved capacity were written.
-    unsafe { decoded.set_len(wanted.len()) };
-    Some(())
+    (usize::try_from(written) == Ok(wanted.len())).then_some(())
 }
 
 impl BytesToBytes for Blosc {

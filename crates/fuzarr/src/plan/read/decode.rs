@@ -165,15 +165,13 @@ impl ReadMachine<'_> {
             let chunk = chain.decode_variable(encoded, stages)?;
             return variable::scatter(chain, resolved, region, chunk, output);
         }
-        if let Some(wanted) = self.wants_little(chain, region)
-            && let Some(part) = chain.decode_part(encoded, wanted.clone(), stages)
-        {
-            self.shared.layout.counters.add(FastPath::PartialDecode, 1);
-            let part = (part, wanted.start);
-            return transfer::scatter(chain, resolved, region, part, output, offsets);
-        }
-        let chunk = chain.decode(encoded, stages)?;
-        transfer::scatter(chain, resolved, region, (chunk, 0), output, offsets)
+        let part = match self.wants_little(chain, region) {
+            Some(wanted) => chain.decode_part(encoded, wanted, stages)?,
+            None => (chain.decode(encoded, stages)?, 0),
+        };
+        let is_less = part.0.len() < chain.length;
+        self.shared.layout.counters.add(FastPath::PartialDecode, u64::from(is_less));
+        transfer::scatter(chain, resolved, region, part, output, offsets)
     }
 
     /// The bytes of a large chunk that are wanted, if they are not all and it may be decoded in part.

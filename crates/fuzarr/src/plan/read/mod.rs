@@ -45,8 +45,8 @@ pub struct ReadOptions {
     pub bulk_decode: bool,
     /// Whether codecs decode straight into the output where they can.
     pub direct_decode: bool,
-    /// Whether compressed chunks are decoded only as far as they are wanted, where codecs can. What is
-    /// damaged beyond is not noticed then; a checksum of the whole chunk is always looked at.
+    /// Whether large compressed chunks are decoded only as far as they are wanted, where codecs can. Damage in
+    /// what is left out is not noticed then; a checksum of the whole chunk is always looked at.
     pub partial_decode: bool,
     /// Whether the store reads uncompressed chunks straight into the output where it can.
     pub direct_reads: bool,

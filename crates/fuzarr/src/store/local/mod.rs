@@ -432,9 +432,9 @@ fn changed() -> Error {
 #[cold]
 fn failed(errno: Errno, what: &str) -> Error {
     match errno {
-        Errno::XDEV | Errno::LOOP => {
-            Error::invalid_argument(format!("{what}: the path leaves the store"))
-        }
+        Errno::XDEV | Errno::LOOP => Error::invalid_argument(format!(
+            "{what}: the path leaves the store, or goes in a circle"
+        )),
         Errno::NOENT => Error::new(Kind::NotFound, what),
         _ => Error::io(what),
     }

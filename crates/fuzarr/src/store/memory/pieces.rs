@@ -75,29 +75,42 @@ impl Pieces {
         Ok(Buffer::Owned(spare))
     }
 
+    /// Copies the bytes of a range that lies inside to `memory`, which is as long.
+    pub(super) fn copy(&self, range: Range<u64>, memory: &mut [u8]) {
+        let mut rest = memory;
+        for piece in self.of(range) {
+            let (place, after) = rest.split_at_mut(piece.len());
+            place.copy_from_slice(&piece);
+            rest = after;
+        }
+    }
+
     /// A new version, of which the kept parts are of this one.
     ///
     /// # Errors
     /// `Corrupt` if one ends after it, `Limit` if there is no memory.
     pub(super) fn change(&self, parts: &[Part<'_>]) -> Result<Self> {
         let mut next = Next::default();
-        let mut parts = parts.iter().peekable();
-        while let Some(part) = parts.next() {
+        // Neighbours, such as inner chunks that stay as they are, are one piece.
+        let mut run = 0..0;
+        for part in parts {
             match part {
-                Part::Bytes(bytes) => next.copy(bytes)?,
+                Part::Bytes([]) => {}
+                Part::Bytes(bytes) => {
+                    next.keep(self, std::mem::take(&mut run))?;
+                    next.copy(bytes)?;
+                }
                 Part::Kept(range) => {
-                    let mut range = range.clone();
-                    // Neighbours, such as inner chunks that stay as they are, are one piece.
-                    while let Some(Part::Kept(after)) = parts.next_if(
-                        |part| matches!(part, Part::Kept(after) if after.start == range.end),
-                    ) {
-                        range.end = after.end;
+                    let range = Span::Range(range.clone()).of(self.length())?;
+                    if range.start == run.end {
+                        run.end = range.end;
+                    } else {
+                        next.keep(self, std::mem::replace(&mut run, range))?;
                     }
-                    let range = Span::Range(range).of(self.length())?;
-                    self.of(range).try_for_each(|piece| next.keep(piece))?;
                 }
             }
         }
+        next.keep(self, run)?;
         next.finish(self.held())
     }
 
@@ -124,6 +137,8 @@ struct Next {
     new: Vec<u8>,
     /// Bytes that are new in all.
     copied: u64,
+    /// Whether anything is shared.
+    shares: bool,
 }
 
 impl Next {
@@ -134,12 +149,17 @@ impl Next {
         Ok(())
     }
 
-    fn keep(&mut self, piece: Bytes) -> Result<()> {
-        if piece.len() < LEAST {
-            return self.copy(&piece);
+    /// Shares a range of another version, but for what is short.
+    fn keep(&mut self, version: &Pieces, range: Range<u64>) -> Result<()> {
+        for piece in version.of(range) {
+            if piece.len() < LEAST {
+                self.copy(&piece)?;
+                continue;
+            }
+            self.settle();
+            self.push(piece);
+            self.shares = true;
         }
-        self.settle();
-        self.push(piece);
         Ok(())
     }
 
@@ -156,16 +176,23 @@ impl Next {
         }
     }
 
-    /// The version; in one piece if they would be many, or hold much that it does not have.
-    fn finish(mut self, kept: u64) -> Result<Pieces> {
+    /// The version; in one piece if they would be many, or hold much that it does not have. What it shares
+    /// is in the `held` bytes of another.
+    fn finish(mut self, held: u64) -> Result<Pieces> {
         self.settle();
-        let held = kept.saturating_add(self.copied);
-        let (length, count) = (self.length, self.pieces.len());
-        let pieces = Pieces::Many(Arc::new(Many { pieces: self.pieces, held }));
-        if count <= MOST && held / 2 <= length {
-            return Ok(pieces);
+        if !self.shares {
+            // All of it is new, and so in one piece.
+            let new = self.pieces.pop().unwrap_or_default().1;
+            return Ok(Pieces::One(new));
         }
-        Ok(Pieces::One(pieces.read(0..length, Vec::new())?.into_bytes()))
+        let held = held.saturating_add(self.copied);
+        if self.pieces.len() <= MOST && held / 2 <= self.length {
+            return Ok(Pieces::Many(Arc::new(Many { pieces: self.pieces, held })));
+        }
+        let mut whole = Vec::new();
+        reserve(&mut whole, usize_of(self.length))?;
+        self.pieces.iter().for_each(|(_, piece)| whole.extend_from_slice(piece));
+        Ok(Pieces::from(whole))
     }
 }
 
@@ -184,6 +211,11 @@ mod tests {
             Pieces::One(_) => 1,
             Pieces::Many(many) => many.pieces.len(),
         }
+    }
+
+    fn address(pieces: &Pieces) -> *const u8 {
+        let Buffer::Shared(bytes) = pieces.read(0..100, Vec::new()).unwrap() else { panic!() };
+        bytes.as_ptr()
     }
 
     /// Versions whose parts are replaced again and again, against a copy that is changed likewise.
@@ -217,6 +249,9 @@ mod tests {
             let (from, to) = (model.len() / 3, model.len() / 2);
             let part = pieces.read(from as u64..to as u64, Vec::new()).unwrap();
             assert_eq!(part.as_slice(), &model[from..to]);
+            let mut copy = vec![0; to - from];
+            pieces.copy(from as u64..to as u64, &mut copy);
+            assert_eq!(copy, model[from..to]);
             most = most.max(many(&pieces));
             shared += usize::from(matches!(pieces, Pieces::Many(_)));
             assert!(pieces.held() <= 2 * pieces.length() + 1);
@@ -237,14 +272,24 @@ mod tests {
             .collect();
         let next = whole.change(&parts).unwrap();
         assert_eq!(many(&next), 2);
-        let address = |pieces: &Pieces| {
-            let Buffer::Shared(bytes) = pieces.read(0..100, Vec::new()).unwrap() else { panic!() };
-            bytes.as_ptr()
-        };
         assert_eq!(address(&whole), address(&next));
         let beyond = next.change(&[Part::Kept(1_000_000..1_000_004)]).unwrap_err();
         assert_eq!(beyond.kind(), crate::error::Kind::Corrupt);
         let none = next.change(&[]).unwrap();
         assert_eq!((none.length(), bytes(&none)), (0, vec![]));
+        // Backwards is no range, whatever its neighbours make of it.
+        let back = [Part::Kept(0..100), Part::Kept(Range { start: 100, end: 50 })];
+        assert_eq!(whole.change(&back).unwrap_err().kind(), crate::error::Kind::Corrupt);
+    }
+
+    #[test]
+    fn little_that_is_kept_does_not_hold_all() {
+        // Once, one piece of a large version was taken for one that is as small as it.
+        let whole = Pieces::from(vec![5; 1 << 20]);
+        let little = whole.change(&[Part::Kept(0..5000)]).unwrap();
+        assert_ne!(address(&whole), address(&little));
+        assert_eq!(bytes(&little), vec![5; 5000]);
+        let new = whole.change(&[Part::Bytes(&[6; 9000]), Part::Bytes(b"")]).unwrap();
+        assert_eq!((many(&new), new.held()), (1, 9000));
     }
 }
