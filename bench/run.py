@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", help="names, separated by commas")
     parser.add_argument("--seconds", type=float, help="for each engine in each cell")
     parser.add_argument("--record", action="store_true", help="into bench/results")
+    parser.add_argument("--into", type=Path, help="in the place of families of a run's JSON")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--report", type=Path, help="write page and plots of a run's JSON again")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was ended")
@@ -110,6 +111,10 @@ def main() -> int:
     name = recorded_name(run) if options.record else "latest"
     name = f"against-{base.name}" if base else name
     folder = RECORDED if options.record else options.output
+    if options.into:
+        newer, run = run, report.Run.from_json(options.into.read_text())
+        run.renew(newer)
+        folder, name = options.into.parent, options.into.stem
     written = report.write(run, folder, name)
     print(f"\n{report.closing(run)}\n{written[0]}")
     wrong = [row for row in run.rows if "wrong" in row]

@@ -607,6 +607,32 @@ def test_a_run_that_was_ended_is_resumed(session, tmp_path, monkeypatch):
         session.run(cells, begun, resume=True)
 
 
+def test_families_are_measured_again():
+    def run(commit, titles, median):
+        machine = {"cpu": "a", "cores": 2, "memory_bytes": 1, "kernel": "b"}
+        cells = [
+            cell(array([4], [2]), {"kind": "read"}, family=of, name=name) for of, name in titles
+        ]
+        rows = [{"cell": each.title, "engine": "fuzarr", "median": median} for each in cells]
+        return report.Run(machine, commit, cells, rows=rows, date="today", seconds=60)
+
+    recorded = run("old", [("x", "1"), ("y", "1"), ("y", "2")], 1.0)
+    recorded.renew(run("new", [("y", "2"), ("y", "1")], 2.0))
+    medians = {title: rows["fuzarr"]["median"] for title, rows in recorded.by_cell().items()}
+    assert medians == {"x: 1": 1.0, "y: 1": 2.0, "y: 2": 2.0}
+    assert recorded.again == {"today, commit new": ["y"]}
+    recorded.renew(run("newest", [("y", "1"), ("y", "2")], 3.0))
+    recorded.renew(run("newest", [("x", "1")], 3.0))
+    assert recorded.again == {"today, commit newest": ["x", "y"]}
+    assert report.Run.from_json(recorded.to_json()) == recorded
+    with pytest.raises(ValueError, match="not the same cells of y"):
+        recorded.renew(run("new", [("y", "1")], 2.0))
+    elsewhere = run("new", [("x", "1")], 2.0)
+    elsewhere.machine["cores"] = 3
+    with pytest.raises(ValueError, match="another machine: its cores is 3"):
+        recorded.renew(elsewhere)
+
+
 def test_processes_end_with_the_session(session):
     session.versions()
     running = [each._process.pid for each in session.processes.values() if each._process]

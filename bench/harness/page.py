@@ -71,6 +71,7 @@ def _machine(run: Run) -> list[str]:
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['kernel']}, "
         f"files on {' and '.join(machine['file_systems'])}; load at the start "
         f"{machine['load_at_start']}. {len(run.cells)} cells in {run.seconds / 60:.0f} minutes.",
+        *(f"Measured again, {by}: {', '.join(families)}." for by, families in run.again.items()),
         f"Versions: {packages}.",
         "",
         "Numbers after a time are that time over the other's: below 1 is ahead. How to read this: "

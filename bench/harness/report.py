@@ -50,6 +50,8 @@ class Run:
     base: str = ""
     #: How it was asked for: engines, seconds.
     settings: dict[str, Any] = field(default_factory=dict)
+    #: Families that were measured again, by what: date and commit.
+    again: dict[str, list[str]] = field(default_factory=dict)
 
     def by_cell(self) -> dict[str, dict[str, Row]]:
         """The rows of each cell by engine."""
@@ -57,6 +59,28 @@ class Run:
         for row in self.rows:
             found[row["cell"]][row["engine"]] = row
         return found
+
+    def renew(self, newer: "Run") -> None:
+        """Puts what `newer` measured in the place of the same families.
+
+        Raises ValueError if that is of another machine, or not all of a family.
+        """
+        for what in ("cpu", "cores", "memory_bytes", "kernel"):
+            if self.machine[what] != newer.machine[what]:
+                raise ValueError(f"another machine: its {what} is {newer.machine[what]}")
+        families = {cell.family for cell in newer.cells}
+        cells = {cell.title: cell for cell in newer.cells}
+        if cells.keys() != {cell.title for cell in self.cells if cell.family in families}:
+            raise ValueError(f"not the same cells of {', '.join(sorted(families))}")
+        self.cells = [cells.get(cell.title, cell) for cell in self.cells]
+        self.rows = [row for row in self.rows if row["cell"] not in cells] + newer.rows
+        self.versions |= newer.versions
+        self.seconds += newer.seconds
+        for commit, known in self.again.items():
+            self.again[commit] = sorted(set(known) - families)
+        by = f"{newer.date}, commit {newer.commit}"
+        self.again[by] = sorted({*self.again.get(by, ()), *families})
+        self.again = {by: known for by, known in self.again.items() if known}
 
     def to_json(self) -> str:
         """Everything, a row a line."""
