@@ -106,7 +106,8 @@ def azurite():
 @contextlib.contextmanager
 def moto():
     port = _free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    script = Path(__file__).with_name("moto_server.py")
+    command = [sys.executable, str(script), "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, port):
         service = S3(f"http://127.0.0.1:{port}")
         import boto3

@@ -44,15 +44,15 @@ def ask(server):
 
 
 def test_what_is_done_at_once_is_neither_late_nor_noted(server, ask):
-    server.order(latency=200, rules=[{"fault": ["status", 503]}])
+    server.order(latency=1000, rules=[{"fault": ["status", 503]}])
     server.requests()
     start = time.perf_counter()
     server.put("a/b", b"stored")
     assert ask("GET", server.at_once("a/b"))[:2] == (200, b"stored")
-    assert time.perf_counter() - start < 0.15
+    assert time.perf_counter() - start < 0.75
     assert server.requests() == []
     assert ask("GET", "/bucket/a/b")[0] == 503
-    assert time.perf_counter() - start > 0.2
+    assert time.perf_counter() - start > 1
     assert [request[1] for request in server.requests()] == ["bucket/a/b"]
 
 

@@ -31,7 +31,7 @@ def use_fuzarr():
 
 
 LATE_WRITE = """
-import sys, threading, time, numpy as np, zarr, fuzarr
+import os, sys, threading, time, numpy as np, zarr, fuzarr
 from concurrent.futures import ThreadPoolExecutor
 path = "fuzarr.FuzarrCodecPipeline"
 zarr.config.set({"codec_pipeline.path": path, "codec_pipeline.max_workers": 1})
@@ -48,7 +48,10 @@ if "executor" in sys.argv:
     ThreadPoolExecutor(1).submit(write)
 else:
     threading.Thread(target=write, daemon="daemon" in sys.argv).start()
-time.sleep(0.3)
+# Until it is under way.
+deadline = time.monotonic() + 30
+while not os.path.isdir(os.path.join(sys.argv[1], "c")) and time.monotonic() < deadline:
+    time.sleep(0.005)
 """
 
 

@@ -124,7 +124,7 @@ def test_parts_of_small_shards_take_one_latency(count):
 @pytest.mark.parametrize("limit", [1, 3])
 def test_concurrency_is_honoured_at_each_call(limit):
     array, recorder, values = shards(4, sharding_coalesce_max_gap_bytes=0)
-    recorder.latency = 0.002
+    recorder.latency = 0.03
     with zarr.config.set({"async.concurrency": limit}):
         np.testing.assert_array_equal(array[1500:30500], values[1500:30500])
         assert recorder.most_at_once() == limit

@@ -367,7 +367,7 @@ def test_processes_that_change_one_shard_lose_nothing_though_answers_do(obedient
     try:
         assert [process.stdout.readline() for process in processes] == ["ready\n"] * WRITERS
         # Puts are carried out and nobody is told; answers to gets end early.
-        at_random = [("PUT", "lost", 12), ("GET", ["truncated", 20], 12)]
+        at_random = [("PUT", "lost", 12), ("GET", ["truncated", 20], 20)]
         obedient.order(
             latency=1,
             rules=[
