@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.cells import Cell
 from harness.documents import document
 from harness.engines import WAITS, Engine, takes_part, weaker
@@ -31,6 +33,9 @@ SLOW = 0.4
 LONG = 2.0
 #: little where no more bytes than this are moved.
 LITTLE = 1 << 25
+
+#: A call that moves this many bytes takes memory from the system, and with it what that costs.
+MUCH = 1 << 24
 
 #: Turns that an engine gets at least, by the seconds that a call takes.
 LEAST_TURNS = ((0.1, 5), (0.5, 3), (20.0, 2), (float("inf"), 1))
@@ -69,6 +74,8 @@ class Contender:
     spent: float = 0.0
     #: Turns that the cell asks for.
     turns: int = 0
+    #: Bytes of memory that the system is to have at hand before a turn.
+    memory: int = 0
     #: Whether it needs no more turns.
     is_settled: bool = False
 
@@ -218,7 +225,9 @@ def run_cell(
         row: Row = {"cell": setting.cell.title, "engine": engine.name}
         scratch = setting.work / f"engine-{number}"
         process = process_of(engine, workers)
-        contenders.append(Contender(engine, process, scratch, row, turns=setting.cell.turns))
+        memory = 2 * setting.moved if setting.moved >= MUCH else 0
+        turns = setting.cell.turns
+        contenders.append(Contender(engine, process, scratch, row, turns=turns, memory=memory))
     try:
         for contender in contenders:
             _begin(setting, contender)
@@ -275,12 +284,21 @@ def _changes(setting: Setting, contender: Contender) -> str | None:
 
 def _turn(contender: Contender) -> tuple[float, float] | None:
     """Seconds of a call, timed and by the clock on the wall."""
+    _have_at_hand(contender.memory)
     start = time.perf_counter()
     answer = contender.ask({"do": "turn", "calls": contender.calls})
     if answer is None:
         return None
     wall = time.perf_counter() - start
     return answer["seconds"] / contender.calls, wall / contender.calls
+
+
+def _have_at_hand(size: int) -> None:
+    """Takes so much memory and lets it go. A virtual machine gives memory that nobody has used for
+    seconds back to its host, and to have it again takes twenty times as long: so an engine would
+    pay for how long ago another one had its turn."""
+    if size:
+        np.ones(size, "uint8")
 
 
 def _calibrate(contender: Contender, remote: Remote | None) -> None:
