@@ -1,4 +1,4 @@
-"""moto's server, whose writes of objects come one after the other.
+"""moto's server, whose puts of objects come one after the other.
 
 It compares the version that a write is conditional on, and writes some time after: of two writers
 at the same time both may be told that they were the one. S3 is atomic there.

@@ -194,9 +194,9 @@ def test_ctrl_c_ends_a_long_read_within_a_second(tmp_path):
         time.sleep(0.5)
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
-        answer = process.stdout.readline()
-        assert time.monotonic() - sent < 1
+        answer = process.stdout.read()
         process.wait(60)
+        assert time.monotonic() - sent < 1
     assert answer.startswith("stopped after")
     assert process.returncode == 7
 

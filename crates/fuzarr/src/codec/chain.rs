@@ -464,8 +464,11 @@ impl Prepared {
     ) -> Result<(&'s [u8], usize)> {
         let plain = matches!(self.body, Body::Plain { .. }) && self.transforms.is_empty();
         let innermost = if plain { self.innermost(encoded).transpose()? } else { None };
-        let Some((Some(codec), input)) = innermost else {
-            return Ok((self.decode(encoded, stages)?, 0));
+        let (codec, input) = match innermost {
+            Some((Some(codec), input)) => (codec, input),
+            // Stored as it is, but for what was just undone.
+            Some((None, input)) if input.len() == self.length => return Ok((input, 0)),
+            _ => return Ok((self.decode(encoded, stages)?, 0)),
         };
         let decoded = &mut stages.bytes[0];
         if codec.decode_part(input, self.length, wanted.clone(), decoded) {
