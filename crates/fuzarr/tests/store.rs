@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
@@ -136,6 +137,7 @@ fn kept_parts(store: &dyn Store) {
     let long: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
     put(store, "k", &[&long]);
     let base = pinned(store, "k");
+    let shared = Bytes::from_static(b"its own");
     let kept = |range: std::ops::Range<usize>| Part::Kept(range.start as u64..range.end as u64);
     let parts = [
         kept(5..100),
@@ -145,11 +147,12 @@ fn kept_parts(store: &dyn Store) {
         Part::Bytes(b"between"),
         Part::Bytes(b"and more"),
         kept(0..7),
+        Part::Shared(&shared),
         kept(299_999..300_000),
         Part::Bytes(b"end"),
     ];
-    let expected =
-        [&long[5..200_000], b"betweenand more", &long[0..7], &long[299_999..], b"end"].concat();
+    let (first, last) = (&long[5..200_000], &long[299_999..]);
+    let expected = [first, b"betweenand more", &long[0..7], &shared, last, b"end"].concat();
     let content = Content { parts: &parts, base: Some(&*base) };
     let version = base.version().unwrap();
     store.put("k", content, Precondition::Unchanged(version.clone())).wait().unwrap();
@@ -162,6 +165,47 @@ fn kept_parts(store: &dyn Store) {
     let nothing = Content { parts: &beyond, base: None };
     assert_eq!(kind(store.put("k", nothing, Precondition::None).wait()), Kind::InvalidArgument);
     assert_eq!(get(store, "k", WHOLE).unwrap(), expected);
+}
+
+fn shared_parts(store: &dyn Store) {
+    let shared = Bytes::from(vec![7; 1000]);
+    let alone = [Part::Shared(&shared)];
+    let content = Content { parts: &alone, base: None };
+    store.put("k", content, Precondition::None).wait().unwrap();
+    assert_eq!(get(store, "k", WHOLE).unwrap(), shared);
+    let base = pinned(store, "k");
+    let parts = [Part::Bytes(b"a"), Part::Shared(&shared), Part::Shared(&shared)];
+    let content = Content { parts: &parts, base: Some(&*base) };
+    assert_eq!(content.length(), 2001);
+    store.put("k", content, Precondition::None).wait().unwrap();
+    assert_eq!(get(store, "k", WHOLE).unwrap(), [b"a", &shared[..], &shared].concat());
+    if store.capabilities().uploads {
+        let upload = store.begin("k").wait().unwrap();
+        upload.write(0, content).wait().unwrap();
+        upload.finish(Precondition::None).wait().unwrap();
+        assert_eq!(get(store, "k", WHOLE).unwrap().len(), 2001);
+    }
+}
+
+#[test]
+fn a_store_in_memory_keeps_what_it_may_share() {
+    let store = MemoryStore::new();
+    let shared = Bytes::from(vec![7; 1000]);
+    let put = |parts: &[Part<'_>], base| {
+        store.put("k", Content { parts, base }, Precondition::None).wait().unwrap();
+        let kept = store.snapshot().unwrap().remove(0).1;
+        assert_eq!(kept, shared);
+        kept.as_ptr()
+    };
+    assert_eq!(put(&[Part::Shared(&shared)], None), shared.as_ptr());
+    // Also in the place of an object of which nothing is kept.
+    let base = pinned(&store, "k");
+    assert_eq!(put(&[Part::Shared(&shared)], Some(&*base)), shared.as_ptr());
+    assert_ne!(put(&[Part::Bytes(&shared)], None), shared.as_ptr());
+    // What is changed in place is a copy.
+    put(&[Part::Shared(&shared)], None);
+    store.patch("k", &[(1, &[9])], Precondition::None).wait().unwrap();
+    assert_eq!(shared, vec![7; 1000]);
 }
 
 fn uploads(store: &dyn Store) {
@@ -296,6 +340,7 @@ fn every_store_keeps_the_contract() {
         listings,
         reads_into_memory,
         kept_parts,
+        shared_parts,
         uploads,
         patches,
         whole_prefixes,

@@ -16,9 +16,10 @@ use super::{
 };
 use crate::buffer::{Buffer, addressable, reserve, usize_of};
 use crate::error::{Error, Result};
+use crate::wait::wait;
 
 /// A store in memory. Reading shares the stored bytes, unless they are in pieces; writing copies them
-/// once, but for what a new version keeps of the one before: they share that.
+/// once, but for what is given to be shared, and what a new version keeps of the one before.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Arc<RwLock<Objects>>,
@@ -121,12 +122,16 @@ impl MemoryStore {
 
     /// The bytes of a new version of an object.
     fn compose(&self, key: &str, content: &Content<'_>) -> Result<Pieces> {
-        let Some(base) = content.base else { return content.join().map(Pieces::from) };
+        let all = || wait(content.bytes()).map(Pieces::from);
+        let Some(base) = content.base else { return all() };
+        if !content.parts.iter().any(|part| matches!(part, Part::Kept(_))) {
+            return all();
+        }
         // Nothing is copied while the store is locked.
         let present = self.read().by_key.get(key).cloned();
         match present.filter(|present| base.version() == Some(identity(present.version))) {
             Some(present) => present.bytes.change(content.parts),
-            None => content.join().map(Pieces::from),
+            None => all(),
         }
     }
 
@@ -337,6 +342,7 @@ impl MemoryUpload {
             let kept;
             let piece = match part {
                 Part::Bytes(piece) => *piece,
+                Part::Shared(piece) => &piece[..],
                 Part::Kept(range) => {
                     kept = content.kept(range)?;
                     &kept[..]

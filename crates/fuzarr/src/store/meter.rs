@@ -64,6 +64,7 @@ impl Counts {
         for part in content.parts {
             match part {
                 Part::Bytes(bytes) => add(&self.bytes_written, bytes.len() as u64),
+                Part::Shared(bytes) => add(&self.bytes_written, bytes.len() as u64),
                 Part::Kept(range) => {
                     add(&self.bytes_kept, range.end.saturating_sub(range.start));
                 }

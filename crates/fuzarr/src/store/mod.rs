@@ -129,6 +129,8 @@ pub trait Object: Debug + Send + Sync {
 pub enum Part<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
+    /// These bytes, in memory of their own, which a store in memory may keep instead of a copy.
+    Shared(&'a Bytes),
     /// These bytes of the object that the put is based on.
     Kept(Range<u64>),
 }
@@ -161,10 +163,22 @@ impl Content<'_> {
         for part in self.parts {
             match part {
                 Part::Bytes(bytes) => joined.extend_from_slice(bytes),
+                Part::Shared(bytes) => joined.extend_from_slice(bytes),
                 Part::Kept(range) => joined.extend_from_slice(&self.read(range).await?),
             }
         }
         Ok(joined)
+    }
+
+    /// All bytes, joined; shared if they are one part that can be.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn bytes(&self) -> Result<Bytes> {
+        match self.parts {
+            [Part::Shared(bytes)] => Ok(Bytes::clone(bytes)),
+            _ => self.joined().await.map(Bytes::from),
+        }
     }
 
     /// How many bytes there are.
@@ -172,6 +186,7 @@ impl Content<'_> {
     pub fn length(&self) -> u64 {
         let length = |part: &Part<'_>| match part {
             Part::Bytes(bytes) => bytes.len() as u64,
+            Part::Shared(bytes) => bytes.len() as u64,
             Part::Kept(range) => range.end.saturating_sub(range.start),
         };
         self.parts.iter().map(length).fold(0, u64::saturating_add)

@@ -15,6 +15,11 @@ use crate::error::{Result, ResultExt};
 use crate::plan::machine::Scratch;
 use crate::plan::{FastPath, transfer, variable};
 use crate::selection::{Region, Tile};
+use crate::store::Part;
+
+/// A store in memory may keep what is at least so long, and copies the rest: what is short has the
+/// memory that it takes between what is let go of.
+const SHARED: usize = 256 << 10;
 
 /// Encoded bytes, or where among the caller's values they are already.
 #[derive(Debug)]
@@ -35,6 +40,14 @@ impl Payload {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Values(place) => &values[place.clone()],
+        }
+    }
+
+    /// As an object by itself.
+    pub(super) fn part<'p>(&'p self, values: &'p [u8]) -> Part<'p> {
+        match self {
+            Self::Bytes(bytes) if bytes.len() >= SHARED => Part::Shared(bytes),
+            _ => Part::Bytes(self.get(values)),
         }
     }
 }
@@ -73,8 +86,9 @@ impl Encoded {
     }
 
     pub(super) fn into_payload(mut self) -> Payload {
-        // Encoders reserve for the worst.
-        if self.joined.capacity() / 2 > self.joined.len() {
+        // Encoders reserve for the worst. What a store may keep takes what it is long, and no more.
+        let length = self.joined.len();
+        if self.joined.capacity() / 2 > length || length >= SHARED {
             self.joined.shrink_to_fit();
         }
         self.alone.unwrap_or_else(|| Payload::Bytes(self.joined.into()))
@@ -256,5 +270,30 @@ impl WriteMachine<'_> {
     pub(super) fn weight(&self, units: usize) -> u64 {
         let length = self.chain.any_shard().map_or(self.chain.length, |shard| shard.inner.length);
         (length as u64).saturating_mul(units as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_may_keep_holds_no_more_than_it_is_long() {
+        for (length, is_shared) in [(SHARED - 1, false), (SHARED, true), (SHARED * 3, true)] {
+            let mut joined = Vec::with_capacity(length + length / 3);
+            joined.resize(length, 7);
+            let payload = Encoded { alone: None, joined }.into_payload();
+            assert_eq!(matches!(payload.part(&[]), Part::Shared(_)), is_shared);
+            let Payload::Bytes(bytes) = payload else { panic!() };
+            let capacity = bytes.try_into_mut().unwrap().capacity();
+            assert_eq!(capacity == length, is_shared, "{capacity} for {length}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_callers_memory_is_not_to_be_kept() {
+        let values = vec![7; SHARED * 2];
+        let payload = Payload::Values(0..SHARED);
+        assert_eq!(payload.part(&values), Part::Bytes(&values[..SHARED]));
     }
 }

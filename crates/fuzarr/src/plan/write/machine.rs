@@ -507,7 +507,7 @@ impl Machine for WriteMachine<'_> {
     fn parts(&self) -> Vec<Part<'_>> {
         let Some(write) = &self.shard else {
             let outcome = self.outcome.get().and_then(Option::as_ref);
-            let part = outcome.map(|encoded| Part::Bytes(encoded.get(&self.values.bytes)));
+            let part = outcome.map(|encoded| encoded.part(&self.values.bytes));
             return part.into_iter().collect();
         };
         if let (Some(stream), State::Commit(_, units)) = (&self.stream, &self.state) {

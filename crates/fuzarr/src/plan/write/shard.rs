@@ -286,6 +286,7 @@ impl ShardWrite {
         for part in parts {
             match part {
                 Part::Bytes(bytes) => joined.extend_from_slice(bytes),
+                Part::Shared(bytes) => joined.extend_from_slice(bytes),
                 Part::Kept(place) => {
                     let old = self.old.get().map(|old| old.stored.get(place)).transpose()?;
                     joined.extend_from_slice(&old.unwrap_or_default());

@@ -40,6 +40,10 @@ impl<'a> Writer<'a> {
                     self.keep(content, std::mem::take(&mut kept))?;
                     self.slices.push(IoSlice::new(bytes));
                 }
+                Part::Shared(bytes) => {
+                    self.keep(content, std::mem::take(&mut kept))?;
+                    self.slices.push(IoSlice::new(bytes));
+                }
                 Part::Kept(range) if range.start == kept.end => kept.end = range.end,
                 Part::Kept(range) => {
                     self.flush()?;

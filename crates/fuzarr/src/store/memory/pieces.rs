@@ -100,6 +100,10 @@ impl Pieces {
                     next.keep(self, std::mem::take(&mut run))?;
                     next.copy(bytes)?;
                 }
+                Part::Shared(bytes) => {
+                    next.keep(self, std::mem::take(&mut run))?;
+                    next.copy(bytes)?;
+                }
                 Part::Kept(range) => {
                     let range = Span::Range(range.clone()).of(self.length())?;
                     if range.start == run.end {
@@ -122,9 +126,9 @@ impl Pieces {
     }
 }
 
-impl From<Vec<u8>> for Pieces {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::One(Bytes::from(bytes))
+impl<B: Into<Bytes>> From<B> for Pieces {
+    fn from(bytes: B) -> Self {
+        Self::One(bytes.into())
     }
 }
 
