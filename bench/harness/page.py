@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from harness.engines import (
     WAITS,
 )
 from harness.ratios import (
+    FEW_TURNS,
     SMALL_MEAN,
     Row,
     best,
@@ -70,8 +72,10 @@ def _machine(run: Run) -> list[str]:
         f"{run.date}, commit {run.commit}; {machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['kernel']}, "
         f"files on {' and '.join(machine['file_systems'])}; load at the start "
-        f"{machine['load_at_start']}. {len(run.cells)} cells in {run.seconds / 60:.0f} minutes.",
-        *(f"Measured again, {by}: {', '.join(families)}." for by, families in run.again.items()),
+        f"{machine['load_at_start']}. {len(run.cells)} cells"
+        f"{f' in {run.seconds / 60:.0f} minutes' if run.seconds else ''}, "
+        f"{run.settings.get('seconds', 0):g} s an engine and cell.",
+        *(f"Measured again, {by}: {'; '.join(families)}." for by, families in run.again.items()),
         f"Versions: {packages}.",
         "",
         "Numbers after a time are that time over the other's: below 1 is ahead. How to read this: "
@@ -232,15 +236,35 @@ def _notes(cell: Cell, rows: dict[str, Row]) -> Iterable[str]:
 
 
 def _every_engine(cells: list[Cell], rows: dict[str, dict[str, Row]]) -> list[str]:
-    """Medians of all engines, folded away."""
+    """Medians of all engines with their spreads, folded away; and who was not measured, and why."""
     present = {engine for cell in cells for engine in rows[cell.title]}
     engines = [name for each in REPORTED for name in (each, each + BASE) if name in present]
     lines = ["<details>", "<summary>Every engine</summary>", ""]
     lines += [f"| cell | {' | '.join(engines)} |", "|---|" + "--:|" * len(engines)]
     for cell in cells:
-        told = [amount(cell, value(rows[cell.title].get(engine))) for engine in engines]
+        told = [_with_spread(cell, rows[cell.title].get(engine)) for engine in engines]
         lines.append(f"| {cell.name} | {' | '.join(told)} |")
-    return [*lines, "", "</details>", *_requests(cells, rows, engines)]
+    refusals = Counter(
+        (engine, row["not"])
+        for cell in cells
+        for engine, row in rows[cell.title].items()
+        if "not" in row
+    )
+    refused = [(who, f"{why} ({count} cells)") for (who, why), count in refusals.items()]
+    lines += ["", "</details>", *_list("Not measured", refused)]
+    return [*lines, *_requests(cells, rows, engines)]
+
+
+def _with_spread(cell: Cell, row: Row | None) -> str:
+    """A median with half of what lies between its quartiles, and the turns if they are few."""
+    middle = value(row)
+    told = amount(cell, middle)
+    if row is None or not middle or "quartiles" not in row:
+        return told
+    first, third = row["quartiles"]
+    turns = row.get("samples", FEW_TURNS)
+    few = f", {turns} turns" if turns < FEW_TURNS else ""
+    return f"{told} ± {(third - first) / 2 / middle:.0%}{few}"
 
 
 def _requests(

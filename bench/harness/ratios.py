@@ -102,14 +102,15 @@ def standing(rows: Rows, engine: str, peers: Iterable[str], floor: str) -> str |
     """ "ahead", "tie", "near tie" or "behind" the best peer; None without an engine or a peer.
 
     "tie": within the spread, with a peer that is near the floor itself; a "near tie" is one with a
-    peer that is not, which is not good enough. Of memory, "ahead" is at most the leanest peer's."""
+    peer that is not, which is not good enough. Of memory, "ahead" is at most the leanest peer's,
+    and a "tie" no further from it than the system counts."""
     peer = best(rows, peers)
     if peer is None or value(rows.get(engine)) is None:
         return None
     mine, other = rows[engine], rows[peer]
     if "median" not in mine:
         over = (value(mine) or 0.0) - (value(other) or 0.0)
-        return "ahead" if over <= RESIDENT_STEP else "behind"
+        return "ahead" if over <= 0 else "tie" if over <= RESIDENT_STEP else "behind"
     if not overlap(mine, other):
         return "ahead" if mine["median"] < other["median"] else "behind"
     to_floor = ratio(other, rows.get(floor))

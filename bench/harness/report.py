@@ -1,6 +1,7 @@
 """A run as data, as a page, and as plots."""
 
 import dataclasses
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -50,7 +51,7 @@ class Run:
     base: str = ""
     #: How it was asked for: engines, seconds.
     settings: dict[str, Any] = field(default_factory=dict)
-    #: Families that were measured again, by what: date and commit.
+    #: Families that were measured again, and cells that came to others, by date and commit.
     again: dict[str, list[str]] = field(default_factory=dict)
 
     def by_cell(self) -> dict[str, dict[str, Row]]:
@@ -61,26 +62,49 @@ class Run:
         return found
 
     def renew(self, newer: "Run") -> None:
-        """Puts what `newer` measured in the place of the same families.
+        """Puts what `newer` measured in the place of the same families, or adds new cells to them.
 
-        Raises ValueError if that is of another machine, or not all of a family.
+        Raises ValueError if that is of another machine, or some of what is known of a family.
         """
         for what in ("cpu", "cores", "memory_bytes", "kernel"):
             if self.machine[what] != newer.machine[what]:
                 raise ValueError(f"another machine: its {what} is {newer.machine[what]}")
-        families = {cell.family for cell in newer.cells}
-        cells = {cell.title: cell for cell in newer.cells}
-        if cells.keys() != {cell.title for cell in self.cells if cell.family in families}:
-            raise ValueError(f"not the same cells of {', '.join(sorted(families))}")
-        self.cells = [cells.get(cell.title, cell) for cell in self.cells]
-        self.rows = [row for row in self.rows if row["cell"] not in cells] + newer.rows
+        whole, told = self._renewed(newer)
+        titles = {cell.title for cell in newer.cells}
+        kept = [cell for cell in self.cells if cell.title not in titles]
+        rank = {family: number for number, family in enumerate(workloads.titles())}
+        self.cells = sorted(
+            [*kept, *newer.cells], key=lambda cell: rank.get(cell.family, len(rank))
+        )
+        self.rows = [row for row in self.rows if row["cell"] not in titles] + newer.rows
         self.versions |= newer.versions
-        self.seconds += newer.seconds
-        for commit, known in self.again.items():
-            self.again[commit] = sorted(set(known) - families)
+        self.seconds = 0
+        for by, known in self.again.items():
+            self.again[by] = [each for each in known if each.split(",")[0] not in whole]
         by = f"{newer.date}, commit {newer.commit}"
-        self.again[by] = sorted({*self.again.get(by, ()), *families})
+        self.again[by] = sorted({*self.again.get(by, ()), *told})
         self.again = {by: known for by, known in self.again.items() if known}
+        if {cell.family for cell in self.cells} <= set(itertools.chain(*self.again.values())):
+            # Nothing is left of the run that was begun with.
+            for what in ("machine", "commit", "date", "settings"):
+                setattr(self, what, getattr(newer, what))
+            del self.again[by]
+
+    def _renewed(self, newer: "Run") -> tuple[set[str], list[str]]:
+        """The families that are measured again, and what to call all that is new."""
+        whole, told = set(), []
+        for family in dict.fromkeys(cell.family for cell in newer.cells):
+            known, new = (
+                {cell.title for cell in run.cells if cell.family == family} for run in (self, newer)
+            )
+            if known <= new:
+                whole.add(family)
+                told.append(family)
+            elif known & new:
+                raise ValueError(f"not all cells of {family}")
+            else:
+                told.append(f"{family}, {len(new)} new cells")
+        return whole, told
 
     def to_json(self) -> str:
         """Everything, a row a line."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.cells import Cell
-from harness.engines import BENCH, Engine
+from harness.engines import BENCH, ROOT, Engine
 from harness.machine import CHANGED, commit, machine
 from harness.process import SILENCE, DiedError, EngineProcess
 from harness.ratios import best, ratio, value
@@ -55,7 +55,11 @@ class Session:
         """
         run = Run(machine=machine(list(self.folders.values())), commit=commit(), cells=cells)
         run.versions = self.versions()
-        commands = [[each.name, *each.command, each.environment] for each in self.engines]
+        inside = f"{ROOT}/"
+        commands = [
+            [each.name, *(part.removeprefix(inside) for part in each.command), each.environment]
+            for each in self.engines
+        ]
         run.settings = {"engines": commands, "seconds": self.budget.seconds}
         # As they are read back.
         run = Run.from_json(run.to_json())

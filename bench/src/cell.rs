@@ -1,7 +1,6 @@
 //! Cells: one operation on one array in one kind of store, as the harness describes them.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,8 +15,6 @@ pub(crate) struct Cell {
     /// The document of the array as it is stored.
     pub(crate) document: Value,
     pub(crate) store: Store,
-    #[serde(default)]
-    pub(crate) latency: f64,
     #[serde(default)]
     pub(crate) durability: Durability,
     /// Whether decoded data or indexes of shards may be kept between calls.
@@ -152,14 +149,6 @@ impl From<(u64, usize, usize, usize)> for Part {
 
 fn one() -> usize {
     1
-}
-
-impl Cell {
-    /// How long every request to the store takes.
-    pub(crate) fn waits(&self) -> Result<Duration> {
-        let seconds = if self.store == Store::Latency { self.latency } else { 0.0 };
-        Ok(Duration::try_from_secs_f64(seconds)?)
-    }
 }
 
 impl Layout {

@@ -1,13 +1,12 @@
 //! fuzarr.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use fuzarr::limits::Limits;
 use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
-use fuzarr::store::{Latency, LocalOptions, LocalStore, MemoryStore, Precondition, put_bytes};
+use fuzarr::store::{LocalOptions, LocalStore, MemoryStore, Precondition, put_bytes};
 use fuzarr::{Group, Term};
 use serde_json::{Value, json};
 
@@ -44,34 +43,13 @@ impl Engine for Fuzarr {
         Ok(Arc::new(Local { store: Arc::new(LocalStore::open_with(folder, options)?) }))
     }
 
-    fn memory(&self, latency: Duration) -> Result<Arc<dyn Store>> {
-        Ok(if latency.is_zero() {
-            Arc::new(Memory { store: Arc::new(MemoryStore::new()), inner: |store| store })
-        } else {
-            let timers = timers()?;
-            let wait = move || {
-                let _inside = timers.enter();
-                tokio::time::sleep(latency)
-            };
-            let store = Arc::new(Latency::awaiting(MemoryStore::new(), wait));
-            Arc::new(Memory { store, inner: Latency::inner })
-        })
+    fn memory(&self) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(Memory { store: Arc::new(MemoryStore::new()) }))
     }
 
     fn versions(&self) -> Value {
         json!({"fuzarr": env!("CARGO_PKG_VERSION")})
     }
-}
-
-/// What keeps the time of stores that answer late.
-fn timers() -> Result<tokio::runtime::Handle> {
-    static TIMERS: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    if let Some(timers) = TIMERS.get() {
-        return Ok(timers.handle().clone());
-    }
-    let timers =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
-    Ok(TIMERS.get_or_init(|| timers).handle().clone())
 }
 
 /// A folder.
@@ -101,32 +79,31 @@ impl Store for Local {
     }
 }
 
-/// Memory, perhaps with something around it.
-struct Memory<S> {
-    store: Arc<S>,
-    inner: fn(&S) -> &MemoryStore,
+/// Memory.
+struct Memory {
+    store: Arc<MemoryStore>,
 }
 
-impl<S: fuzarr::store::Store + 'static> Store for Memory<S> {
+impl Store for Memory {
     fn open(&self, path: &str, access: &Access) -> Result<Box<dyn Array>> {
-        open(Arc::<S>::clone(&self.store), path, access)
+        open(Arc::<MemoryStore>::clone(&self.store), path, access)
     }
 
     fn members(&self) -> Result<Vec<Member>> {
-        members(Arc::<S>::clone(&self.store))
+        members(Arc::<MemoryStore>::clone(&self.store))
     }
 
     fn objects(&self) -> Result<Objects> {
-        let objects = (self.inner)(&self.store).snapshot()?;
+        let objects = self.store.snapshot()?;
         Ok(objects.into_iter().map(|(key, bytes)| (key, bytes.to_vec())).collect())
     }
 
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        Ok(put_bytes((self.inner)(&self.store), key, bytes, Precondition::None)?)
+        Ok(put_bytes(&*self.store, key, bytes, Precondition::None)?)
     }
 
     fn erase(&self, key: &str) -> Result<()> {
-        Ok(fuzarr::store::delete((self.inner)(&self.store), key)?)
+        Ok(fuzarr::store::delete(&*self.store, key)?)
     }
 }
 

@@ -129,7 +129,7 @@ impl Store for History {
         precondition: Precondition,
     ) -> Answer<'a, Option<Version>> {
         let joined = content.join();
-        let put = joined.and_then(|bytes| self.change(key, Some(bytes.into()), &precondition));
+        let put = joined.and_then(|bytes| self.change(key, Some(bytes), &precondition));
         // Which version that made, whoever wants to know can ask.
         Answer::ready(put.map(|()| None))
     }

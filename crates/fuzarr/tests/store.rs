@@ -137,7 +137,7 @@ fn kept_parts(store: &dyn Store) {
     let long: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
     put(store, "k", &[&long]);
     let base = pinned(store, "k");
-    let shared = Bytes::from_static(b"its own");
+    let (empty, shared) = (Bytes::new(), Bytes::from_static(b"its own"));
     let kept = |range: std::ops::Range<usize>| Part::Kept(range.start as u64..range.end as u64);
     let parts = [
         kept(5..100),
@@ -147,7 +147,9 @@ fn kept_parts(store: &dyn Store) {
         Part::Bytes(b"between"),
         Part::Bytes(b"and more"),
         kept(0..7),
+        Part::Shared(&empty),
         Part::Shared(&shared),
+        Part::Shared(&empty),
         kept(299_999..300_000),
         Part::Bytes(b"end"),
     ];
@@ -179,6 +181,12 @@ fn shared_parts(store: &dyn Store) {
     assert_eq!(content.length(), 2001);
     store.put("k", content, Precondition::None).wait().unwrap();
     assert_eq!(get(store, "k", WHOLE).unwrap(), [b"a", &shared[..], &shared].concat());
+    let empty = Bytes::new();
+    for parts in [&[Part::Shared(&empty)][..], &[Part::Shared(&empty), Part::Shared(&shared)]] {
+        store.put("k", Content { parts, base: None }, Precondition::None).wait().unwrap();
+        let expected = if parts.len() == 1 { &empty } else { &shared };
+        assert_eq!(get(store, "k", WHOLE).unwrap(), *expected);
+    }
     if store.capabilities().uploads {
         let upload = store.begin("k").wait().unwrap();
         upload.write(0, content).wait().unwrap();
@@ -205,6 +213,7 @@ fn a_store_in_memory_keeps_what_it_may_share() {
     // What is changed in place is a copy.
     put(&[Part::Shared(&shared)], None);
     store.patch("k", &[(1, &[9])], Precondition::None).wait().unwrap();
+    assert_eq!(get(&store, "k", WHOLE).unwrap()[..3], [7, 9, 7]);
     assert_eq!(shared, vec![7; 1000]);
 }
 

@@ -5,7 +5,6 @@ mod renaming;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ use self::array::Opened;
 use self::renaming::RenamingStore;
 use super::{Access, Array, Engine, Member, Store};
 use crate::Result;
-use crate::cell::{self, Cell, Durability};
+use crate::cell::{Cell, Durability};
 use crate::objects::Objects;
 use crate::protocol::not;
 use crate::selection::{Selection, Term};
@@ -42,9 +41,6 @@ impl Zarrs {
 
 impl Engine for Zarrs {
     fn refuse(&self, cell: &Cell) -> Result<()> {
-        if cell.store == cell::Store::Latency {
-            return not("no store with latency");
-        }
         for selection in cell.operation.selections() {
             match selection {
                 Selection::Points { .. } => return not("no selections of points"),
@@ -74,7 +70,7 @@ impl Engine for Zarrs {
         Ok(Arc::new(Storage { storage, renaming, in_place: false }))
     }
 
-    fn memory(&self, _latency: Duration) -> Result<Arc<dyn Store>> {
+    fn memory(&self) -> Result<Arc<dyn Store>> {
         let storage = Arc::new(MemoryStore::new());
         Ok(Arc::new(Storage { storage, renaming: None, in_place: false }))
     }

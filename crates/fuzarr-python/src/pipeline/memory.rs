@@ -49,16 +49,16 @@ pub(super) fn commit(
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) objects: HashMap<String, Bytes>,
-    changes: Mutex<Vec<(String, Option<Vec<u8>>)>>,
+    changes: Mutex<Vec<(String, Option<Bytes>)>>,
 }
 
 impl Snapshot {
     /// What was put (its bytes) or deleted, in order.
-    pub(super) fn into_changes(self) -> Vec<(String, Option<Vec<u8>>)> {
+    pub(super) fn into_changes(self) -> Vec<(String, Option<Bytes>)> {
         self.changes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, key: &str, bytes: Option<Vec<u8>>) {
+    fn change(&self, key: &str, bytes: Option<Bytes>) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.push((key.to_owned(), bytes));
     }

@@ -73,7 +73,7 @@ impl AsMut<[u8]> for PinnedMut {
 
 /// Bytes that were made here, as memory for Python: read-only, and not copied.
 #[pyclass(frozen, module = "fuzarr._fuzarr")]
-pub(super) struct Made(pub(super) Vec<u8>);
+pub(super) struct Made(pub(super) Bytes);
 
 #[pymethods]
 impl Made {

@@ -14,12 +14,11 @@ use super::{
     Answer, Capabilities, Content, Listing, Object, Part, Piece, Precondition, Span, Store, Upload,
     Version, check_key,
 };
-use crate::buffer::{Buffer, addressable, reserve, usize_of};
+use crate::buffer::{addressable, reserve, usize_of, zeroed};
 use crate::error::{Error, Result};
-use crate::wait::wait;
 
 /// A store in memory. Reading shares the stored bytes, unless they are in pieces; writing copies them
-/// once, but for what is given to be shared, and what a new version keeps of the one before.
+/// once, but for an object that is given to be shared, and what a new version keeps of the one before.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Arc<RwLock<Objects>>,
@@ -122,16 +121,16 @@ impl MemoryStore {
 
     /// The bytes of a new version of an object.
     fn compose(&self, key: &str, content: &Content<'_>) -> Result<Pieces> {
-        let all = || wait(content.bytes()).map(Pieces::from);
-        let Some(base) = content.base else { return all() };
-        if !content.parts.iter().any(|part| matches!(part, Part::Kept(_))) {
-            return all();
-        }
+        let keeps = content.parts.iter().any(|part| matches!(part, Part::Kept(_)));
+        let base = content.base.filter(|_| keeps).and_then(|base| base.version());
         // Nothing is copied while the store is locked.
-        let present = self.read().by_key.get(key).cloned();
-        match present.filter(|present| base.version() == Some(identity(present.version))) {
+        let present = base.and_then(|base| {
+            let present = self.read().by_key.get(key).cloned();
+            present.filter(|present| base == identity(present.version))
+        });
+        match present {
             Some(present) => present.bytes.change(content.parts),
-            None => all(),
+            None => content.join().map(Pieces::from),
         }
     }
 
@@ -259,12 +258,8 @@ impl Store for MemoryStore {
             let present = present
                 .ok_or_else(|| Error::not_found("there is no object to change").with("key", key))?;
             // A copy: whoever reads the old bytes shares them.
-            let mut patched = match present.read(0..present.length(), Vec::new())? {
-                Buffer::Shared(bytes) => {
-                    Content { parts: &[Part::Bytes(&bytes)], base: None }.join()?
-                }
-                Buffer::Owned(memory) => memory,
-            };
+            let mut patched = zeroed(present.length())?;
+            present.copy(0..present.length(), &mut patched);
             for (offset, bytes) in changes {
                 let place = usize::try_from(*offset)
                     .ok()

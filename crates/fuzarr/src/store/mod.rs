@@ -129,7 +129,7 @@ pub trait Object: Debug + Send + Sync {
 pub enum Part<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
-    /// These bytes, in memory of their own, which a store in memory may keep instead of a copy.
+    /// These bytes, all of a buffer that nothing changes any more: a store in memory may keep it.
     Shared(&'a Bytes),
     /// These bytes of the object that the put is based on.
     Kept(Range<u64>),
@@ -145,11 +145,12 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// All bytes, joined; kept ones are read, and waited for.
+    /// All bytes, joined; kept ones are read, and waited for. One part that may be shared is; else it is
+    /// a copy.
     ///
     /// # Errors
     /// Those of reading the base; `InvalidArgument` if it is missing; `Limit` if there is no memory.
-    pub fn join(&self) -> Result<Vec<u8>> {
+    pub fn join(&self) -> Result<Bytes> {
         wait(self.joined())
     }
 
@@ -157,7 +158,10 @@ impl Content<'_> {
     ///
     /// # Errors
     /// As [`join`](Self::join).
-    pub async fn joined(&self) -> Result<Vec<u8>> {
+    pub async fn joined(&self) -> Result<Bytes> {
+        if let [Part::Shared(bytes)] = self.parts {
+            return Ok(Bytes::clone(bytes));
+        }
         let mut joined = Vec::new();
         reserve(&mut joined, addressable(self.length())?)?;
         for part in self.parts {
@@ -167,18 +171,7 @@ impl Content<'_> {
                 Part::Kept(range) => joined.extend_from_slice(&self.read(range).await?),
             }
         }
-        Ok(joined)
-    }
-
-    /// All bytes, joined; shared if they are one part that can be.
-    ///
-    /// # Errors
-    /// As [`join`](Self::join).
-    pub async fn bytes(&self) -> Result<Bytes> {
-        match self.parts {
-            [Part::Shared(bytes)] => Ok(Bytes::clone(bytes)),
-            _ => self.joined().await.map(Bytes::from),
-        }
+        Ok(joined.into())
     }
 
     /// How many bytes there are.

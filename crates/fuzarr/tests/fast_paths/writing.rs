@@ -65,6 +65,23 @@ fn one_value_for_many_chunks() {
 }
 
 #[test]
+fn a_store_in_memory_keeps_what_a_large_chunk_was_encoded_to() {
+    // One value is encoded once: its chunks have the same memory, if none of them was copied.
+    let keeps = |elements: u64| {
+        let store = Arc::new(MemoryStore::new());
+        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
+        let array = open(shared, &document(&[2 * elements], &[elements], &raw()));
+        array.write_bytes(&Selection::all(), &[1, 2], &writing()).unwrap();
+        let objects = store.snapshot().unwrap();
+        let [(_, one), (_, other)] = &objects[..] else { panic!("{} objects", objects.len()) };
+        assert_eq!(one, other);
+        one.as_ptr() == other.as_ptr()
+    };
+    assert!(keeps(200_000));
+    assert!(!keeps(100_000));
+}
+
+#[test]
 fn part_of_a_shard_is_fetched_and_the_rest_kept() {
     // Seen to fail when the parts that are kept were taken to follow each other in the old shard.
     for location in ["start", "end"] {

@@ -34,21 +34,22 @@ impl<'a> Writer<'a> {
     pub(super) fn write(mut self, content: &Content<'a>) -> Result<()> {
         let mut kept = 0..0;
         for part in content.parts {
-            match part {
-                Part::Bytes([]) => {}
-                Part::Bytes(bytes) => {
-                    self.keep(content, std::mem::take(&mut kept))?;
-                    self.slices.push(IoSlice::new(bytes));
+            let bytes: &[u8] = match part {
+                Part::Bytes(bytes) => bytes,
+                Part::Shared(bytes) => bytes,
+                Part::Kept(range) if range.start == kept.end => {
+                    kept.end = range.end;
+                    continue;
                 }
-                Part::Shared(bytes) => {
-                    self.keep(content, std::mem::take(&mut kept))?;
-                    self.slices.push(IoSlice::new(bytes));
-                }
-                Part::Kept(range) if range.start == kept.end => kept.end = range.end,
                 Part::Kept(range) => {
                     self.flush()?;
                     self.keep(content, std::mem::replace(&mut kept, range.clone()))?;
+                    continue;
                 }
+            };
+            if !bytes.is_empty() {
+                self.keep(content, std::mem::take(&mut kept))?;
+                self.slices.push(IoSlice::new(bytes));
             }
         }
         self.keep(content, kept)?;

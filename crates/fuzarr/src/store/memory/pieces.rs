@@ -94,16 +94,9 @@ impl Pieces {
         // Neighbours, such as inner chunks that stay as they are, are one piece.
         let mut run = 0..0;
         for part in parts {
-            match part {
-                Part::Bytes([]) => {}
-                Part::Bytes(bytes) => {
-                    next.keep(self, std::mem::take(&mut run))?;
-                    next.copy(bytes)?;
-                }
-                Part::Shared(bytes) => {
-                    next.keep(self, std::mem::take(&mut run))?;
-                    next.copy(bytes)?;
-                }
+            let new: &[u8] = match part {
+                Part::Bytes(bytes) => bytes,
+                Part::Shared(bytes) => bytes,
                 Part::Kept(range) => {
                     let range = Span::Range(range.clone()).of(self.length())?;
                     if range.start == run.end {
@@ -111,7 +104,12 @@ impl Pieces {
                     } else {
                         next.keep(self, std::mem::replace(&mut run, range))?;
                     }
+                    continue;
                 }
+            };
+            if !new.is_empty() {
+                next.keep(self, std::mem::take(&mut run))?;
+                next.copy(new)?;
             }
         }
         next.keep(self, run)?;

@@ -373,7 +373,7 @@ impl Store for RemoteStore {
         self.client.answer(async move {
             let path = self.client.path_to_change(key)?;
             let mode = put_mode(&self.client, &precondition)?;
-            let bytes = content.bytes().await?;
+            let bytes = content.joined().await?;
             put(&self.client, &path, &bytes, &mode).await.map_err(|error| error.with("key", key))
         })
     }

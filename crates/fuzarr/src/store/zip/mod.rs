@@ -36,6 +36,8 @@ mod rewrite;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use self::contents::{Archive, Changes, Contents, Found, Place, Unwritten};
 use self::directory::Directory;
 use self::object::ZipObject;
@@ -281,13 +283,13 @@ impl ZipStore {
     }
 
     /// Keeps bytes until they are written.
-    fn keep(&self, bytes: Vec<u8>) -> Result<Unwritten> {
+    fn keep(&self, bytes: Bytes) -> Result<Unwritten> {
         let (size, crc) = (bytes.len() as u64, crc32(&bytes));
         let ZipOptions { memory, spool, .. } = &self.shared.options;
         let spool = {
             let mut contents = self.shared.contents();
             if contents.in_memory.saturating_add(size) <= *memory {
-                return Ok(Unwritten::new(Place::Memory(bytes.into()), size, crc));
+                return Ok(Unwritten::new(Place::Memory(bytes), size, crc));
             }
             match (&contents.spool, spool) {
                 (Some(spool), _) => Arc::clone(spool),
