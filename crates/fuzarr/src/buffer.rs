@@ -107,12 +107,26 @@ fn prefer_large_pages(_start: *const u8, _length: usize) {}
 /// `Limit` if the system refuses the allocation.
 pub(crate) fn reuse(buffer: &mut Vec<u8>, length: usize) -> Result<&mut [u8]> {
     if buffer.len() < length {
-        *buffer = zeroed(length as u64)?;
+        *buffer = resized(std::mem::take(buffer), length as u64)?;
     } else if buffer.len() > RETAINED && length <= RETAINED {
         buffer.truncate(RETAINED);
         buffer.shrink_to_fit();
     }
     Ok(&mut buffer[..length])
+}
+
+/// `memory` as `length` bytes of unspecified content, if it has room for them; else zeroed memory.
+///
+/// # Errors
+/// `Limit` if the system refuses the allocation.
+pub(crate) fn resized(mut memory: Vec<u8>, length: u64) -> Result<Vec<u8>> {
+    let room = addressable(length)?;
+    if memory.capacity() < room {
+        drop(memory);
+        return zeroed(length);
+    }
+    memory.resize(room, 0);
+    Ok(memory)
 }
 
 /// Replaces `memory` by `length` bytes that `read` writes; they are not cleared before. `read` is

@@ -17,7 +17,8 @@ use fuzarr::metadata::Node;
 use fuzarr::plan::{ReadOptions, WriteOptions};
 use fuzarr::store::{
     Content, Faulty, Latency, LocalOptions, LocalStore, MemoryStore, Metered, Operation, Part,
-    Precondition, RemoteStore, Span, Store, WholeObjects, ZipOptions, ZipStore, find, put_bytes,
+    Precondition, RemoteStore, Span, Store, WholeObjects, Writing, ZipOptions, ZipStore, find,
+    put_bytes,
 };
 use fuzarr::{Array, Kind, Selection, Term};
 use object_store::memory::InMemory;
@@ -125,6 +126,11 @@ fn reads_into_memory(store: &dyn Store) {
     let beyond = object.read_into(8, &mut memory[..3]).wait();
     assert!(matches!(&beyond, Ok(false)) || kind(beyond) == Kind::Corrupt);
     assert!(object.is_unchanged().wait().unwrap());
+    // Memory that is lent may be of any length.
+    for length in [0, 3, 100] {
+        let piece = object.read(WHOLE, vec![1; length]).wait().unwrap().unwrap();
+        assert_eq!(piece.bytes.as_slice(), b"0123456789");
+    }
     // A successor changes nothing of what is pinned.
     put(store, "k", &[b"new"]);
     assert!(object.is_unchanged().wait().unwrap());
@@ -382,7 +388,19 @@ fn every_store_keeps_the_contract() {
         for store in inside {
             contract(&ZipStore::new(store, "a/b.zip", ZipOptions::default()));
         }
+        contract(&spooled_zip(synced.path()));
     }
+}
+
+/// An archive that is written when it is closed; until then what is put lies in files of the folder.
+fn spooled_zip(folder: &Path) -> ZipStore {
+    let options = ZipOptions {
+        writing: Writing::OnClose,
+        memory: 0,
+        spool: Some(folder.to_owned()),
+        ..ZipOptions::default()
+    };
+    ZipStore::new(Arc::new(MemoryStore::new()), "a/b.zip", options)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, OFlags};
 use super::object::read_at;
 use super::write::Writer;
 use super::{failed, system};
-use crate::buffer::{Buffer, addressable, reuse};
+use crate::buffer::{Buffer, resized};
 use crate::error::{Error, Result, ResultExt};
 use crate::store::{Answer, Content, Object, Part, Piece, Span, Version};
 
@@ -84,11 +84,11 @@ impl Spool {
     }
 
     /// Bytes that were put there.
-    pub(in crate::store) fn bytes(&self, range: Range<u64>, mut spare: Vec<u8>) -> Result<Vec<u8>> {
+    pub(in crate::store) fn bytes(&self, range: Range<u64>, spare: Vec<u8>) -> Result<Vec<u8>> {
         self.check_process()?;
-        let length = addressable(range.end.saturating_sub(range.start))?;
-        read_at(self.file.as_fd(), range.start, reuse(&mut spare, length)?)?;
-        Ok(spare)
+        let mut bytes = resized(spare, range.end.saturating_sub(range.start))?;
+        read_at(self.file.as_fd(), range.start, &mut bytes)?;
+        Ok(bytes)
     }
 
     fn length(&self) -> std::sync::MutexGuard<'_, u64> {
