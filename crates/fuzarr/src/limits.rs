@@ -38,7 +38,7 @@ pub struct Tuning {
     /// are decoded in part.
     pub large_chunk: u64,
     /// A chunk of which bytes are only moved, as many as two of this, is cut into units of this many; so is
-    /// what a store that answers at once reads straight into the output.
+    /// what a store that answers at once reads straight into the output, or from a file.
     pub slab: u64,
     /// Bytes beside a shard's index that are fetched with it.
     pub beside_index: u64,

@@ -143,6 +143,11 @@ impl<'a> Job<'a> {
         Self { limits, counters, failures, threads, crew, flight: None }
     }
 
+    /// Whether more than one thread may work on the request.
+    pub(super) fn is_shared(&self) -> bool {
+        self.threads > 1
+    }
+
     /// Whether the store's answers are awaited.
     pub(super) fn is_awaited(&self) -> bool {
         self.flight.is_some()

@@ -3,11 +3,13 @@
 //! It is the same for stores that answer at once, where it is never suspended, and for those that
 //! are awaited.
 
+use std::ops::Range;
+
 use futures_util::future::try_join_all;
 
 use super::job::{Held, Job};
 use super::pool::Unleaked;
-use crate::buffer::{Buffer, usize_of, zeroed};
+use crate::buffer::{Buffer, resized, usize_of, zeroed};
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::limits::Limits;
 use crate::plan::{Commit, Machine, Purpose, Scratch, Step};
@@ -240,7 +242,8 @@ impl<'a, 'm> Life<'a, 'm> {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         }
-        if !self.fill_targets(purpose == Purpose::Whole).await? {
+        let filled = self.fill_targets(purpose == Purpose::Whole).await;
+        if !self.doubting(filled)? {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         }
@@ -253,6 +256,7 @@ impl<'a, 'm> Life<'a, 'm> {
         };
         pieces.clear();
         let found = self.read_spans(&mut pieces).await;
+        let found = self.doubting(found);
         let codec = self.machine.codec();
         // An object of a size that its codecs cannot make.
         let found = found.map_err(|error| match error.kind() {
@@ -271,6 +275,15 @@ impl<'a, 'm> Life<'a, 'm> {
             scratch.pieces = pieces;
         }
         Ok(())
+    }
+
+    /// An object that is too short may have become so since it was opened.
+    fn doubting<T>(&mut self, read: Result<T>) -> Result<T> {
+        if read.as_ref().is_err_and(|error| error.kind() == Kind::Corrupt) && !self.job.is_awaited()
+        {
+            self.read += PAGE + 2;
+        }
+        read
     }
 
     /// Has the store read what the machine wants in memory of its own, if the store can. `false` if it
@@ -295,7 +308,8 @@ impl<'a, 'm> Life<'a, 'm> {
         match filled {
             Some(length) => {
                 self.machine.placed();
-                self.read += read_of(self.read, length) + (targets as u64 - 1) * (PAGE + 1);
+                let others = targets as u64 - u64::from(length <= self.job.limits.tuning.slab);
+                self.read += read_of(self.read, length) + others * (PAGE + 1);
             }
             None => self.machine.without_targets(),
         }
@@ -309,9 +323,15 @@ impl<'a, 'm> Life<'a, 'm> {
         if let Workers::Here(scratch) = &mut self.workers {
             for span in spans {
                 let spare = std::mem::take(&mut scratch.fetch);
-                let Some(piece) = object.read(span.clone(), spare).await? else {
-                    return Ok(false);
+                let piece = match to_share_out(self.job, object, span) {
+                    Some(range) => {
+                        // Several reads, which may be of several versions.
+                        self.read += PAGE + 1;
+                        read_shared(self.job, object, range, spare)?
+                    }
+                    None => object.read(span.clone(), spare).await?,
                 };
+                let Some(piece) = piece else { return Ok(false) };
                 self.read += read_of(self.read, piece.bytes.as_slice().len() as u64);
                 pieces.push(piece);
             }
@@ -446,7 +466,9 @@ async fn fill(
 /// the system's memory no faster than any other.
 fn fill_here(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) -> Result<bool> {
     let part = usize_of(job.limits.tuning.slab.max(1));
-    let (first, rest) = memory.split_at_mut(part.min(memory.len()));
+    // The first read tells whether the store can: a short one, if the rest is shared out.
+    let first = if memory.len() <= part { memory.len() } else { part.min(usize_of(PAGE)) };
+    let (first, rest) = memory.split_at_mut(first);
     let from = start + first.len() as u64;
     if !object.read_into(start, first).wait()? {
         return Ok(false);
@@ -460,6 +482,34 @@ fn fill_here(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) 
         }
     })?;
     Ok(true)
+}
+
+/// Where the bytes of a span are that are read by all threads: of a store that answers at once, what is
+/// large and has to be copied, because a file has it.
+fn to_share_out(job: &Job<'_>, object: &dyn Object, span: &Span) -> Option<Range<u64>> {
+    let least = job.limits.tuning.slab.saturating_mul(2);
+    if length_of(span) < least || !job.is_shared() || job.is_awaited() {
+        return None;
+    }
+    object.file()?;
+    // What is wrong with it, reading it tells.
+    let range = span.of(object.size()?).ok()?;
+    (range.end - range.start >= least).then_some(range)
+}
+
+/// Reads a range that is [`to_share_out`].
+fn read_shared(
+    job: &Job<'_>,
+    object: &dyn Object,
+    range: Range<u64>,
+    spare: Vec<u8>,
+) -> Result<Option<Piece>> {
+    let mut bytes = resized(spare, range.end - range.start)?;
+    if !fill_here(job, object, range.start, &mut bytes)? {
+        return object.read(Span::Range(range), bytes).wait();
+    }
+    let object_size = object.size().unwrap_or(range.end);
+    Ok(Some(Piece { start: range.start, object_size, bytes: Buffer::Owned(bytes) }))
 }
 
 /// The bytes of a part with which so many bytes are asked for in one round of requests, as long as

@@ -120,7 +120,8 @@ pub trait Object: Debug + Send + Sync {
     /// changed the object in place since it was opened.
     fn is_unchanged(&self) -> Answer<'_, bool>;
 
-    /// The open file that holds the object's bytes, if one does: the kernel can copy from it.
+    /// The open file that holds the object's bytes, if one does: the kernel can copy from it, and many
+    /// threads read it at the same time where there is much to read.
     fn file(&self) -> Option<BorrowedFd<'_>>;
 }
 

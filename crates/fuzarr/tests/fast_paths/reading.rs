@@ -325,6 +325,23 @@ fn threads_that_help() {
 }
 
 #[test]
+fn what_is_fetched_of_a_file_is_shared_out() {
+    let (_folder, store) = local();
+    let array = open(store, &document(&[40, 30], &[40, 30], &zstd()));
+    array.write_bytes(&Selection::all(), &values(&array, 1), &WriteOptions::default()).unwrap();
+    for workers in [1, 2] {
+        let mut off = reading();
+        off.limits.workers = workers;
+        let mut on = off.clone();
+        on.limits.tuning.slab = 50;
+        for text in ["", "3:7, ::-2"] {
+            let count = read_both(&array, FastPath::Shared, text, (&on, &off));
+            assert_eq!(count, workers as u64 - 1);
+        }
+    }
+}
+
+#[test]
 fn large_chunks_that_are_only_moved() {
     // Seen to fail when each slab ended one row short.
     let turned = json!([{"name": "transpose", "configuration": {"order": [1, 0]}}, little()]);

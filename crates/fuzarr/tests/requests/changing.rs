@@ -255,6 +255,61 @@ fn a_read_in_several_steps_never_mixes_two_versions() {
 }
 
 #[test]
+fn a_fetch_that_many_threads_share_never_mixes_two_versions() {
+    let scene = scene(4, 16);
+    let tuning = Tuning { slab: 16, helper: 1, large_chunk: u64::MAX, ..Tuning::default() };
+    let limits = Limits { workers: 2, tuning, ..Limits::default() };
+    for large_chunk in [1, u64::MAX] {
+        let mut options = ReadOptions { limits: limits.clone(), ..ReadOptions::default() };
+        (options.index_cache, options.limits.tuning.large_chunk) = (false, large_chunk);
+        for at in 0..12 {
+            for in_place in [false, true] {
+                scene.reset(0);
+                scene.disturb(at, in_place);
+                let read = scene.array.read_bytes(&Selection::all(), &options).unwrap().bytes;
+                assert!(scene.elements.contains(&read), "in place {in_place}, read {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_object_that_becomes_shorter_while_it_is_read_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = json!({
+        "zarr_format": 3, "node_type": "array", "shape": [1000], "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1000]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0,
+        "codecs": ["bytes", {"name": "zstd", "configuration": {"level": 1, "checksum": false}}],
+    });
+    let store = Arc::new(Disturbed {
+        store: LocalStore::open(folder.path()).unwrap(),
+        act: Arc::default(),
+        reads: Arc::default(),
+    });
+    let Node::Array(metadata) = Node::from_json(&document).unwrap() else { panic!() };
+    let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
+    let write = |elements: &[u8]| {
+        array.write_bytes(&Selection::all(), elements, &WriteOptions::default()).unwrap();
+        bytes_of(&store.store, KEY)
+    };
+    let short = write(&[7; 1000]);
+    let varied: Vec<u8> = (0..1000_u32).map(|at| (at * at / 7 % 251) as u8).collect();
+    let long = write(&varied);
+    assert!(long.len() > 2 * short.len());
+    let file = folder.path().join(KEY);
+    *store.act.lock().unwrap() = Some(Arc::new(move |number| {
+        if number == 0 {
+            File::options().write(true).open(&file).unwrap().set_len(short.len() as u64).unwrap();
+            change_in_place(&file, &short, number);
+        }
+    }));
+    store.reads.store(0, Ordering::Relaxed);
+    let read = array.read_bytes(&Selection::all(), &ReadOptions::default()).unwrap();
+    assert_eq!(read.bytes, [7; 1000]);
+}
+
+#[test]
 fn a_partial_write_never_mixes_two_versions() {
     // Seen to fail when writes had no precondition.
     for (inner, count) in [(4, 16), (1024, 16)] {
