@@ -65,16 +65,20 @@ def chosen(options: argparse.Namespace, base: Base | None) -> list[Engine]:
     return engines(builds, names)
 
 
+def seconds(options: argparse.Namespace) -> float:
+    """For how long each engine is timed in a cell."""
+    return float(options.seconds or (0.1 if options.quick else 0.2))
+
+
 def measured(options: argparse.Namespace, cells: list[Cell], taking: list[Engine]) -> report.Run:
     """Runs the cells."""
-    seconds = options.seconds or (0.1 if options.quick else 0.2)
     options.output.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="fuzarr-bench-", dir=memory_folder()) as memory,
         tempfile.TemporaryDirectory(prefix="disk-", dir=options.output) as disk,
     ):
         folders = {"memory": Path(memory), "disk": Path(disk)}
-        session = Session(taking, folders, options.output, Budget(seconds))
+        session = Session(taking, folders, options.output, Budget(seconds(options)))
         try:
             return session.run(cells, options.output / "begun.json", options.resume)
         finally:
@@ -104,6 +108,11 @@ def main() -> int:
     if not cells:
         print(f"no cell's title contains {options.only!r}", file=sys.stderr)
         return 2
+    if options.into:
+        if options.engines:
+            raise SystemExit("all engines take part in what comes into a recorded run")
+        recorded = report.Run.from_json(options.into.read_text())
+        recorded.renewal(cells, {"seconds": seconds(options)})
     base = build(options.base) if options.base else None
     run = measured(options, cells, chosen(options, base))
     run.date = datetime.date.today().isoformat()

@@ -636,8 +636,17 @@ def test_families_are_measured_again():
     assert recorded.again == {"today, commit added": ["y, 2 new cells"]}
     assert recorded.by_cell()["y: 3"]["fuzarr"]["median"] == 4.0
     assert report.Run.from_json(recorded.to_json()) == recorded
+    # Whoever measured the rest of a family is still told.
+    recorded.renew(run("added", [("x", "1")], 4.0))
+    assert (recorded.commit, recorded.again) == (
+        "newest",
+        {"today, commit added": ["x", "y, 2 new cells"]},
+    )
     recorded.renew(run("again", [("y", str(name)) for name in range(1, 5)], 5.0))
-    assert recorded.again == {"today, commit again": ["y"]}
+    assert (recorded.commit, recorded.again) == ("again", {"today, commit added": ["x"]})
+    recorded.settings = {"seconds": 0.1}
+    with pytest.raises(ValueError, match=r"other seconds than those of the run: 0\.1"):
+        recorded.renewal(recorded.cells, {"seconds": 0.2})
     elsewhere = run("new", [("x", "1")], 2.0)
     elsewhere.machine["cores"] = 3
     with pytest.raises(ValueError, match="another machine: its cores is 3"):

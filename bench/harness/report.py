@@ -61,15 +61,37 @@ class Run:
             found[row["cell"]][row["engine"]] = row
         return found
 
+    def renewal(self, cells: list[Cell], settings: dict[str, Any]) -> list[str]:
+        """What measuring `cells` would make new: families, and those that cells come to.
+
+        Raises ValueError if that is some of what is known of a family, or asked for otherwise.
+        """
+        for what, asked in settings.items():
+            if self.settings.get(what, asked) != asked:
+                raise ValueError(f"other {what} than those of the run: {self.settings[what]}")
+        told = []
+        for family in dict.fromkeys(cell.family for cell in cells):
+            known, new = (
+                {cell.title for cell in some if cell.family == family}
+                for some in (self.cells, cells)
+            )
+            if known <= new:
+                told.append(family)
+            elif known & new:
+                raise ValueError(f"not all cells of {family}")
+            else:
+                told.append(f"{family}, {len(new)} new cells")
+        return told
+
     def renew(self, newer: "Run") -> None:
         """Puts what `newer` measured in the place of the same families, or adds new cells to them.
 
-        Raises ValueError if that is of another machine, or some of what is known of a family.
+        Raises ValueError if that is of another machine, and as `renewal` does.
         """
         for what in ("cpu", "cores", "memory_bytes", "kernel"):
             if self.machine[what] != newer.machine[what]:
                 raise ValueError(f"another machine: its {what} is {newer.machine[what]}")
-        whole, told = self._renewed(newer)
+        told = self.renewal(newer.cells, {})
         titles = {cell.title for cell in newer.cells}
         kept = [cell for cell in self.cells if cell.title not in titles]
         rank = {family: number for number, family in enumerate(workloads.titles())}
@@ -80,31 +102,15 @@ class Run:
         self.versions |= newer.versions
         self.seconds = 0
         for by, known in self.again.items():
-            self.again[by] = [each for each in known if each.split(",")[0] not in whole]
+            self.again[by] = [each for each in known if each.split(",")[0] not in told]
         by = f"{newer.date}, commit {newer.commit}"
         self.again[by] = sorted({*self.again.get(by, ()), *told})
-        self.again = {by: known for by, known in self.again.items() if known}
         if {cell.family for cell in self.cells} <= set(itertools.chain(*self.again.values())):
             # Nothing is left of the run that was begun with.
             for what in ("machine", "commit", "date", "settings"):
                 setattr(self, what, getattr(newer, what))
-            del self.again[by]
-
-    def _renewed(self, newer: "Run") -> tuple[set[str], list[str]]:
-        """The families that are measured again, and what to call all that is new."""
-        whole, told = set(), []
-        for family in dict.fromkeys(cell.family for cell in newer.cells):
-            known, new = (
-                {cell.title for cell in run.cells if cell.family == family} for run in (self, newer)
-            )
-            if known <= new:
-                whole.add(family)
-                told.append(family)
-            elif known & new:
-                raise ValueError(f"not all cells of {family}")
-            else:
-                told.append(f"{family}, {len(new)} new cells")
-        return whole, told
+            self.again[by] = [each for each in self.again[by] if "," in each]
+        self.again = {by: known for by, known in self.again.items() if known}
 
     def to_json(self) -> str:
         """Everything, a row a line."""

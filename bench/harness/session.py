@@ -55,9 +55,8 @@ class Session:
         """
         run = Run(machine=machine(list(self.folders.values())), commit=commit(), cells=cells)
         run.versions = self.versions()
-        inside = f"{ROOT}/"
         commands = [
-            [each.name, *(part.removeprefix(inside) for part in each.command), each.environment]
+            [each.name, *map(_inside, each.command), *map(_inside, each.environment.values())]
             for each in self.engines
         ]
         run.settings = {"engines": commands, "seconds": self.budget.seconds}
@@ -187,6 +186,11 @@ class Session:
                 return None
             self.counter = library.resolve()
         return self.counter
+
+
+def _inside(path: str) -> str:
+    """A path as from this checkout."""
+    return path.removeprefix(f"{ROOT}/")
 
 
 def _grouped(cells: list[Cell]) -> Iterator[tuple[str, list[Cell]]]:

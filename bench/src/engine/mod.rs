@@ -52,10 +52,10 @@ pub(crate) trait Store: Send + Sync {
     /// All that is stored in memory.
     fn objects(&self) -> Result<Objects>;
 
-    /// Stores an object in memory, without waiting.
+    /// Stores an object in memory.
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()>;
 
-    /// Removes an object from memory, without waiting.
+    /// Removes an object from memory.
     fn erase(&self, key: &str) -> Result<()>;
 }
 
@@ -182,7 +182,7 @@ pub(crate) fn open(engine: &Arc<dyn Engine>, cell: &Cell, paths: &Paths) -> Resu
     engine.refuse(cell)?;
     // Here nobody has a peer: zarrs has no such stores.
     if matches!(cell.store, cell::Store::Async | cell::Store::Latency) {
-        return not("no store that can only be awaited");
+        return not("the worker has no stores that wait");
     }
     match &cell.operation {
         Operation::Write { .. } => write::selections(&**engine, cell, paths),
