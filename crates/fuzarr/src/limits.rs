@@ -62,7 +62,7 @@ impl Default for Tuning {
         Self {
             helper: 40_000,
             large_chunk: 64 << 10,
-            slab: 4 << 20,
+            slab: 1 << 20,
             beside_index: 4 << 10,
             fetched: 256 << 20,
             small_object: 128 << 10,

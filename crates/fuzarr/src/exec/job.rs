@@ -242,28 +242,39 @@ impl<'a> Job<'a> {
         units: usize,
         scratch: &mut Scratch,
     ) -> Result<Vec<Error>> {
-        let helpers = self.helpers(units, machine.estimate());
         if units == 1 && !self.failures.go_on() {
             self.limits.check()?;
             return machine.run(0, scratch).map(|()| Vec::new());
         }
+        self.each_unit((units, machine.estimate()), scratch, |unit, scratch| {
+            machine.run(unit, scratch)
+        })
+    }
+
+    /// Has each of so many units run, which take about `estimate` nanoseconds together, as
+    /// [`units`](Self::units).
+    pub(super) fn each_unit(
+        &self,
+        (units, estimate): (usize, u64),
+        scratch: &mut Scratch,
+        run: impl Fn(usize, &mut Scratch) -> Result<()> + Sync,
+    ) -> Result<Vec<Error>> {
+        let helpers = self.helpers(units, estimate);
         let failures = self.failures.inner();
         let cursor = AtomicUsize::new(0);
         let claims = self.claims(&cursor, units, helpers, &failures);
         if helpers == 0 {
-            claims.each(&mut |unit| machine.run(unit, scratch));
+            claims.each(&mut |unit| run(unit, scratch));
         } else {
             // The first to come works with this thread's scratch, the others with their own.
             let lent = Mutex::new(Some(scratch));
             self.counters.add(FastPath::Shared, 1);
             self.crew().share(helpers, true, &|| {
                 let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let run = |scratch: &mut Scratch| {
-                    claims.each(&mut |unit| machine.run(unit, scratch));
-                };
+                let work = |scratch: &mut Scratch| claims.each(&mut |unit| run(unit, scratch));
                 match mine {
-                    Some(scratch) => run(scratch),
-                    None => with_scratch(run),
+                    Some(scratch) => work(scratch),
+                    None => with_scratch(work),
                 }
             });
         }

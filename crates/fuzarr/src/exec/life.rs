@@ -242,6 +242,9 @@ impl<'a, 'm> Life<'a, 'm> {
             self.machine.supply(None, Precondition::Absent);
             return Ok(());
         }
+        if self.work_part_by_part()? {
+            return Ok(());
+        }
         let filled = self.fill_targets(purpose == Purpose::Whole).await;
         if !self.doubting(filled)? {
             self.machine.supply(None, Precondition::Absent);
@@ -275,6 +278,37 @@ impl<'a, 'm> Life<'a, 'm> {
             scratch.pieces = pieces;
         }
         Ok(())
+    }
+
+    /// Has each unit of the machine's work read just the part of a file that it needs, which is then still in
+    /// the processor's cache, if the machine can do with that.
+    fn work_part_by_part(&mut self) -> Result<bool> {
+        let object = self.object.as_deref().filter(|object| object.file().is_some());
+        let (Some(object), Workers::Here(scratch)) = (object, &mut self.workers) else {
+            return Ok(false);
+        };
+        let units = object.size().map_or(0, |size| self.machine.begin_parts(size));
+        if units == 0 {
+            return Ok(false);
+        }
+        // Several reads, which may be of several versions.
+        self.read += PAGE + 2;
+        let machine = &*self.machine;
+        let work = |unit, scratch: &mut Scratch| {
+            let no_part = || Error::invalid_argument("a unit of work has no part of the object");
+            let gone = || Error::conflict("the object went away while it was read");
+            let span = Span::Range(machine.part_of(unit).ok_or_else(no_part)?);
+            let spare = std::mem::take(&mut scratch.fetch);
+            let piece = object.read(span, spare).wait()?.ok_or_else(gone)?;
+            machine.run_on(unit, piece.bytes.as_slice(), scratch)?;
+            if let Buffer::Owned(memory) = piece.bytes {
+                scratch.fetch = memory;
+            }
+            Ok(())
+        };
+        let failed = self.job.each_unit((units, machine.estimate()), scratch, work)?;
+        self.found.extend(failed);
+        Ok(true)
     }
 
     /// An object that is too short may have become so since it was opened.

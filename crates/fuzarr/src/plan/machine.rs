@@ -1,7 +1,9 @@
 //! The protocol between plans and executors.
 
+use std::ops::Range;
+
 use crate::codec::Stages;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{Part, Piece, Precondition, Span, Version};
 
 /// What a machine needs next.
@@ -123,6 +125,31 @@ pub trait Machine: Send + Sync {
 
     /// Takes note that targets will not be filled: spans cover everything.
     fn without_targets(&mut self) {}
+
+    /// In how many units, beside the [`targets`](Self::targets), the work can be done on what the last
+    /// [`Step::Fetch`] asks for of an object of `size` bytes, if each is given just the part of the object
+    /// that it needs; 0 if it cannot. If it can, that is now the work: an executor that reads each
+    /// [`part_of`](Self::part_of) the object by itself at no great cost asks for this instead of answering
+    /// the fetch, and calls [`run_on`](Self::run_on) once for each unit, as it does for [`Step::Work`].
+    fn begin_parts(&mut self, size: u64) -> usize {
+        let _ = size;
+        0
+    }
+
+    /// What a unit needs of the object.
+    fn part_of(&self, unit: usize) -> Option<Range<u64>> {
+        let _ = unit;
+        None
+    }
+
+    /// Runs a unit on the bytes of its part.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `InvalidArgument` if they are not as many as asked for.
+    fn run_on(&self, unit: usize, bytes: &[u8], scratch: &mut Scratch) -> Result<()> {
+        let _ = (unit, bytes, scratch);
+        Err(Error::invalid_argument("the machine works on what it was supplied with"))
+    }
 
     /// Takes note that the store turned out to give no parts of objects, and starts again: from now on
     /// whole objects are asked for. `false` if that was known before, and nothing changes.

@@ -342,6 +342,45 @@ fn what_is_fetched_of_a_file_is_shared_out() {
 }
 
 #[test]
+fn slabs_of_files_are_moved_as_they_are_read() {
+    let turned = json!([{"name": "transpose", "configuration": {"order": [1, 0]}}, little()]);
+    for codecs in [raw(), turned] {
+        let (_folder, store) = local();
+        let array = open(Arc::clone(&store) as _, &document(&[40, 30], &[40, 15], &codecs));
+        array.write_bytes(&Selection::all(), &values(&array, 1), &WriteOptions::default()).unwrap();
+        let is_turned = codecs != raw();
+        // With the pieces that each chunk is read in; what lies across all of them is read in one.
+        let cases = [
+            ("", 6),
+            ("::-1, :15", 6),
+            ("3:39:2, 1:15", 2),
+            ("[0, 1, 2, 4, 5, 7, 9, 12, 20, 21, 22, 38, 39], :15", 1),
+            ("[39, 0, 1, 1, 30, 2, 7, 8, 20, 21, 22, 5, 6, 9], :15", 1),
+        ];
+        for (text, pieces) in cases {
+            for workers in [1, 2] {
+                let mut off = ReadOptions { direct_reads: false, ..reading() };
+                off.limits.workers = workers;
+                let mut on = ReadOptions { direct_reads: true, ..off.clone() };
+                on.limits.tuning.slab = 200;
+                let before = (reads(&store), bytes_read(&store));
+                let fast = array.read_bytes(&select(text), &on).unwrap();
+                let between = (reads(&store), bytes_read(&store));
+                let slow = array.read_bytes(&select(text), &off).unwrap();
+                let after = (reads(&store), bytes_read(&store));
+                assert_eq!(fast.bytes, slow.bytes, "{codecs} {text}");
+                let chunks = after.0 - between.0;
+                let pieces = if is_turned { 1 } else { pieces };
+                // Two threads share the reading of what is read in one piece.
+                let is_split = workers == 2 && pieces == 1;
+                assert!(between.0 - before.0 == chunks * pieces || is_split, "{codecs} {text}");
+                assert!(between.1 - before.1 <= after.1 - between.1, "{codecs} {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn large_chunks_that_are_only_moved() {
     // Seen to fail when each slab ended one row short.
     let turned = json!([{"name": "transpose", "configuration": {"order": [1, 0]}}, little()]);

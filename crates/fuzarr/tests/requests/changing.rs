@@ -16,7 +16,7 @@ use fuzarr::store::{
     Upload, Version, put_bytes,
 };
 use fuzarr::{Array, Kind, Selection};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Limits, Tuning, bytes_of};
 
@@ -148,17 +148,13 @@ struct Scene {
 
 const KEY: &str = "a/c/0";
 
-fn scene(inner: u64, count: u64) -> Scene {
+/// An array of one stored object.
+fn array(length: u64, codecs: &Value) -> (tempfile::TempDir, Arc<Disturbed>, Array) {
     let folder = tempfile::tempdir().unwrap();
-    let length = inner * count;
     let document = json!({
         "zarr_format": 3, "node_type": "array", "shape": [length], "data_type": "uint8",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [length]}},
-        "chunk_key_encoding": {"name": "default"}, "fill_value": 0,
-        "codecs": [{"name": "sharding_indexed", "configuration": {
-            "chunk_shape": [inner], "codecs": ["bytes"],
-            "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
-        }}],
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": codecs,
     });
     let store = Arc::new(Disturbed {
         store: LocalStore::open(folder.path()).unwrap(),
@@ -167,6 +163,16 @@ fn scene(inner: u64, count: u64) -> Scene {
     });
     let Node::Array(metadata) = Node::from_json(&document).unwrap() else { panic!() };
     let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
+    (folder, store, array)
+}
+
+fn scene(inner: u64, count: u64) -> Scene {
+    let length = inner * count;
+    let codecs = json!([{"name": "sharding_indexed", "configuration": {
+        "chunk_shape": [inner], "codecs": ["bytes"],
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+    }}]);
+    let (folder, store, array) = array(length, &codecs);
     let first: Vec<u8> = (0..length).map(|at| (at / inner % 100 + 1) as u8).collect();
     let second: Vec<u8> = first.iter().map(|value| value + 100).collect();
     let order = WriteOrder::Lexicographic;
@@ -274,21 +280,40 @@ fn a_fetch_that_many_threads_share_never_mixes_two_versions() {
 }
 
 #[test]
+fn slabs_that_are_moved_as_they_are_read_never_mix_two_versions() {
+    let (folder, store, array) = array(64, &json!(["bytes"]));
+    let forms = [[1; 64], [2; 64]];
+    let tuning = Tuning { slab: 8, helper: 1, large_chunk: 1, ..Tuning::default() };
+    let file = folder.path().join(KEY);
+    for (workers, at, in_place) in [1, 2]
+        .into_iter()
+        .flat_map(|workers| (0..10).map(move |at| (workers, at)))
+        .flat_map(|(workers, at)| [false, true].map(|in_place| (workers, at, in_place)))
+    {
+        *store.act.lock().unwrap() = None;
+        array.write_bytes(&Selection::all(), &forms[0], &WriteOptions::default()).unwrap();
+        let (folder, file) = (folder.path().to_owned(), file.clone());
+        store.reads.store(0, Ordering::Relaxed);
+        *store.act.lock().unwrap() = Some(Arc::new(move |number| {
+            if number == at && in_place {
+                change_in_place(&file, &forms[1], number);
+            } else if number == at {
+                let store = LocalStore::open(&folder).unwrap();
+                put_bytes(&store, KEY, &forms[1], Precondition::None).unwrap();
+            }
+        }));
+        let limits = Limits { workers, tuning, ..Limits::default() };
+        let options = ReadOptions { limits, ..ReadOptions::default() };
+        let read = array.read_bytes(&Selection::parse("::-1").unwrap(), &options).unwrap().bytes;
+        assert!(forms.iter().any(|form| form[..] == read), "{workers}, {at}, {in_place}: {read:?}");
+        assert!(store.reads.load(Ordering::Relaxed) >= 8);
+    }
+}
+
+#[test]
 fn an_object_that_becomes_shorter_while_it_is_read_is_read_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let document = json!({
-        "zarr_format": 3, "node_type": "array", "shape": [1000], "data_type": "uint8",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1000]}},
-        "chunk_key_encoding": {"name": "default"}, "fill_value": 0,
-        "codecs": ["bytes", {"name": "zstd", "configuration": {"level": 1, "checksum": false}}],
-    });
-    let store = Arc::new(Disturbed {
-        store: LocalStore::open(folder.path()).unwrap(),
-        act: Arc::default(),
-        reads: Arc::default(),
-    });
-    let Node::Array(metadata) = Node::from_json(&document).unwrap() else { panic!() };
-    let array = Array::create(Arc::clone(&store) as _, "a", *metadata).unwrap();
+    let zstd = json!({"name": "zstd", "configuration": {"level": 1, "checksum": false}});
+    let (folder, store, array) = array(1000, &json!(["bytes", zstd]));
     let write = |elements: &[u8]| {
         array.write_bytes(&Selection::all(), elements, &WriteOptions::default()).unwrap();
         bytes_of(&store.store, KEY)

@@ -1,6 +1,5 @@
 //! Reading one stored object: fetch, decode, scatter.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -128,6 +127,8 @@ pub(super) enum Job {
     Fill,
     /// Decode the object, which is one chunk.
     Chunk,
+    /// Scatter the object, which is one chunk that is stored as it is, from parts that are read one by one.
+    Parts,
     /// Copy from the object's only chunk, which was known.
     Kept,
     /// Decode the indexes of these nodes.
@@ -217,7 +218,7 @@ impl<'a> ReadMachine<'a> {
 
     pub(super) fn work(&mut self, job: Job) -> Step {
         let units = match &job {
-            Job::Fill | Job::Kept => self.slabs(),
+            Job::Fill | Job::Kept | Job::Parts => self.slabs(),
             Job::Chunk if self.chain.is_raw() && !self.keeps_object() => self.slabs(),
             Job::Chunk => 1,
             Job::Indexes(nodes) => nodes.len(),
@@ -226,36 +227,28 @@ impl<'a> ReadMachine<'a> {
                 self.tiles().map_or(0, |(inner, tiles)| tiles.div_ceil(run_length(inner)))
             }
         };
+        if matches!(job, Job::Fill | Job::Kept | Job::Parts | Job::Chunk) && units > 1 {
+            self.shared.layout.counters.add(FastPath::Slabs, units as u64);
+        }
         self.begun.clear();
         self.begun.resize_with(units, AtomicBool::default);
         self.state = State::Work(job);
         Step::Work(units)
     }
 
+    /// Takes note that a unit of the present work is begun, which happens once.
+    fn claim(&self, unit: usize) -> Result<()> {
+        let begun = self.begun.get(unit).map(|begun| begun.swap(true, Ordering::Relaxed));
+        if begun != Some(false) {
+            return Err(Error::invalid_argument("a unit of work is run once"));
+        }
+        Ok(())
+    }
+
     /// Whether every unit of the present work was begun. Units borrow the machine while they run, so
     /// what was begun has ended when this is asked.
     fn is_worked(&self) -> bool {
         self.begun.iter().all(|begun| begun.load(Ordering::Relaxed))
-    }
-
-    /// Into how many units the moving of the region's bytes is cut.
-    fn slabs(&self) -> usize {
-        let slab = usize_of(self.shared.options.limits.tuning.slab.max(1));
-        let bytes = self.region.count().saturating_mul(self.chain.element);
-        if self.aim != Aim::Values || self.is_explained() || bytes / slab < 2 {
-            return 1;
-        }
-        let slabs = self.region.slabs(bytes / slab);
-        self.shared.layout.counters.add(FastPath::Slabs, slabs as u64);
-        slabs
-    }
-
-    /// What a unit moves of the region, where all of them only move bytes.
-    fn slab(&self, unit: usize) -> Cow<'_, Region> {
-        match self.begun.len() {
-            0 | 1 => Cow::Borrowed(&self.region),
-            slabs => Cow::Owned(self.region.slab(unit, slabs)),
-        }
     }
 
     /// Ranges at most so far apart are fetched together.
@@ -426,6 +419,19 @@ impl Machine for ReadMachine<'_> {
         self.spans = self.missing(batch);
     }
 
+    fn begin_parts(&mut self, size: u64) -> usize {
+        if self.is_in_parts(size) { self.begin_slabs() } else { 0 }
+    }
+
+    fn part_of(&self, unit: usize) -> Option<Range<u64>> {
+        self.slab_place(unit)
+    }
+
+    fn run_on(&self, unit: usize, bytes: &[u8], scratch: &mut Scratch) -> Result<()> {
+        self.claim(unit)?;
+        self.scatter_slab(unit, bytes, scratch)
+    }
+
     fn without_ranges(&mut self) -> bool {
         let had_ranges = std::mem::replace(&mut self.capabilities.ranges, false);
         if had_ranges {
@@ -464,10 +470,7 @@ impl Machine for ReadMachine<'_> {
         let State::Work(job) = &self.state else {
             return Err(Error::invalid_argument("a read has no work now"));
         };
-        let begun = self.begun.get(unit).map(|begun| begun.swap(true, Ordering::Relaxed));
-        if begun != Some(false) {
-            return Err(Error::invalid_argument("a unit of work is run once"));
-        }
+        self.claim(unit)?;
         match job {
             Job::Fill | Job::Kept if self.is_explained() => Ok(()),
             Job::Chunk if self.is_explained() => {
@@ -477,6 +480,7 @@ impl Machine for ReadMachine<'_> {
             Job::Fill => self.fill(&self.chain, &self.slab(unit), scratch),
             Job::Chunk if !self.is_whole() => self.decode_part(&self.slab(unit), scratch),
             Job::Chunk => self.decode_object(&self.slab(unit), scratch),
+            Job::Parts => Err(Error::invalid_argument("the unit works on bytes that it is given")),
             Job::Kept => {
                 self.count_kept(u64::from(unit == 0));
                 let Some(chunk) = &self.kept else { return Ok(()) };
@@ -512,7 +516,7 @@ impl Machine for ReadMachine<'_> {
     fn estimate(&self) -> u64 {
         let State::Work(job) = &self.state else { return 0 };
         match job {
-            Job::Fill | Job::Chunk => self.chain.cost(self.chain.length as u64),
+            Job::Fill | Job::Chunk | Job::Parts => self.chain.cost(self.chain.length as u64),
             Job::Kept => copying(self.chain.length as u64),
             Job::Indexes(nodes) => {
                 let length = |node: &Node| {

@@ -7,6 +7,7 @@ mod forecast;
 mod kept;
 mod machine;
 mod node;
+mod slabs;
 
 use std::sync::Arc;
 use std::time::Duration;
