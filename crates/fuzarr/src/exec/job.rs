@@ -246,16 +246,17 @@ impl<'a> Job<'a> {
             self.limits.check()?;
             return machine.run(0, scratch).map(|()| Vec::new());
         }
-        self.each_unit((units, machine.estimate()), scratch, |unit, scratch| {
+        self.each_unit((units, machine.estimate()), true, scratch, |unit, scratch| {
             machine.run(unit, scratch)
         })
     }
 
-    /// Has each of so many units run, which take about `estimate` nanoseconds together, as
-    /// [`units`](Self::units).
+    /// As [`units`](Self::units), of units that take about `estimate` nanoseconds together. `pure`: see
+    /// [`Crew::share`].
     pub(super) fn each_unit(
         &self,
         (units, estimate): (usize, u64),
+        pure: bool,
         scratch: &mut Scratch,
         run: impl Fn(usize, &mut Scratch) -> Result<()> + Sync,
     ) -> Result<Vec<Error>> {
@@ -269,7 +270,7 @@ impl<'a> Job<'a> {
             // The first to come works with this thread's scratch, the others with their own.
             let lent = Mutex::new(Some(scratch));
             self.counters.add(FastPath::Shared, 1);
-            self.crew().share(helpers, true, &|| {
+            self.crew().share(helpers, pure, &|| {
                 let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let work = |scratch: &mut Scratch| claims.each(&mut |unit| run(unit, scratch));
                 match mine {

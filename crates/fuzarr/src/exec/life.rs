@@ -306,7 +306,7 @@ impl<'a, 'm> Life<'a, 'm> {
             }
             Ok(())
         };
-        let failed = self.job.each_unit((units, machine.estimate()), scratch, work)?;
+        let failed = self.job.each_unit((units, machine.estimate()), false, scratch, work)?;
         self.found.extend(failed);
         Ok(true)
     }
@@ -357,7 +357,7 @@ impl<'a, 'm> Life<'a, 'm> {
         if let Workers::Here(scratch) = &mut self.workers {
             for span in spans {
                 let spare = std::mem::take(&mut scratch.fetch);
-                let piece = match to_share_out(self.job, object, span) {
+                let piece = match to_share_out((self.job, self.store), object, span) {
                     Some(range) => {
                         // Several reads, which may be of several versions.
                         self.read += PAGE + 1;
@@ -520,9 +520,14 @@ fn fill_here(job: &Job<'_>, object: &dyn Object, start: u64, memory: &mut [u8]) 
 
 /// Where the bytes of a span are that are read by all threads: of a store that answers at once, what is
 /// large and has to be copied, because a file has it.
-fn to_share_out(job: &Job<'_>, object: &dyn Object, span: &Span) -> Option<Range<u64>> {
+fn to_share_out(
+    (job, store): (&Job<'_>, &dyn Store),
+    object: &dyn Object,
+    span: &Span,
+) -> Option<Range<u64>> {
     let least = job.limits.tuning.slab.saturating_mul(2);
-    if length_of(span) < least || !job.is_shared() || job.is_awaited() {
+    let may_be = job.is_shared() && store.capabilities().ranges && !job.is_awaited();
+    if length_of(span) < least || !may_be {
         return None;
     }
     object.file()?;

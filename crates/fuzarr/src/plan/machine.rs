@@ -13,7 +13,7 @@ pub enum Step {
     /// [`Machine::supply`] with `None` if there is no object.
     Open,
     /// The bytes of [`Machine::spans`] of the object, all of one version; answered by
-    /// [`Machine::supply`].
+    /// [`Machine::supply`], or, if the machine can do with that, [`Machine::begin_parts`].
     Fetch(Purpose),
     /// This many units of work, `0..n`, each [`Machine::run`] once, in any order, on any thread.
     /// All are done before [`Machine::next`] is called again.

@@ -49,7 +49,8 @@ pub struct ReadOptions {
     /// Whether large compressed chunks are decoded only as far as they are wanted, where codecs can. Damage in
     /// what is left out is not noticed then; a checksum of the whole chunk is always looked at.
     pub partial_decode: bool,
-    /// Whether the store reads uncompressed chunks straight into the output where it can.
+    /// Whether the store reads uncompressed chunks straight into the output where it can, and slabs of
+    /// those of files are placed as they are read.
     pub direct_reads: bool,
     /// Whether indexes of shards are kept for later requests.
     pub index_cache: bool,

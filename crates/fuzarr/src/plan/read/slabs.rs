@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::plan::machine::{Scratch, Step};
 use crate::plan::transfer;
 use crate::selection::Region;
+use crate::store::Span;
 
 impl ReadMachine<'_> {
     /// Into how many units the moving of the region's bytes is cut.
@@ -30,21 +31,25 @@ impl ReadMachine<'_> {
     }
 
     /// Whether each slab of the object that is asked for, of so many bytes, can be moved when it alone
-    /// is read, and no byte is read twice for that.
+    /// is read, and just what the spans ask for is read for all of them.
     pub(super) fn is_in_parts(&self, size: u64) -> bool {
         let is_one_chunk = self.state == State::Whole && size == self.chain.length as u64;
         let slabs = if is_one_chunk { self.slabs() } else { 1 };
         if slabs == 1 || !self.chain.is_raw() || self.keeps_object() {
             return false;
         }
-        if !self.targets.is_empty() || !self.shared.options.direct_reads {
+        let may_be = self.capabilities.ranges && self.shared.options.direct_reads;
+        if !may_be || !self.targets.is_empty() {
             return false;
         }
         let bounds = |region: &Region| transfer::bounds(&self.chain, &self.resolved, region);
         let lengths =
             (0..slabs).map(|slab| bounds(&self.region.slab(slab, slabs)).map(|it| it.len()));
-        let Some(all) = bounds(&self.region) else { return false };
-        lengths.sum::<Option<usize>>().is_some_and(|lengths| lengths <= all.len())
+        let asked = match &self.spans[..] {
+            [Span::Range(range)] => usize_of(range.end - range.start),
+            _ => self.chain.length,
+        };
+        lengths.sum::<Option<usize>>() == Some(asked)
     }
 
     /// Begins the moving of slabs that are read one by one: how many there are.
