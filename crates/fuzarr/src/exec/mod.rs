@@ -6,6 +6,7 @@
 
 mod explain;
 mod failures;
+mod fetch;
 mod job;
 mod life;
 mod pool;
