@@ -86,13 +86,19 @@ impl Encoded {
     }
 
     pub(super) fn into_payload(mut self) -> Payload {
-        // Encoders reserve for the worst: much more than is needed is given back, and all of it where a
-        // store may keep the rest. That moves nothing.
-        let length = self.joined.len();
-        if self.joined.capacity() / 2 > length || length >= SHARED {
+        // Encoders reserve for the worst: much more than is needed is given back, which moves nothing.
+        if self.joined.capacity() / 2 > self.joined.len() {
             self.joined.shrink_to_fit();
         }
         self.alone.unwrap_or_else(|| Payload::Bytes(self.joined.into()))
+    }
+
+    /// As an object by itself, of which a store may keep the memory.
+    pub(super) fn into_object(mut self) -> Payload {
+        if self.joined.len() >= SHARED {
+            self.joined.shrink_to_fit();
+        }
+        self.into_payload()
     }
 
     /// The bytes by themselves.
@@ -283,7 +289,7 @@ mod tests {
         for (length, is_shared) in [(SHARED - 1, false), (SHARED, true), (SHARED * 3, true)] {
             let mut joined = Vec::with_capacity(length + length / 3);
             joined.resize(length, 7);
-            let payload = Encoded { alone: None, joined }.into_payload();
+            let payload = Encoded { alone: None, joined }.into_object();
             assert_eq!(matches!(payload.part(&[]), Part::Shared(_)), is_shared);
             let Payload::Bytes(bytes) = payload else { panic!() };
             let capacity = bytes.try_into_mut().unwrap().capacity();

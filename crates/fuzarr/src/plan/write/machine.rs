@@ -481,7 +481,7 @@ impl Machine for WriteMachine<'_> {
                 let mut encoded = Encoded::default();
                 let stored = self.encode(&self.chain, existing, place, scratch, &mut encoded)?;
                 // Each unit is run once, so the place is free.
-                let _ = self.outcome.set(stored.then(|| encoded.into_payload()));
+                let _ = self.outcome.set(stored.then(|| encoded.into_object()));
                 Ok(())
             }
             (_, Some(write)) => self.run_shard(write, unit, scratch),
