@@ -1,5 +1,6 @@
 """Engines take turns at a cell: each opens it, is judged, and is timed in rounds."""
 
+import random
 import shutil
 import statistics
 import time
@@ -331,9 +332,9 @@ def _rounds(contenders: list[Contender], budget: Budget, remote: Remote | None) 
             _calibrate(contender, remote)
     turn = 0
     while waiting := [each for each in contenders if not each.done(budget)]:
-        # Another one begins each round: nobody always follows the same neighbour's cache.
-        first = turn % len(waiting)
-        for contender in waiting[first:] + waiting[:first]:
+        # Nobody always follows the same neighbour: what that left in caches, or for the disk to
+        # do, falls to all.
+        for contender in random.Random(turn).sample(waiting, len(waiting)):
             if taken := _turn(contender):
                 contender.samples.append(taken[0])
                 contender.spent += taken[0] * contender.calls
