@@ -276,9 +276,9 @@ impl ReadCall {
     fn machines(&self) -> PyResult<(Vec<Machine>, ReadResult)> {
         let (machines, output) = self.plan.machines(self.take_output()?, foreign::CAPABILITIES);
         let limits = self.plan.options().limits.clone();
-        let machines = machines.into_iter();
-        let machines =
-            machines.map(|machine| Machine::new(machine, limits.clone(), true)).collect();
+        let objects = machines.len();
+        let driven = |machine| Machine::new(machine, objects, limits.clone(), true);
+        let machines = machines.into_iter().map(driven).collect();
         Ok((machines, ReadResult { output: Mutex::new(Some(output)), text: self.text }))
     }
 
@@ -449,14 +449,14 @@ impl WriteCall {
             values.map(Arc::new)
         };
         let values: Arc<Values<'static>> = py.detach(own).map_err(raise)?;
-        let limits = &self.plan.options().limits;
+        let (objects, limits) = (self.plan.objects(), &self.plan.options().limits);
         let machine = |number| {
             let values = Arc::clone(&values);
             let mut machine = WriteMachine::new(&self.plan, values, foreign::CAPABILITIES);
             machine.begin(&self.plan, number);
-            Machine::new(machine, limits.clone(), false)
+            Machine::new(machine, objects, limits.clone(), false)
         };
-        Ok((0..self.plan.objects()).map(machine).collect())
+        Ok((0..objects).map(machine).collect())
     }
 
     /// Ends the call early.

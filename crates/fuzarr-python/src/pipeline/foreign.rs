@@ -30,6 +30,8 @@ struct Life {
     machine: Option<Box<dyn plan::Machine + Send>>,
     /// The units that wait to be run.
     units: usize,
+    /// How many machines the call has.
+    objects: usize,
     /// How often something was fetched since the start.
     fetches: usize,
     restarted: bool,
@@ -42,10 +44,15 @@ struct Life {
 const QUICK: u64 = 16_000;
 
 impl Machine {
-    /// A machine that reads, or one that writes.
-    pub(super) fn new(machine: impl plan::Machine + 'static, limits: Limits, reads: bool) -> Self {
+    /// A machine that reads, or one that writes: one of `objects` of a call.
+    pub(super) fn new(
+        machine: impl plan::Machine + 'static,
+        objects: usize,
+        limits: Limits,
+        reads: bool,
+    ) -> Self {
         let machine: Option<Box<dyn plan::Machine + Send>> = Some(Box::new(machine));
-        let life = Life { machine, units: 0, fetches: 0, restarted: false, reads };
+        let life = Life { machine, units: 0, objects, fetches: 0, restarted: false, reads };
         Self { life: Mutex::new(life), limits }
     }
 
@@ -94,6 +101,7 @@ impl Life {
         loop {
             if self.units > 0 {
                 let units = std::mem::take(&mut self.units);
+                let units = (units, self.objects);
                 exec::work(&**self.machine()?, units, limits, &Counters::default())?;
             }
             let step = self.step()?;

@@ -92,9 +92,11 @@ impl PreparedShard {
     }
 }
 
-/// Memory that decoding reuses from chunk to chunk.
+/// What coding one chunk may use: memory that is reused from chunk to chunk, and threads.
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
+    /// How many threads may encode one chunk, the calling one included.
+    pub(crate) threads: usize,
     bytes: [Vec<u8>; 2],
     elements: Elements,
 }
@@ -102,7 +104,7 @@ pub(crate) struct Stages {
 impl Stages {
     /// Bytes of the largest buffer.
     pub(crate) fn capacity(&self) -> usize {
-        let Self { bytes: [one, other], elements } = self;
+        let Self { bytes: [one, other], elements, .. } = self;
         let buffers = [one, other, &elements.slots, &elements.heap];
         buffers.into_iter().map(Vec::capacity).max().unwrap_or(0)
     }
@@ -554,18 +556,19 @@ impl Prepared {
             return append(encoded, bytes);
         };
         // Two stages, in turn, as in `unseal`.
-        let [front, back] = &mut stages.bytes;
+        let Stages { threads, bytes: [front, back], .. } = stages;
+        let threads = *threads;
         let (mut source, mut target) = (front, back);
         let mut is_first = true;
         for (codec, _) in before {
             target.clear();
             let input = if is_first { bytes } else { &source[..] };
-            codec.encode(input, target).context("codec", || codec.name())?;
+            codec.encode_on(threads, input, target).context("codec", || codec.name())?;
             std::mem::swap(&mut source, &mut target);
             is_first = false;
         }
         let input = if is_first { bytes } else { &source[..] };
-        last.encode(input, encoded).context("codec", || last.name())
+        last.encode_on(threads, input, encoded).context("codec", || last.name())
     }
 }
 

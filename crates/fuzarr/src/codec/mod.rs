@@ -174,6 +174,16 @@ pub trait BytesToBytes: Debug + Send + Sync {
     /// `InvalidArgument` if `decoded` is larger than the format can hold.
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()>;
 
+    /// As [`encode`](Self::encode), on up to `threads` threads if there is work for them. What is appended
+    /// does not depend on how many there are.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_on(&self, threads: usize, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        let _ = threads;
+        self.encode(decoded, encoded)
+    }
+
     /// Decodes into `decoded`, which must be filled exactly.
     ///
     /// # Errors

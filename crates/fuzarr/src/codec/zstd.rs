@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use zstd_safe::zstd_sys::ZSTD_EndDirective::{ZSTD_e_continue, ZSTD_e_end};
 use zstd_safe::{
-    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, WriteBuf,
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, SafeResult, WriteBuf,
 };
 
 use super::stream::{self, Step, Stream};
@@ -27,6 +28,16 @@ const LEAST_IN_PART: usize = 2 * BLOCK_SIZE.0;
 const LARGEST_WINDOW: u32 = 23;
 /// Contexts that have grown beyond this are not kept.
 const CONTEXT_LIMIT: usize = 64 << 20;
+/// What holds at least so many bytes is encoded in jobs, however many threads there are for them: the bytes
+/// made must not depend on that, and they differ a little from those of a frame made in one go.
+const LEAST_IN_JOBS: usize = 4 * JOB_SIZE;
+/// What one job encodes; more where the level looks further back than that. Each costs some milliseconds'
+/// work beside what its bytes take, and two or three are in memory for each thread.
+const JOB_SIZE: usize = 4 << 20;
+/// The most threads that work on one frame.
+const MOST_THREADS: usize = 8;
+/// Levels above have windows so large that jobs share nothing out and take gigabytes.
+const HIGHEST_LEVEL_IN_JOBS: i32 = 19;
 
 /// The `zstd` codec of the extension registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +79,53 @@ impl Zstd {
         parse().map_err(|error| error.with("codec", NAME))
     }
 
-    fn append(self, context: &mut CCtx<'static>, decoded: &[u8], tail: &mut Tail) -> Result<()> {
-        context
-            .set_parameter(CParameter::CompressionLevel(self.level))
-            .and_then(|_| context.set_parameter(CParameter::ChecksumFlag(self.checksum)))
-            .and_then(|_| context.compress2(tail, decoded))
-            .map_err(|code| Error::limit(zstd_safe::get_error_name(code)))?;
-        Ok(())
+    fn append(
+        self,
+        context: &mut CCtx<'static>,
+        decoded: &[u8],
+        tail: &mut Tail<'_>,
+    ) -> SafeResult {
+        self.set_up(context)?;
+        context.compress2(tail, decoded)
+    }
+
+    fn set_up(self, context: &mut CCtx<'static>) -> SafeResult {
+        context.set_parameter(CParameter::CompressionLevel(self.level))?;
+        context.set_parameter(CParameter::ChecksumFlag(self.checksum))
+    }
+
+    /// As [`append`](Self::append), in jobs. `None` if that cannot be had.
+    fn append_in_jobs(self, threads: usize, decoded: &[u8], tail: &mut Tail<'_>) -> Option<()> {
+        let threads = threads.clamp(1, MOST_THREADS.min(decoded.len().div_ceil(JOB_SIZE)));
+        // The context's threads end with the call: a forked child would have kept ones' context without them.
+        let mut context = CCtx::try_create()?;
+        self.set_up(&mut context).ok()?;
+        context.set_parameter(CParameter::NbWorkers(u32::try_from(threads).ok()?)).ok()?;
+        context.set_parameter(CParameter::JobSize(u32::try_from(JOB_SIZE).ok()?)).ok()?;
+        context.set_pledged_src_size(Some(decoded.len() as u64)).ok()?;
+        // Where all input is given at once the library waits for a thread to be free in a busy loop, on the
+        // core that this thread needs. Given step by step, it comes back here.
+        let last = decoded.len().saturating_sub(1) / JOB_SIZE * JOB_SIZE;
+        let (most, rest) = decoded.split_at_checked(last)?;
+        let (room, mut output) = (tail.room, OutBuffer::around(tail));
+        for (bytes, then) in [(most, ZSTD_e_continue), (rest, ZSTD_e_end)] {
+            let mut input = InBuffer::around(bytes);
+            loop {
+                let before = input.pos();
+                let left = context.compress_stream2(&mut output, &mut input, then).ok()?;
+                let is_taken = input.pos() == bytes.len();
+                if is_taken && (then == ZSTD_e_continue || left == 0) {
+                    break;
+                }
+                if output.pos() == room {
+                    return None;
+                }
+                if input.pos() == before {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        Some(())
     }
 }
 
@@ -288,9 +339,22 @@ impl BytesToBytes for Zstd {
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        Tail::reserve(encoded, zstd_safe::compress_bound(decoded.len()))
-            .and_then(|mut tail| with_encoder(|context| self.append(context, decoded, &mut tail)))
-            .map_err(|error| error.with("codec", NAME))
+        self.encode_on(1, decoded, encoded)
+    }
+
+    fn encode_on(&self, threads: usize, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        let mut encode = || {
+            let mut tail = Tail::reserve(encoded, zstd_safe::compress_bound(decoded.len()))?;
+            let jobs = decoded.len() >= LEAST_IN_JOBS && self.level <= HIGHEST_LEVEL_IN_JOBS;
+            if jobs && self.append_in_jobs(threads, decoded, &mut tail).is_some() {
+                return Ok(());
+            }
+            with_encoder(|context| match self.append(context, decoded, &mut tail) {
+                Ok(_) => Ok(()),
+                Err(code) => Err(Error::limit(zstd_safe::get_error_name(code))),
+            })
+        };
+        encode().map_err(|error| error.with("codec", NAME))
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
@@ -372,6 +436,50 @@ mod tests {
                     Zstd::new(0, false).unwrap().decode(&encoded, 100, &mut decoded).unwrap_err();
                 assert_eq!(error.message(), "no zstd frame where one should start");
             }
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bytes() {
+        let mut state = 1_u64;
+        let mut noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .take(LEAST_IN_JOBS + 12_345)
+        .collect();
+        let smooth = noise.iter().map(|byte| byte >> 3).collect::<Vec<_>>();
+        let constant = vec![7; LEAST_IN_JOBS];
+        noise.truncate(LEAST_IN_JOBS + JOB_SIZE);
+        let cases = [(0, false, &smooth), (-5, true, &smooth), (9, false, &smooth)];
+        for (level, checksum, bytes) in
+            cases.into_iter().chain([(0, false, &noise), (3, true, &constant)])
+        {
+            let codec = Zstd::new(level, checksum).unwrap();
+            let encode = |threads: usize| {
+                let mut encoded = b"before".to_vec();
+                codec.encode_on(threads, bytes, &mut encoded).unwrap();
+                encoded
+            };
+            let one = encode(1);
+            for threads in [0, 2, 3, 1000] {
+                assert!(encode(threads) == one, "level {level}, {threads} threads");
+            }
+            let mut encoded = b"before".to_vec();
+            codec.encode(bytes, &mut encoded).unwrap();
+            assert!(encoded == one);
+            // One frame that says its size: others decode no more than the first.
+            let frame = one.strip_prefix(b"before").unwrap();
+            assert_eq!(zstd_safe::find_frame_compressed_size(frame).unwrap(), frame.len());
+            let size = zstd_safe::get_frame_content_size(frame).unwrap();
+            assert_eq!(size, Some(bytes.len() as u64));
+            let mut decoded = vec![0; bytes.len()];
+            codec.decode_into(frame, &mut decoded).unwrap();
+            assert!(decoded == *bytes);
+            let (start, end) = (3 << 20, (3 << 20) + 1000);
+            let mut part = Vec::new();
+            assert_eq!(codec.decode_part(frame, bytes.len(), start..end, &mut part), !checksum);
+            assert!(checksum || part.starts_with(&bytes[start..end]));
         }
     }
 

@@ -22,7 +22,7 @@ pub fn explain(plan: &ReadPlan, store: &dyn Store, exact: bool) -> Result<Explan
     let total = Mutex::new(plan.outline()?);
     // No read's: what is explained is not counted.
     let counters = Counters::default();
-    let job = Job::new(store, &plan.options().limits, &counters, &failures);
+    let job = Job::new((store, plan.objects()), &plan.options().limits, &counters, &failures);
     let capabilities = store.capabilities();
     plan.explainer(capabilities)?;
     let add = |cost: &Explanation| {
@@ -42,7 +42,7 @@ pub fn explain(plan: &ReadPlan, store: &dyn Store, exact: bool) -> Result<Explan
             ready(Ok(()))
         }))?;
     } else {
-        job.objects(plan.objects(), plan.estimate(), |claims| {
+        job.objects(plan.estimate(), |claims| {
             let Ok(mut machine) = plan.explainer(capabilities) else { return };
             claims.each(&mut |number| {
                 machine.begin(plan, number);

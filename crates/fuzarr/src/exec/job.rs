@@ -39,6 +39,8 @@ pub(super) struct Job<'a> {
     pub(super) counters: &'a Counters,
     pub(super) failures: &'a Failures<'a>,
     threads: usize,
+    /// How many objects there are to work on.
+    objects: usize,
     /// Made when there is work to share.
     crew: OnceLock<Arc<Crew>>,
     /// What may be under way at the same time, if the store's answers are awaited.
@@ -123,24 +125,37 @@ impl Claims<'_> {
 }
 
 impl<'a> Job<'a> {
+    /// What is done with `objects` objects of `store`.
     pub(super) fn new(
-        store: &dyn Store,
+        (store, objects): (&dyn Store, usize),
         limits: &'a Limits,
         counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
         let flight = (!store.capabilities().blocking).then(|| Flight::new(limits));
-        Self { flight, ..Self::of_units(limits, counters, failures) }
+        Self { flight, ..Self::of_units(objects, limits, counters, failures) }
     }
 
-    /// The units of a machine that somebody else drives: no store is asked for anything.
+    /// The units of one of `objects` machines that somebody else drives: no store is asked for anything.
     pub(super) fn of_units(
+        objects: usize,
         limits: &'a Limits,
         counters: &'a Counters,
         failures: &'a Failures<'a>,
     ) -> Self {
         let (threads, crew) = (threads(limits), OnceLock::new());
-        Self { limits, counters, failures, threads, crew, flight: None }
+        Self { limits, counters, failures, threads, objects, crew, flight: None }
+    }
+
+    /// How many objects there are to work on.
+    pub(super) fn count(&self) -> usize {
+        self.objects
+    }
+
+    /// How many threads may encode one unit where each object has so many: what objects and units side
+    /// by side leave idle.
+    fn threads_each(&self, units: usize) -> usize {
+        self.threads / self.objects.saturating_mul(units).clamp(1, self.threads)
     }
 
     /// Whether more than one thread may work on the request.
@@ -187,7 +202,8 @@ impl<'a> Job<'a> {
     }
 
     /// Has every object claimed and worked on, by this thread and those that join.
-    pub(super) fn objects(&self, count: usize, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
+    pub(super) fn objects(&self, estimate: u64, work: impl Fn(&Claims<'_>) + Sync) {
+        let count = self.objects;
         let helpers = self.helpers(count, estimate);
         let cursor = AtomicUsize::new(0);
         let Self { limits, failures, .. } = *self;
@@ -244,11 +260,21 @@ impl<'a> Job<'a> {
     ) -> Result<Vec<Error>> {
         if units == 1 && !self.failures.go_on() {
             self.limits.check()?;
-            return machine.run(0, scratch).map(|()| Vec::new());
+            return self.run_unit(machine, (0, units), scratch).map(|()| Vec::new());
         }
         self.each_unit((units, machine.estimate()), true, scratch, |unit, scratch| {
-            machine.run(unit, scratch)
+            self.run_unit(machine, (unit, units), scratch)
         })
+    }
+
+    fn run_unit(
+        &self,
+        machine: &dyn Machine,
+        (unit, units): (usize, usize),
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        scratch.stages.threads = self.threads_each(units);
+        machine.run(unit, scratch)
     }
 
     /// As [`units`](Self::units), of units that take about `estimate` nanoseconds together. `pure`: see
@@ -299,7 +325,9 @@ impl<'a> Job<'a> {
         let cursor = AtomicUsize::new(0);
         let claims = self.claims(&cursor, units, helpers, &failures);
         let work = || {
-            with_scratch(|scratch| claims.each(&mut |unit| machine.run(unit, scratch)));
+            with_scratch(|scratch| {
+                claims.each(&mut |unit| self.run_unit(machine, (unit, units), scratch));
+            });
         };
         self.counters.add(FastPath::Shared, u64::from(helpers > 0));
         self.crew().hand_out(helpers + 1, true, &work, unleaked).await;
@@ -318,5 +346,30 @@ impl<'a> Job<'a> {
     {
         let grain = self.grain(count, helpers);
         Claims { cursor, count, grain, limits: self.limits, failures }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_threads_go_to_units() {
+        let (counters, failures) = (Counters::default(), Failures::first());
+        let limits = Limits { workers: 6, ..Limits::default() };
+        // Objects, units of each, threads for one unit.
+        for (objects, units, each) in [
+            (0, 0, 6),
+            (1, 1, 6),
+            (1, 2, 3),
+            (2, 1, 3),
+            (2, 2, 1),
+            (4, 1, 1),
+            (6, 1, 1),
+            (usize::MAX, 9, 1),
+        ] {
+            let job = Job::of_units(objects, &limits, &counters, &failures);
+            assert_eq!(job.threads_each(units), each, "{objects} objects of {units}");
+        }
     }
 }

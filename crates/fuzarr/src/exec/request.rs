@@ -39,10 +39,11 @@ pub(crate) async fn read_async(
     let failures = Failures::first();
     let reading = Reading::new(&plan, &*store, output, &[]);
     {
-        let job = Job::new(&*store, &plan.options().limits, plan.counters(), &failures);
+        let job =
+            Job::new((&*store, plan.objects()), &plan.options().limits, plan.counters(), &failures);
         // SAFETY: the future owns all that is worked on.
         let unleaked = unsafe { Unleaked::promise() };
-        run_async(&job, &reading, (plan.objects(), plan.estimate()), unleaked).await;
+        run_async(&job, &reading, plan.estimate(), unleaked).await;
     }
     failures.into_result()?;
     reading.into_output()
@@ -126,8 +127,8 @@ fn read_all<'o>(
 ) -> Result<Output<'o>> {
     let failures = Failures::first();
     let reading = Reading::new(plan, store, output, found);
-    let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-    run(&job, &reading, plan.objects(), plan.estimate());
+    let job = Job::new((store, plan.objects()), &plan.options().limits, plan.counters(), &failures);
+    run(&job, &reading, plan.estimate());
     drop(job);
     failures.into_result()?;
     reading.into_output()
@@ -175,8 +176,9 @@ pub fn write(plan: &WritePlan, store: &dyn Store, values: Values<'_>) -> Result<
     let writing = Writing { plan, store, capabilities, values };
     settled(store, || {
         let failures = Failures::first();
-        let job = Job::new(store, &plan.options().limits, plan.counters(), &failures);
-        run(&job, &writing, plan.objects(), plan.estimate());
+        let job =
+            Job::new((store, plan.objects()), &plan.options().limits, plan.counters(), &failures);
+        run(&job, &writing, plan.estimate());
         drop(job);
         failures.into_result()
     })
@@ -198,10 +200,15 @@ pub(crate) async fn write_async(
     settled_async(&*store, async {
         let failures = Failures::first();
         {
-            let job = Job::new(&*store, &plan.options().limits, plan.counters(), &failures);
+            let job = Job::new(
+                (&*store, plan.objects()),
+                &plan.options().limits,
+                plan.counters(),
+                &failures,
+            );
             // SAFETY: the future owns all that is worked on.
             let unleaked = unsafe { Unleaked::promise() };
-            run_async(&job, &writing, (plan.objects(), plan.estimate()), unleaked).await;
+            run_async(&job, &writing, plan.estimate(), unleaked).await;
         }
         failures.into_result()
     })
@@ -211,18 +218,18 @@ pub(crate) async fn write_async(
 }
 
 /// Runs the `units` of a machine's last [`Step::Work`](crate::plan::Step::Work), for an executor that
-/// lives elsewhere, on this thread and on those of the pool that join.
+/// lives elsewhere, on this thread and on those of the pool that join; it has `objects` machines.
 ///
 /// # Errors
 /// The first unit's that failed, with the object's key.
 pub fn work(
     machine: &dyn Machine,
-    units: usize,
+    (units, objects): (usize, usize),
     limits: &Limits,
     counters: &Counters,
 ) -> Result<()> {
     let failures = Failures::first();
-    let job = Job::of_units(limits, counters, &failures);
+    let job = Job::of_units(objects, limits, counters, &failures);
     let failed = with_scratch(|scratch| job.units(machine, units, scratch));
     failed.context("key", || machine.key())?;
     failures.into_result()
@@ -271,12 +278,12 @@ fn examine<'a>(
     begun: &'a mut (dyn FnMut(usize) + Send),
     failures: &Failures<'_>,
 ) -> u64 {
-    let job = Job::new(store, &plan.options().limits, plan.counters(), failures);
+    let job = Job::new((store, chunks.len()), &plan.options().limits, plan.counters(), failures);
     let (capabilities, begun) = (store.capabilities(), Mutex::new(begun));
     let examining =
         Examining { plan, store, capabilities, aim, chunks, begun, counted: AtomicU64::new(0) };
     let estimate = plan.estimate().saturating_mul(chunks.len() as u64);
-    run(&job, &examining, chunks.len(), estimate);
+    run(&job, &examining, estimate);
     examining.counted.into_inner()
 }
 

@@ -44,15 +44,15 @@ pub(super) trait Task: Sync {
     }
 }
 
-/// Does the task with all `objects`, which take one thread so many nanoseconds. What fails is in the
-/// job's failures.
-pub(super) fn run(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64) {
+/// Does the task with all of the job's objects, which take one thread `estimate` nanoseconds. What fails
+/// is in the job's failures.
+pub(super) fn run(job: &Job<'_>, task: &impl Task, estimate: u64) {
     if job.is_awaited() {
         // SAFETY: the future is waited for right here, and dropped before the call returns.
         let unleaked = unsafe { Unleaked::promise() };
-        return wait(run_awaited(job, task, objects, unleaked));
+        return wait(run_awaited(job, task, unleaked));
     }
-    job.objects(objects, estimate, |claims| {
+    job.objects(estimate, |claims| {
         let mut machine = task.machine();
         with_scratch(|scratch| {
             claims.each(&mut |number| {
@@ -67,22 +67,17 @@ pub(super) fn run(job: &Job<'_>, task: &impl Task, objects: usize, estimate: u64
 
 /// As [`run`], without keeping the calling thread: awaits the store's answers, or a thread of the pool
 /// that does all of it.
-pub(super) async fn run_async(
-    job: &Job<'_>,
-    task: &impl Task,
-    (objects, estimate): (usize, u64),
-    unleaked: Unleaked,
-) {
+pub(super) async fn run_async(job: &Job<'_>, task: &impl Task, estimate: u64, unleaked: Unleaked) {
     if job.is_awaited() {
-        return run_awaited(job, task, objects, unleaked).await;
+        return run_awaited(job, task, unleaked).await;
     }
-    let all = || run(job, task, objects, estimate);
+    let all = || run(job, task, estimate);
     job.crew_elsewhere().hand_out(1, false, &all, unleaked).await;
 }
 
 /// As [`run`], awaiting the store's answers: objects are begun in order, and some are under way at
 /// the same time. Dropped before its end, it ends all of them.
-async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize, unleaked: Unleaked) {
+async fn run_awaited(job: &Job<'_>, task: &impl Task, unleaked: Unleaked) {
     let idle = Mutex::new(Vec::new());
     let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
     let live = |number| async move {
@@ -110,7 +105,7 @@ async fn run_awaited(job: &Job<'_>, task: &impl Task, objects: usize, unleaked: 
             if job.failures.end() {
                 return Poll::Ready(());
             }
-            while lives.len() < most && begun < objects {
+            while lives.len() < most && begun < job.count() {
                 lives.push(live(begun));
                 begun += 1;
             }

@@ -300,3 +300,33 @@ fn stream_both(document: &Value, (on, off): (&WriteOptions, &WriteOptions)) {
         }
     }
 }
+
+#[test]
+fn threads_inside_a_chunk() {
+    // Seen to fail when frames were made in jobs only where threads were idle.
+    let (size, half) = (12 << 20, 6 << 20);
+    let chunks = document(&[size], &[size], &zstd());
+    let shard = document(&[size], &[size], &sharding(&[size], &zstd(), "end"));
+    let beside = document(&[2 * size], &[size], &zstd());
+    for document in [chunks, shard, beside] {
+        let write = |workers| {
+            let limits = Limits { workers, ..Limits::default() };
+            let (write, read) = (
+                WriteOptions { limits: limits.clone(), ..WriteOptions::default() },
+                ReadOptions { limits, ..ReadOptions::default() },
+            );
+            let array = open(Arc::new(MemoryStore::new()), &document);
+            let values = values(&array, 1);
+            array.write_bytes(&Selection::all(), &values, &write).unwrap();
+            let all = array.read_bytes(&Selection::all(), &read).unwrap();
+            assert!(all.bytes == values);
+            let part = array.read_bytes(&select(&format!("{half}:{}", half + 9)), &read).unwrap();
+            assert_eq!(part.bytes, values[2 * half as usize..][..18]);
+            stored(&array)
+        };
+        let one = write(1);
+        for workers in [2, 5] {
+            assert!(write(workers) == one, "{document}: {workers} workers");
+        }
+    }
+}
