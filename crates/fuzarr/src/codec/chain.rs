@@ -95,7 +95,7 @@ impl PreparedShard {
 /// What coding one chunk may use: memory that is reused from chunk to chunk, and threads.
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
-    /// How many threads may encode one chunk, the calling one included.
+    /// How many threads may encode one chunk, while the calling one waits.
     pub(crate) threads: usize,
     bytes: [Vec<u8>; 2],
     elements: Elements,

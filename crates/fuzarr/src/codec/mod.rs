@@ -174,8 +174,8 @@ pub trait BytesToBytes: Debug + Send + Sync {
     /// `InvalidArgument` if `decoded` is larger than the format can hold.
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()>;
 
-    /// As [`encode`](Self::encode), on up to `threads` threads if there is work for them. What is appended
-    /// does not depend on how many there are.
+    /// As [`encode`](Self::encode), on up to `threads` threads if there is work for them, while this one waits.
+    /// What is appended does not depend on how many there are.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).

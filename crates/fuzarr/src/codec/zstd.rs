@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zstd_safe::zstd_sys::ZSTD_EndDirective::{ZSTD_e_continue, ZSTD_e_end};
 use zstd_safe::{
@@ -29,15 +30,20 @@ const LARGEST_WINDOW: u32 = 23;
 /// Contexts that have grown beyond this are not kept.
 const CONTEXT_LIMIT: usize = 64 << 20;
 /// What holds at least so many bytes is encoded in jobs, however many threads there are for them: the bytes
-/// made must not depend on that, and they differ a little from those of a frame made in one go.
+/// made must not depend on that, and they differ from those of a frame made in one go.
 const LEAST_IN_JOBS: usize = 4 * JOB_SIZE;
-/// What one job encodes; more where the level looks further back than that. Each costs some milliseconds'
-/// work beside what its bytes take, and two or three are in memory for each thread.
+/// What one job encodes. Each knows as much of what comes before it as the level looks back; to learn that
+/// takes 5 to 10 % of the time. Up to six are in memory, and three more for each thread.
 const JOB_SIZE: usize = 4 << 20;
+/// The overlap of jobs that is the whole window.
+const WHOLE_WINDOW: u32 = 9;
+/// Levels above look back by a job or more: most of the time would go into learning.
+const HIGHEST_LEVEL_IN_JOBS: i32 = 8;
 /// The most threads that work on one frame.
 const MOST_THREADS: usize = 8;
-/// Levels above have windows so large that jobs share nothing out and take gigabytes.
-const HIGHEST_LEVEL_IN_JOBS: i32 = 19;
+
+/// How many frames are being made in jobs.
+static IN_JOBS: AtomicUsize = AtomicUsize::new(0);
 
 /// The `zstd` codec of the extension registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,17 +100,21 @@ impl Zstd {
         context.set_parameter(CParameter::ChecksumFlag(self.checksum))
     }
 
-    /// As [`append`](Self::append), in jobs. `None` if that cannot be had.
+    /// As [`append`](Self::append), in jobs. `None` if there are no threads to be had.
     fn append_in_jobs(self, threads: usize, decoded: &[u8], tail: &mut Tail<'_>) -> Option<()> {
-        let threads = threads.clamp(1, MOST_THREADS.min(decoded.len().div_ceil(JOB_SIZE)));
-        // The context's threads end with the call: a forked child would have kept ones' context without them.
+        // The threads end with the call: a forked child would have a kept context, but not its threads.
         let mut context = CCtx::try_create()?;
         self.set_up(&mut context).ok()?;
-        context.set_parameter(CParameter::NbWorkers(u32::try_from(threads).ok()?)).ok()?;
-        context.set_parameter(CParameter::JobSize(u32::try_from(JOB_SIZE).ok()?)).ok()?;
+        for parameter in [
+            CParameter::NbWorkers(u32::try_from(threads).ok()?),
+            CParameter::JobSize(u32::try_from(JOB_SIZE).ok()?),
+            CParameter::OverlapSizeLog(WHOLE_WINDOW),
+        ] {
+            context.set_parameter(parameter).ok()?;
+        }
         context.set_pledged_src_size(Some(decoded.len() as u64)).ok()?;
-        // Where all input is given at once the library waits for a thread to be free in a busy loop, on the
-        // core that this thread needs. Given step by step, it comes back here.
+        // Asked to end the frame, the library waits for a thread to be free in a busy loop, on the core that
+        // this thread may need. Asked to go on, it comes back after each bit of progress.
         let last = decoded.len().saturating_sub(1) / JOB_SIZE * JOB_SIZE;
         let (most, rest) = decoded.split_at_checked(last)?;
         let (room, mut output) = (tail.room, OutBuffer::around(tail));
@@ -126,6 +136,22 @@ impl Zstd {
             }
         }
         Some(())
+    }
+}
+
+/// The share of `threads` that a frame gets, while others are being made, too, by other requests.
+struct Share(usize);
+
+impl Share {
+    fn of(threads: usize) -> Self {
+        let sharing = IN_JOBS.fetch_add(1, Ordering::Relaxed) + 1;
+        Self((threads.min(MOST_THREADS) / sharing).max(1))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        IN_JOBS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -345,9 +371,12 @@ impl BytesToBytes for Zstd {
     fn encode_on(&self, threads: usize, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
         let mut encode = || {
             let mut tail = Tail::reserve(encoded, zstd_safe::compress_bound(decoded.len()))?;
-            let jobs = decoded.len() >= LEAST_IN_JOBS && self.level <= HIGHEST_LEVEL_IN_JOBS;
-            if jobs && self.append_in_jobs(threads, decoded, &mut tail).is_some() {
-                return Ok(());
+            if decoded.len() >= LEAST_IN_JOBS && self.level <= HIGHEST_LEVEL_IN_JOBS {
+                let share = Share::of(threads);
+                let mut append = |threads| self.append_in_jobs(threads, decoded, &mut tail);
+                if append(share.0).or_else(|| append(1)).is_some() {
+                    return Ok(());
+                }
             }
             with_encoder(|context| match self.append(context, decoded, &mut tail) {
                 Ok(_) => Ok(()),
@@ -439,19 +468,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn threads_change_no_bytes() {
+    fn noise(count: usize) -> Vec<u8> {
         let mut state = 1_u64;
-        let mut noise: Vec<u8> = std::iter::repeat_with(|| {
+        let next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 56) as u8
-        })
-        .take(LEAST_IN_JOBS + 12_345)
-        .collect();
+        };
+        std::iter::repeat_with(next).take(count).collect()
+    }
+
+    #[test]
+    fn threads_change_no_bytes() {
+        let mut noise = noise(LEAST_IN_JOBS + 12_345);
         let smooth = noise.iter().map(|byte| byte >> 3).collect::<Vec<_>>();
         let constant = vec![7; LEAST_IN_JOBS];
         noise.truncate(LEAST_IN_JOBS + JOB_SIZE);
-        let cases = [(0, false, &smooth), (-5, true, &smooth), (9, false, &smooth)];
+        let cases = [(0, false, &smooth), (-5, true, &smooth), (8, false, &smooth)];
         for (level, checksum, bytes) in
             cases.into_iter().chain([(0, false, &noise), (3, true, &constant)])
         {
@@ -481,6 +513,16 @@ mod tests {
             assert_eq!(codec.decode_part(frame, bytes.len(), start..end, &mut part), !checksum);
             assert!(checksum || part.starts_with(&bytes[start..end]));
         }
+    }
+
+    #[test]
+    fn jobs_look_back_as_far_as_their_level() {
+        // Seen to fail, with three times the bytes, while a job began with an eighth of the window.
+        let frame = noise(1 << 20);
+        let mut encoded = Vec::new();
+        let codec = Zstd::new(0, false).unwrap();
+        codec.encode(&frame.repeat(LEAST_IN_JOBS / frame.len()), &mut encoded).unwrap();
+        assert!(encoded.len() < frame.len() * 5 / 4, "{}", encoded.len());
     }
 
     #[test]

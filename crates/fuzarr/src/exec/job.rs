@@ -152,8 +152,8 @@ impl<'a> Job<'a> {
         self.objects
     }
 
-    /// How many threads may encode one unit where each object has so many: what objects and units side
-    /// by side leave idle.
+    /// How many threads may encode one unit where each object has so many: those that objects and units, all
+    /// of them side by side, would leave idle.
     fn threads_each(&self, units: usize) -> usize {
         self.threads / self.objects.saturating_mul(units).clamp(1, self.threads)
     }
