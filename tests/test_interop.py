@@ -68,3 +68,25 @@ def test_partial_writes_into_a_peers_store(peer, case, tmp_path):
             assert same(reader.read(tmp_path), model), reader
     assert same(get(tmp_path), model)
     fuzarr("verify", tmp_path)
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=str)
+@pytest.mark.parametrize("level", [1, 8])
+def test_peers_read_a_zstd_chunk_that_was_encoded_by_several_threads(peer, level, tmp_path):
+    data = (np.arange(5 << 20, dtype="int32") * 7919) % 100_003
+    document = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(data.shape),
+        "data_type": "int32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(data.shape)}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": 0,
+        "codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "zstd", "configuration": {"level": level, "checksum": level == 8}},
+        ],
+    }
+    create(tmp_path, document)
+    put(tmp_path, "...", data)
+    assert np.array_equal(peer.read(tmp_path), data)
