@@ -53,7 +53,7 @@ pub struct Tuning {
     pub part: u64,
     /// Shards of more bytes than this are written as their inner chunks are encoded.
     pub streamed: u64,
-    /// Bytes of elements that are encoded between two writes of a streamed shard.
+    /// Bytes of elements of a streamed shard that are encoded while as many are written.
     pub group: u64,
 }
 
@@ -68,7 +68,7 @@ impl Default for Tuning {
             small_object: 128 << 10,
             part: 8 << 20,
             streamed: 32 << 20,
-            group: 16 << 20,
+            group: 8 << 20,
         }
     }
 }

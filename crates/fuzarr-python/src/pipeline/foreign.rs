@@ -85,7 +85,7 @@ impl Life {
                 }
                 Step::Commit(Commit::Put) => return Ok("put"),
                 Step::Commit(Commit::Delete) => return Ok("delete"),
-                Step::Commit(_) => {
+                Step::Append(_) | Step::Commit(_) => {
                     return Err(Error::unsupported("the store can put and delete only"));
                 }
                 Step::Done { present } => {

@@ -88,7 +88,7 @@ async fn ask(machine: &mut ReadMachine<'_>, store: &dyn Store) -> Result<Explana
             Step::Work(units) => {
                 with_scratch(|scratch| (0..units).try_for_each(|unit| machine.run(unit, scratch)))?;
             }
-            Step::Commit(_) | Step::Done { .. } => {
+            Step::Append(_) | Step::Commit(_) | Step::Done { .. } => {
                 let memory = machine.reclaim();
                 with_scratch(|scratch| scratch.keep(memory));
                 return Ok(Explanation {

@@ -42,10 +42,15 @@ impl<'a> Failures<'a> {
         self.ended.load(Ordering::Relaxed) || self.outer.is_some_and(Failures::end)
     }
 
+    /// Calls the rest off.
+    pub(super) fn call_off(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
     /// Adds the failure of part `number`.
     pub(super) fn add(&self, number: usize, error: Error) {
         if !self.all || error.kind() == Kind::Cancelled {
-            self.ended.store(true, Ordering::Relaxed);
+            self.call_off();
         }
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push((number, error));
     }

@@ -1,9 +1,11 @@
 //! One request being executed: its parts, who works on them, and what of it is under way.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use futures_util::future::join;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::failures::Failures;
@@ -267,6 +269,31 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// As [`units`](Self::units), of which this thread does its share after `act`, which does not wait for
+    /// them. If it fails, the units that were not begun are left.
+    pub(super) fn units_beside(
+        &self,
+        machine: &dyn Machine,
+        units: usize,
+        scratch: &mut Scratch,
+        act: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<Error>> {
+        let helpers = self.helpers(units + 1, machine.estimate());
+        let failures = self.failures.inner();
+        let mut acted = Ok(());
+        let first = || {
+            acted = act();
+            if acted.is_err() {
+                failures.call_off();
+            }
+        };
+        self.share_units((units, helpers), true, scratch, (&failures, first), |unit, scratch| {
+            self.run_unit(machine, (unit, units), scratch)
+        });
+        acted?;
+        self.failures.of_units(failures)
+    }
+
     fn run_unit(
         &self,
         machine: &dyn Machine,
@@ -288,38 +315,54 @@ impl<'a> Job<'a> {
     ) -> Result<Vec<Error>> {
         let helpers = self.helpers(units, estimate);
         let failures = self.failures.inner();
-        let cursor = AtomicUsize::new(0);
-        let claims = self.claims(&cursor, units, helpers, &failures);
-        if helpers == 0 {
-            claims.each(&mut |unit| run(unit, scratch));
-        } else {
-            // The first to come works with this thread's scratch, the others with their own.
-            let lent = Mutex::new(Some(scratch));
-            self.counters.add(FastPath::Shared, 1);
-            self.crew().share(helpers, pure, &|| {
-                let mine = lent.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let work = |scratch: &mut Scratch| claims.each(&mut |unit| run(unit, scratch));
-                match mine {
-                    Some(scratch) => work(scratch),
-                    None => with_scratch(work),
-                }
-            });
-        }
+        self.share_units((units, helpers), pure, scratch, (&failures, || ()), run);
         self.failures.of_units(failures)
     }
 
+    /// Has `first` done by this thread, and units run by it and by `helpers` others.
+    fn share_units(
+        &self,
+        (units, helpers): (usize, usize),
+        pure: bool,
+        scratch: &mut Scratch,
+        (failures, first): (&Failures<'_>, impl FnOnce()),
+        run: impl Fn(usize, &mut Scratch) -> Result<()> + Sync,
+    ) {
+        let cursor = AtomicUsize::new(0);
+        let claims = self.claims(&cursor, units, helpers, failures);
+        if helpers == 0 {
+            first();
+            return claims.each(&mut |unit| run(unit, scratch));
+        }
+        // This thread's scratch is for whoever comes first once it is free, the others have their own.
+        let lent = Mutex::new(None);
+        let lock = || lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = || {
+            first();
+            *lock() = Some(scratch);
+        };
+        self.counters.add(FastPath::Shared, 1);
+        self.crew().share_after(first, helpers, pure, &|| {
+            let mine = lock().take();
+            let work = |scratch: &mut Scratch| claims.each(&mut |unit| run(unit, scratch));
+            match mine {
+                Some(scratch) => work(scratch),
+                None => with_scratch(work),
+            }
+        });
+    }
+
     /// Has the pool's threads run the units of a machine's work, while this thread goes on with
-    /// other objects; little work, and that of a request of one worker, is done here.
+    /// other objects, and with what is done `beside` them; little work, and that of a request of one
+    /// worker, is done here. Both are brought to an end: if what is done beside them fails, the units that
+    /// were not begun are left.
     pub(super) async fn units_elsewhere(
         &self,
-        machine: &dyn Machine,
-        units: usize,
+        (machine, units): (&dyn Machine, usize),
         unleaked: Unleaked,
+        beside: impl Future<Output = Result<()>>,
     ) -> Result<Vec<Error>> {
         let estimate = machine.estimate();
-        if self.threads == 1 || estimate < self.limits.tuning.helper {
-            return with_scratch(|scratch| self.units(machine, units, scratch));
-        }
         let helpers = self.helpers(units, estimate);
         let failures = self.failures.inner();
         let cursor = AtomicUsize::new(0);
@@ -329,8 +372,27 @@ impl<'a> Job<'a> {
                 claims.each(&mut |unit| self.run_unit(machine, (unit, units), scratch));
             });
         };
-        self.counters.add(FastPath::Shared, u64::from(helpers > 0));
-        self.crew().hand_out(helpers + 1, true, &work, unleaked).await;
+        let is_here = self.threads == 1 || estimate < self.limits.tuning.helper;
+        let elsewhere = (!is_here).then(|| {
+            self.counters.add(FastPath::Shared, u64::from(helpers > 0));
+            self.crew().hand_out(helpers + 1, true, &work, unleaked)
+        });
+        let acting = async {
+            let acted = beside.await;
+            if acted.is_err() {
+                failures.call_off();
+            }
+            acted
+        };
+        // What is asked of a store is under way when units are run here.
+        let working = async {
+            match elsewhere {
+                Some(elsewhere) => elsewhere.await,
+                None => work(),
+            }
+        };
+        let (acted, ()) = join(acting, working).await;
+        acted?;
         self.failures.of_units(failures)
     }
 

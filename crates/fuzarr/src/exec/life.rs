@@ -3,7 +3,7 @@
 //! It is the same for stores that answer at once, where it is never suspended, and for those that
 //! are awaited.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{ready, try_join_all};
 
 use super::fetch::{fill_targets, length_of, read_in_parts, read_shared, to_share_out};
 use super::job::{Held, Job};
@@ -12,6 +12,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, Kind, Result, ResultExt};
 use crate::plan::{Commit, Machine, Purpose, Scratch, Step};
 use crate::store::{Content, Object, Piece, Precondition, Span, Store, Upload};
+use crate::wait::wait;
 
 /// How often an object that keeps changing under a request is read anew before giving up.
 const ATTEMPTS: usize = 100;
@@ -149,18 +150,23 @@ impl<'a, 'm> Life<'a, 'm> {
                 let failed = match &mut self.workers {
                     Workers::Here(scratch) => self.job.units(self.machine, units, scratch)?,
                     Workers::Elsewhere(unleaked) => {
-                        Box::pin(self.job.units_elsewhere(self.machine, units, *unleaked)).await?
+                        let alone = ready(Ok(()));
+                        let work = (&*self.machine, units);
+                        Box::pin(self.job.units_elsewhere(work, *unleaked, alone)).await?
                     }
                 };
                 self.found.extend(failed);
             }
+            Step::Append(units) => {
+                let failed = self.append_and_work(units).await?;
+                self.found.extend(failed);
+                self.machine.committed();
+            }
             Step::Commit(commit) => {
                 self.commit(commit).await?;
                 self.machine.committed();
-                if matches!(commit, Commit::Put | Commit::Patch | Commit::Finish | Commit::Delete) {
-                    // What was read is no longer what is stored.
-                    self.read = 0;
-                }
+                // What was read is no longer what is stored.
+                self.read = 0;
             }
             Step::Done { present } => return Ok(Some(present)),
         }
@@ -395,26 +401,42 @@ impl<'a, 'm> Life<'a, 'm> {
                 let changes = self.machine.changes();
                 job.ask(|| store.patch(key, &changes, precondition)).await
             }
-            Commit::Append => self.append().await,
             Commit::Finish => {
-                self.append().await?;
-                match self.upload.take() {
-                    Some(upload) => job.ask(|| upload.finish(precondition)).await.map(drop),
-                    None => Ok(()),
-                }
+                let none =
+                    || Error::invalid_argument("a new object is finished that was not begun");
+                let upload = self.upload.take().ok_or_else(none)?;
+                append(job, &*self.machine, (&*upload, self.object.as_deref())).await?;
+                job.ask(|| upload.finish(precondition)).await.map(drop)
             }
         }
     }
 
-    /// Writes the machine's parts to the new object.
-    async fn append(&mut self) -> Result<()> {
-        if self.upload.is_none() {
-            let begun = self.job.ask(|| self.store.begin(self.machine.key())).await?;
-            self.upload = Some(begun);
+    /// Writes the machine's parts to the new object, and has its units run meanwhile.
+    async fn append_and_work(&mut self, units: usize) -> Result<Vec<Error>> {
+        let (job, store) = (self.job, self.store);
+        let upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => job.ask(|| store.begin(self.machine.key())).await?,
+        };
+        let upload = self.upload.insert(upload);
+        let machine = &*self.machine;
+        let appending = append(job, machine, (&**upload, self.object.as_deref()));
+        match &mut self.workers {
+            Workers::Here(scratch) => job.units_beside(machine, units, scratch, || wait(appending)),
+            Workers::Elsewhere(unleaked) => {
+                Box::pin(job.units_elsewhere((machine, units), *unleaked, appending)).await
+            }
         }
-        let Some(upload) = &self.upload else { return Ok(()) };
-        let parts = self.machine.parts();
-        let content = Content { parts: &parts, base: self.object.as_deref() };
-        self.job.ask(|| upload.write(self.machine.offset(), content)).await
     }
+}
+
+/// Writes the machine's parts to a new object, which takes those that are kept from an old one.
+async fn append(
+    job: &Job<'_>,
+    machine: &dyn Machine,
+    (upload, base): (&dyn Upload, Option<&dyn Object>),
+) -> Result<()> {
+    let parts = machine.parts();
+    let content = Content { parts: &parts, base };
+    job.ask(|| upload.write(machine.offset(), content)).await
 }

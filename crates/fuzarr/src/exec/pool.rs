@@ -77,12 +77,25 @@ impl Crew {
     /// # Panics
     /// If `work` does, on whatever thread.
     pub(super) fn share(self: &Arc<Self>, helpers: usize, pure: bool, work: &(dyn Fn() + Sync)) {
+        self.share_after(|| (), helpers, pure, work);
+    }
+
+    /// As [`share`](Self::share), of which this thread does its share after something else.
+    ///
+    /// # Panics
+    /// If `first` does, or `work` on whatever thread.
+    pub(super) fn share_after(
+        self: &Arc<Self>,
+        first: impl FnOnce(),
+        helpers: usize,
+        pure: bool,
+        work: &(dyn Fn() + Sync),
+    ) {
         let helpers = helpers.min(self.most);
-        if helpers == 0 {
-            return work();
-        }
-        let Some(offered) = Offered::new(self, helpers, pure, work) else { return work() };
+        let offered = if helpers == 0 { None } else { Offered::new(self, helpers, pure, work) };
+        first();
         work();
+        let Some(offered) = offered else { return };
         drop(offered.end);
         assert!(!offered.offer.has_panicked(), "a helper of this request panicked");
     }
@@ -131,7 +144,7 @@ impl<'w> Offered<'w> {
         let pool = Pool::get()?;
         // SAFETY: only the lifetime changes. `Withdraw` does not let go of the borrow before no
         // helper is inside and none can enter any more; that it is dropped before the borrow ends,
-        // `share` sees to itself and `hand_out` is promised.
+        // `share_after` sees to itself and `hand_out` is promised.
         let erased = unsafe {
             std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const (dyn Fn() + Sync + 'static)>(
                 std::ptr::from_ref(work),

@@ -42,7 +42,9 @@ pub(crate) fn writing(
     let one = writing(inner, inner.length as u64, complete, capabilities).saturating_add(index);
     let open = chain.open_shard().is_some();
     if open && complete && capabilities.uploads {
-        return one.saturating_add(inner.length as u64);
+        // What is written meanwhile; that is copied for stores that are awaited.
+        let copies = if capabilities.blocking { 1 } else { 2 };
+        return one.saturating_add((inner.length as u64).saturating_mul(copies));
     }
     let whole = chain.length as u64;
     let touched = touched.min(whole);

@@ -18,6 +18,10 @@ pub enum Step {
     /// This many units of work, `0..n`, each [`Machine::run`] once, in any order, on any thread.
     /// All are done before [`Machine::next`] is called again.
     Work(usize),
+    /// [`Machine::parts`], to be written to a new object at [`Machine::offset`], which is begun if it is the
+    /// first time; the stored object stays as it is. And this many units, as for [`Step::Work`], beside it.
+    /// Answered by [`Machine::committed`] when all of it is done.
+    Append(usize),
     /// A write; answered by [`Machine::committed`], or by [`Machine::restart`] if the precondition
     /// did not hold.
     Commit(Commit),
@@ -48,10 +52,8 @@ pub enum Commit {
     Delete,
     /// Change it in place: [`Machine::changes`].
     Patch,
-    /// Write [`Machine::parts`] to a new object at [`Machine::offset`]; begin it if it is the
-    /// first time. The stored object stays as it is.
-    Append,
-    /// As [`Commit::Append`], and then replace the stored object by the new one.
+    /// Write [`Machine::parts`] to the new object at [`Machine::offset`], as [`Step::Append`] does, and
+    /// then replace the stored object by the new one.
     Finish,
 }
 
@@ -69,7 +71,8 @@ pub trait Machine: Send + Sync {
     ///
     /// # Errors
     /// `Corrupt` if what was supplied makes no sense, `Limit` if the plan would be too large,
-    /// `InvalidArgument` if units of the last [`Step::Work`] were not run, or of a write failed.
+    /// `InvalidArgument` if units of the last [`Step::Work`] or [`Step::Append`] were not run, or
+    /// of a write failed.
     fn next(&mut self) -> Result<Step>;
 
     /// The spans that the last [`Step::Fetch`] asks for.
@@ -159,14 +162,14 @@ pub trait Machine: Send + Sync {
     /// must hold for a later commit to replace just what was read.
     fn supply(&mut self, pieces: Option<&mut Vec<Piece>>, precondition: Precondition);
 
-    /// Runs unit `unit` of the last [`Step::Work`].
+    /// Runs unit `unit` of the last [`Step::Work`] or [`Step::Append`].
     ///
     /// # Errors
     /// Those of codecs: `Corrupt`, naming the codec.
     fn run(&self, unit: usize, scratch: &mut Scratch) -> Result<()>;
 
-    /// About how many nanoseconds the units of the last [`Step::Work`] take together on one thread:
-    /// what decides whether help is worth inviting.
+    /// About how many nanoseconds the units of the last [`Step::Work`] or [`Step::Append`] take together
+    /// on one thread: what decides whether help is worth inviting.
     fn estimate(&self) -> u64;
 
     /// The bytes to put, as parts that follow each other. Kept ones are of the object that was
@@ -190,7 +193,7 @@ pub trait Machine: Send + Sync {
         Precondition::None
     }
 
-    /// Takes note that the last [`Step::Commit`] was done.
+    /// Takes note that the last [`Step::Commit`] or [`Step::Append`] was done.
     fn committed(&mut self) {}
 
     /// Starts again on a fresh read, since the object changed in the meantime. What did not depend

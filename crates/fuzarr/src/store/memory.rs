@@ -312,8 +312,8 @@ impl Store for MemoryStore {
     }
 }
 
-/// For how many pieces like the one that is written an upload makes room.
-const ROOM: usize = 8;
+/// For how many pieces like the one that is written an upload makes room, up to so many bytes.
+const ROOM: (usize, usize) = (64, 1 << 30);
 
 /// An object of a store in memory that is being written.
 #[derive(Debug)]
@@ -328,10 +328,11 @@ impl MemoryUpload {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let end = addressable(offset.saturating_add(content.length()))?;
         if end > bytes.capacity() {
-            // Memory that is not touched costs nothing, and to grow moves what is there.
+            // Memory that is not touched costs nothing. To grow moves what is there, and takes large pages
+            // apart.
             let more = end - bytes.len();
-            reserve(&mut bytes, more.saturating_mul(ROOM))
-                .or_else(|_| reserve(&mut bytes, more))?;
+            let room = more.saturating_mul(ROOM.0).min(more.max(ROOM.1));
+            reserve(&mut bytes, room).or_else(|_| reserve(&mut bytes, more))?;
         }
         for part in content.parts {
             let kept;

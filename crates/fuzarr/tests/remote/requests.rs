@@ -371,8 +371,9 @@ fn whole_objects_in_the_place_of_parts_are_within_what_may_be_in_flight() {
     }
 }
 
-// Eight would be at once if what is streamed counted and not its groups; it was one while a group was
-// raised to a chunk for each of many threads.
+// A shard has two groups, one that is encoded and one that is sent. Eight would be at once if what is
+// streamed counted and not its groups; it was one while a group was raised to a chunk for each of many
+// threads.
 #[test]
 fn shards_that_are_streamed_are_as_many_in_flight_as_there_is_room_for_their_groups() {
     let server = Server::start(2).unwrap();
@@ -381,7 +382,7 @@ fn shards_that_are_streamed_are_as_many_in_flight_as_there_is_room_for_their_gro
     let builder = builder.shards([1, bytes]).chunks([1, 512 << 10]).codecs("none");
     let written = builder.create(store(&server, "x"), "").unwrap();
     let values = vec![7; 32 << 20];
-    let tuning = Tuning { streamed: 512 << 10, group: 1 << 20, ..Tuning::default() };
+    let tuning = Tuning { streamed: 512 << 10, group: 512 << 10, ..Tuning::default() };
     let limits = Limits { tuning, workers: 8, in_flight: 4 << 20, ..Limits::default() };
     let options = WriteOptions { limits, ..WriteOptions::default() };
     server.set_latency(Duration::from_millis(200));

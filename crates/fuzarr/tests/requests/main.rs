@@ -12,6 +12,7 @@
 mod changing;
 mod protocol;
 mod runs;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,6 +35,8 @@ struct Slow {
     microseconds: AtomicUsize,
     /// Panics on threads of the pool.
     panics: AtomicBool,
+    /// Encodes nothing.
+    fails: AtomicBool,
     calls: AtomicUsize,
     /// Cancelled at the fifth call.
     cancel: Cancel,
@@ -63,6 +66,9 @@ impl BytesToBytes for Slow {
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
         self.call();
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(Error::io("nothing can be encoded"));
+        }
         encoded.extend_from_slice(decoded);
         Ok(())
     }

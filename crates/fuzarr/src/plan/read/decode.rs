@@ -227,7 +227,7 @@ impl ReadMachine<'_> {
                     self.counted.fetch_add(machine.counted(), Ordering::Relaxed);
                     return Ok(());
                 }
-                Step::Open | Step::Fetch(_) | Step::Commit(_) => {
+                Step::Open | Step::Fetch(_) | Step::Append(_) | Step::Commit(_) => {
                     return Err(Error::invalid_argument("a shard in memory asked for more"));
                 }
             }

@@ -326,7 +326,7 @@ impl ReadMachine<'_> {
                 Step::Fetch(Purpose::Index) => return self.foresee_parts(known),
                 Step::Fetch(_) if known => return self.foresee_known(),
                 Step::Fetch(_) => return self.foresee_whole(),
-                Step::Work(_) | Step::Commit(_) | Step::Done { .. } => {
+                Step::Work(_) | Step::Append(_) | Step::Commit(_) | Step::Done { .. } => {
                     return Err(Error::invalid_argument("a read began with nothing to fetch"));
                 }
             }

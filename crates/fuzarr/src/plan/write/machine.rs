@@ -148,7 +148,7 @@ impl<'a> WriteMachine<'a> {
                     };
                 }
                 Step::Commit(Commit::Delete) | Step::Done { .. } => return Ok(None),
-                Step::Open | Step::Fetch(_) | Step::Commit(_) => {
+                Step::Open | Step::Fetch(_) | Step::Append(_) | Step::Commit(_) => {
                     return Err(Error::invalid_argument("a shard in memory asked for more"));
                 }
             }
@@ -289,12 +289,21 @@ impl<'a> WriteMachine<'a> {
             Job::Chunk | Job::Open | Job::Lay | Job::Index => 1,
         };
         self.state = State::Work(job);
-        Step::Work(units)
+        if self.writing().is_some() { Step::Append(units) } else { Step::Work(units) }
     }
 
-    /// Whether the units of a job have come to something. An executor may ask for the next step after
-    /// one of them failed: what it was to write must not be taken for nothing to write then.
+    /// The runs of a streamed shard that are being written.
+    fn writing(&self) -> Option<Range<usize>> {
+        self.stream.as_ref().and_then(|stream| stream.writing.clone())
+    }
+
+    /// Whether the units of a job have come to something, and what was to be written beside them is. An
+    /// executor may ask for the next step after one of them failed: what it was to write must not be taken
+    /// for nothing to write then.
     fn is_worked(&self, job: &Job) -> bool {
+        if self.writing().is_some() {
+            return false;
+        }
         let Some(write) = &self.shard else { return self.outcome.get().is_some() };
         match job {
             Job::Chunk => self.outcome.get().is_some(),
@@ -320,10 +329,7 @@ impl<'a> WriteMachine<'a> {
     /// What follows when inner chunks are encoded.
     fn encoded(&mut self, units: Range<usize>) -> Result<Step> {
         if let (Some(stream), Some(write)) = (&mut self.stream, &self.shard) {
-            let some = stream.place(write, units.clone());
-            if some {
-                return Ok(self.commit(Commit::Append, units));
-            }
+            stream.place(write, units.clone());
             return Ok(self.next_group(units.end));
         }
         let patch = self.options.in_place && self.shared.capabilities.patch && !self.nested;
@@ -332,7 +338,7 @@ impl<'a> WriteMachine<'a> {
         {
             self.shared.layout.counters.add(FastPath::Patch, changes.len() as u64);
             self.changes = changes;
-            return Ok(self.commit(Commit::Patch, 0..0));
+            return Ok(self.commit(Commit::Patch));
         }
         Ok(self.work(Job::Lay))
     }
@@ -346,14 +352,14 @@ impl<'a> WriteMachine<'a> {
             return self.work(Job::Inner(start..end));
         }
         if stream.is_empty() {
-            return self.commit(Commit::Delete, 0..0);
+            return self.commit(Commit::Delete);
         }
         self.work(Job::Index)
     }
 
-    fn commit(&mut self, commit: Commit, units: Range<usize>) -> Step {
+    fn commit(&mut self, commit: Commit) -> Step {
         self.shared.layout.forget(&self.key);
-        self.state = State::Commit(commit, units);
+        self.state = State::Commit(commit);
         Step::Commit(commit)
     }
 
@@ -375,7 +381,7 @@ impl<'a> WriteMachine<'a> {
             self.state = State::Finished { present: false };
             return Step::Done { present: false };
         }
-        self.commit(if stored { Commit::Put } else { Commit::Delete }, 0..0)
+        self.commit(if stored { Commit::Put } else { Commit::Delete })
     }
 
     fn run_shard(&self, write: &ShardWrite, unit: usize, scratch: &mut Scratch) -> Result<()> {
@@ -420,14 +426,13 @@ impl Machine for WriteMachine<'_> {
             }
             State::Ready(purpose) => self.ready(purpose),
             State::Work(job) if !self.is_worked(&job) => Err(Error::invalid_argument(
-                "a write goes on, but its units were not run to an end",
+                "a write goes on, but what it asked for was not done to an end",
             )),
             State::Work(Job::Open) => self.opened_old(),
             State::Work(Job::Inner(units)) => self.encoded(units),
             State::Work(Job::Chunk | Job::Lay) => Ok(self.finish()),
-            State::Work(Job::Index) => Ok(self.commit(Commit::Finish, 0..0)),
-            State::Commit(commit, _) => Ok(Step::Commit(commit)),
-            State::Written(units) => Ok(self.next_group(units)),
+            State::Work(Job::Index) => Ok(self.commit(Commit::Finish)),
+            State::Commit(commit) => Ok(Step::Commit(commit)),
             State::Finished { present } => Ok(Step::Done { present }),
         }
     }
@@ -510,11 +515,11 @@ impl Machine for WriteMachine<'_> {
             let part = outcome.map(|encoded| encoded.part(&self.values.bytes));
             return part.into_iter().collect();
         };
-        if let (Some(stream), State::Commit(_, units)) = (&self.stream, &self.state) {
-            if let Some(index) = stream.index.get() {
-                return vec![Part::Bytes(index)];
-            }
-            let runs = write.runs[units.clone()].iter().filter_map(OnceLock::get);
+        if let Some(stream) = &self.stream {
+            let Some(runs) = stream.writing.clone() else {
+                return stream.index.get().map(|index| Part::Bytes(index)).into_iter().collect();
+            };
+            let runs = write.runs[runs].iter().filter_map(OnceLock::get);
             let values = &self.values.bytes;
             return runs.map(|run| Part::Bytes(run.payload.get(values))).collect();
         }
@@ -533,7 +538,7 @@ impl Machine for WriteMachine<'_> {
             .chain
             .any_shard()
             .is_some_and(|shard| shard.index.location() == IndexLocation::Start);
-        if stream.index.get().is_some() && at_start { 0 } else { stream.offset }
+        if stream.writing.is_none() && at_start { 0 } else { stream.offset }
     }
 
     fn changes(&self) -> Vec<(u64, &[u8])> {
@@ -549,14 +554,12 @@ impl Machine for WriteMachine<'_> {
     }
 
     fn committed(&mut self) {
-        let State::Commit(commit, units) = self.state.clone() else { return };
-        if let (Commit::Append, Some(stream), Some(write)) =
-            (commit, &mut self.stream, &mut self.shard)
+        if let (State::Work(_), Some(stream), Some(write)) =
+            (&self.state, &mut self.stream, &mut self.shard)
         {
-            stream.written(write, units.clone());
-            self.state = State::Written(units.end);
-            return;
+            return stream.written(write);
         }
+        let State::Commit(commit) = self.state else { return };
         // Whoever read it meanwhile may know the old one.
         self.shared.layout.forget(&self.key);
         self.state = State::Finished { present: commit != Commit::Delete };

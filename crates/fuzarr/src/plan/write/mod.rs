@@ -78,7 +78,7 @@ impl Values<'_> {
 }
 
 /// Bytes of elements that a group is raised to at the most, so that each thread has some of it.
-const LARGEST_GROUP: u64 = 512 << 20;
+const LARGEST_GROUP: u64 = 256 << 20;
 
 /// Chunks filled with one value, by how much of them lies inside the array. `None` inside for those
 /// that need not be stored.
@@ -165,13 +165,12 @@ impl WritePlan {
     /// `Limit` if the memory does not do for one object, saying how much is needed.
     pub fn fit(&mut self, capabilities: Capabilities, threads: usize) -> Result<()> {
         let chain = &self.layout.chain;
-        // Inner chunks that are touched are held whole, however little of them is.
-        let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length);
         self.threads = threads;
         if self.options.limits.memory.is_none() {
             return Ok(());
         }
-        let touched = self.elements().saturating_mul(inner as u64);
+        // Inner chunks that are touched are held whole, however little of them is.
+        let touched = self.elements().saturating_mul(self.inner());
         let complete = self.objects.is_complete(&self.layout) && self.options.streaming;
         let carry_over = capabilities.carry_over && self.options.partial_writes;
         let capabilities = Capabilities { carry_over, ..capabilities };
@@ -183,12 +182,12 @@ impl WritePlan {
         options.limits = limits;
         let tuning = &mut options.limits.tuning;
         tuning.streamed = tuning.streamed.min(spare / 2);
-        tuning.group = tuning.group.min(spare / 2);
+        tuning.group = tuning.group.min(spare / 4);
         Ok(())
     }
 
-    /// Bytes of elements that are encoded between two writes of a shard that is streamed to a store that
-    /// can do so much.
+    /// Bytes of elements that are encoded while as many are written, of a shard that is streamed to a
+    /// store that can do so much.
     pub(crate) fn group(&self, capabilities: Capabilities) -> u64 {
         let limits = &self.options.limits;
         if limits.memory.is_some() {
@@ -196,10 +195,14 @@ impl WritePlan {
         }
         // Each thread gets an inner chunk, however large they are. Where stores are awaited it has those
         // of other shards, for which there has to be room in flight.
-        let most = if capabilities.blocking { LARGEST_GROUP } else { limits.in_flight / 8 };
+        let most = if capabilities.blocking { LARGEST_GROUP } else { limits.in_flight / 16 };
+        self.inner().saturating_mul(self.threads as u64).min(most).max(limits.tuning.group)
+    }
+
+    /// Bytes of an inner chunk, or of a chunk that is no shard.
+    fn inner(&self) -> u64 {
         let chain = &self.layout.chain;
-        let inner = chain.any_shard().map_or(chain.length, |shard| shard.inner.length) as u64;
-        inner.saturating_mul(self.threads as u64).min(most).max(limits.tuning.group)
+        chain.any_shard().map_or(chain.length, |shard| shard.inner.length) as u64
     }
 
     /// The selection.
@@ -239,8 +242,10 @@ impl WritePlan {
     /// Bytes that the writing of one object holds, about, for a store that can do so much.
     pub(crate) fn weight(&self, capabilities: Capabilities) -> u64 {
         let length = self.layout.chain.length as u64;
-        // A group may be larger than what is streamed.
-        let limit = self.options.limits.tuning.streamed.max(self.group(capabilities));
+        // Two groups of at least an inner chunk, one written and one encoded, may be larger than what is
+        // streamed.
+        let groups = self.group(capabilities).max(self.inner()).saturating_mul(2);
+        let limit = self.options.limits.tuning.streamed.max(groups);
         let streams = self.options.streaming
             && capabilities.uploads
             && self.layout.chain.open_shard().is_some()

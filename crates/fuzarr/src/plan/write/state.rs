@@ -18,15 +18,14 @@ pub(super) enum State {
     Ready(Purpose),
     /// The job's units are being run.
     Work(Job),
-    Commit(Commit, Range<usize>),
-    /// So many runs of the stream are written.
-    Written(usize),
+    Commit(Commit),
     Finished {
         present: bool,
     },
 }
 
-/// What the units of a [`State::Work`] do.
+/// What the units of a [`State::Work`] do; encoded runs of a [stream](super::stream::Stream) may be written
+/// beside them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Job {
     /// Encode the object, which is one chunk.

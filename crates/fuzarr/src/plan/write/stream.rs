@@ -10,10 +10,12 @@ use crate::codec::PreparedShard;
 /// A shard that is written while it is encoded.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// How many runs are encoded between two writes.
+    /// How many runs are encoded while those before them are written.
     pub(super) group: usize,
     /// Where the next bytes go.
     pub(super) offset: u64,
+    /// The runs that are written now.
+    pub(super) writing: Option<Range<usize>>,
     /// The new index.
     pub(super) pairs: Vec<u64>,
     pub(super) index: OnceLock<Vec<u8>>,
@@ -26,31 +28,32 @@ impl Stream {
         Self {
             group: write.runs_of(usize_of(chunks).max(1)),
             offset: first_offset(shard),
+            writing: None,
             pairs: vec![u64::MAX; usize_of(shard.index.slots()) * 2],
             index: OnceLock::new(),
         }
     }
 
-    /// Gives the inner chunks of encoded runs their places; whether there are any.
-    pub(super) fn place(&mut self, write: &ShardWrite, runs: Range<usize>) -> bool {
+    /// Gives the inner chunks of encoded runs their places. If there are any, they are to be written now.
+    pub(super) fn place(&mut self, write: &ShardWrite, runs: Range<usize>) {
         let mut offset = self.offset;
-        for place in write.places(runs) {
+        for place in write.places(runs.clone()) {
             let Some(length) = write.encoded_length(place) else { continue };
             let entry = usize_of(write.slot(place)) * 2;
             self.pairs[entry] = offset;
             self.pairs[entry + 1] = length;
             offset += length;
         }
-        offset > self.offset
+        self.writing = (offset > self.offset).then_some(runs);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.pairs.iter().all(|&number| number == u64::MAX)
     }
 
-    /// Lets go of runs that are written.
-    pub(super) fn written(&mut self, write: &mut ShardWrite, runs: Range<usize>) {
-        for run in &mut write.runs[runs] {
+    /// Lets go of the runs that are written.
+    pub(super) fn written(&mut self, write: &mut ShardWrite) {
+        for run in &mut write.runs[self.writing.take().unwrap_or_default()] {
             if let Some(run) = run.take() {
                 self.offset += run.payload.len() as u64;
             }
