@@ -73,7 +73,7 @@ def test_partial_writes_into_a_peers_store(peer, case, tmp_path):
 @pytest.mark.parametrize("peer", PEERS, ids=str)
 @pytest.mark.parametrize("level", [1, 8])
 def test_peers_read_a_zstd_chunk_that_was_encoded_in_jobs(peer, level, tmp_path):
-    data = (np.arange(5 << 20, dtype="int32") * 7919) % 100_003
+    data = (np.arange(9 << 20, dtype="int32") * 7919) % 100_003
     document = {
         "zarr_format": 3,
         "node_type": "array",

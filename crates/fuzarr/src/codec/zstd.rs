@@ -30,8 +30,9 @@ const LARGEST_WINDOW: u32 = 23;
 /// Contexts that have grown beyond this are not kept.
 const CONTEXT_LIMIT: usize = 64 << 20;
 /// What holds at least so many bytes is encoded in jobs, however many threads there are for them: the bytes
-/// made must not depend on that, and they differ from those of a frame made in one go.
-const LEAST_IN_JOBS: usize = 4 * JOB_SIZE;
+/// made must not depend on that, and they differ from those of a frame made in one go. Where every thread
+/// has such a chunk of its own, jobs take a tenth more; of smaller ones requests mostly have enough.
+const LEAST_IN_JOBS: usize = 8 * JOB_SIZE;
 /// What one job encodes. Each knows as much of what comes before it as the level looks back; to learn that
 /// takes 5 to 10 % of the time. Up to six are in memory, and three more for each thread.
 const JOB_SIZE: usize = 4 << 20;

@@ -304,7 +304,7 @@ fn stream_both(document: &Value, (on, off): (&WriteOptions, &WriteOptions)) {
 #[test]
 fn threads_inside_a_chunk() {
     // Seen to fail when frames were made in jobs only where threads were idle.
-    let (size, half) = (12 << 20, 6 << 20);
+    let (size, half) = (18 << 20, 9 << 20);
     let chunks = document(&[size], &[size], &zstd());
     let shard = document(&[size], &[size], &sharding(&[size], &zstd(), "end"));
     let beside = document(&[2 * size], &[size], &zstd());

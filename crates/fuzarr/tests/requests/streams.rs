@@ -261,7 +261,7 @@ fn what_a_stream_asks_for_is_in_order_and_must_be_done() {
             let given = Arc::new(plan.values(&values[..], Vec::new()).unwrap());
             let mut machine = WriteMachine::new(&plan, given, array.store().capabilities());
             machine.begin(&plan, 0);
-            let (pieces, last) = drive(&mut machine);
+            let (pieces, last) = drive(&mut machine, &mut Vec::new());
             let index = COUNT * 16 + 4;
             let mut offset = if at_start { index as u64 } else { 0 };
             let mut written = Vec::new();
@@ -289,12 +289,37 @@ fn what_a_stream_asks_for_is_in_order_and_must_be_done() {
     }
 }
 
+#[test]
+fn of_large_inner_chunks_each_thread_has_one_and_all_are_written_before_the_next() {
+    let size = (COUNT * INNER) as u64;
+    let document = document(size, size, &sharding(INNER as u64, &json!(["bytes"])));
+    let array = open(Arc::new(MemoryStore::new()), &document, &Arc::default());
+    let blocking = array.store().capabilities();
+    for (capabilities, threads, expected) in [
+        (blocking, 1, vec![Step::Work(2), Step::Append(2), Step::Append(1), Step::Append(1)]),
+        (blocking, 3, vec![Step::Work(3), Step::Append(0), Step::Work(2), Step::Append(1)]),
+        (blocking.with_blocking(false), 3, vec![Step::Work(3), Step::Append(2), Step::Append(1)]),
+    ] {
+        let resolved = array.resolve(&Selection::all()).unwrap();
+        let mut plan =
+            WritePlan::new(Arc::clone(array.layout()), resolved, options(threads, GROUP)).unwrap();
+        plan.fit(capabilities, threads).unwrap();
+        let values = Arc::new(plan.values(values(COUNT * INNER), Vec::new()).unwrap());
+        let mut machine = WriteMachine::new(&plan, values, capabilities);
+        machine.begin(&plan, 0);
+        let mut steps = Vec::new();
+        drive(&mut machine, &mut steps);
+        assert_eq!(steps.pop(), Some(Step::Commit(Commit::Finish)));
+        assert_eq!(steps, expected);
+    }
+}
+
 /// A piece of an object, and where it goes.
 type Placed = (u64, Vec<u8>);
 
 /// Does what a machine asks for; what it wrote piece by piece, and the last one, with the index, unless
 /// it deletes the object.
-fn drive(machine: &mut WriteMachine<'_>) -> (Vec<Placed>, Option<Placed>) {
+fn drive(machine: &mut WriteMachine<'_>, steps: &mut Vec<Step>) -> (Vec<Placed>, Option<Placed>) {
     let joined = |machine: &WriteMachine<'_>| {
         let bytes = |part: &Part<'_>| match part {
             Part::Bytes(bytes) => bytes.to_vec(),
@@ -305,6 +330,7 @@ fn drive(machine: &mut WriteMachine<'_>) -> (Vec<Placed>, Option<Placed>) {
     let mut pieces = Vec::new();
     loop {
         let step = machine.next().unwrap();
+        steps.push(step);
         let (units, appends) = match step {
             Step::Work(units) => (units, false),
             Step::Append(units) => (units, true),

@@ -10,7 +10,7 @@ use super::encode::{Encoded, Payload};
 use super::shard::{Old, ShardWrite, Stored};
 use super::state::{Job, State};
 use super::stream::Stream;
-use super::{Values, WriteOptions, WritePlan};
+use super::{Group, Values, WriteOptions, WritePlan};
 use crate::codec::{IndexLocation, Prepared};
 use crate::error::{Error, Result};
 use crate::plan::cache::Source;
@@ -57,8 +57,7 @@ pub struct WriteMachine<'a> {
 pub(super) struct Shared {
     pub(super) layout: Arc<Layout>,
     capabilities: Capabilities,
-    /// See [`WritePlan::group`].
-    group: u64,
+    group: Group,
 }
 
 impl<'a> WriteMachine<'a> {
@@ -265,10 +264,10 @@ impl<'a> WriteMachine<'a> {
             return Ok(self.work(Job::Inner(0..units)));
         };
         let stream = Stream::new(shard, write, self.shared.group);
-        let group = stream.group.min(units);
+        let runs = stream.next(0, units);
         self.stream = Some(stream);
         self.shared.layout.counters.add(FastPath::Streaming, 1);
-        Ok(self.work(Job::Inner(0..group)))
+        Ok(self.work(Job::Inner(runs)))
     }
 
     fn ready(&mut self, purpose: Purpose) -> Result<Step> {
@@ -348,8 +347,8 @@ impl<'a> WriteMachine<'a> {
             return self.work(Job::Lay);
         };
         if start < write.runs.len() {
-            let end = write.runs.len().min(start + stream.group);
-            return self.work(Job::Inner(start..end));
+            let runs = stream.next(start, write.runs.len());
+            return self.work(Job::Inner(runs));
         }
         if stream.is_empty() {
             return self.commit(Commit::Delete);

@@ -77,6 +77,15 @@ impl Values<'_> {
     }
 }
 
+/// Inner chunks of a streamed shard that are encoded, and then written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group {
+    /// Bytes of their elements.
+    bytes: u64,
+    /// Whether the next are encoded while these are written.
+    overlaps: bool,
+}
+
 /// Bytes of elements that a group is raised to at the most, so that each thread has some of it.
 const LARGEST_GROUP: u64 = 256 << 20;
 
@@ -186,17 +195,19 @@ impl WritePlan {
         Ok(())
     }
 
-    /// Bytes of elements that are encoded while as many are written, of a shard that is streamed to a
-    /// store that can do so much.
-    pub(crate) fn group(&self, capabilities: Capabilities) -> u64 {
+    /// The groups of a shard that is streamed to a store that can do so much.
+    pub(crate) fn group(&self, capabilities: Capabilities) -> Group {
         let limits = &self.options.limits;
+        let least = limits.tuning.group;
         if limits.memory.is_some() {
-            return limits.tuning.group;
+            return Group { bytes: least, overlaps: true };
         }
         // Each thread gets an inner chunk, however large they are. Where stores are awaited it has those
         // of other shards, for which there has to be room in flight.
         let most = if capabilities.blocking { LARGEST_GROUP } else { limits.in_flight / 16 };
-        self.inner().saturating_mul(self.threads as u64).min(most).max(limits.tuning.group)
+        let bytes = self.inner().saturating_mul(self.threads as u64).min(most).max(least);
+        // A thread that writes and then encodes one such is waited for by those that have one each.
+        Group { bytes, overlaps: bytes == least || !capabilities.blocking }
     }
 
     /// Bytes of an inner chunk, or of a chunk that is no shard.
@@ -244,7 +255,7 @@ impl WritePlan {
         let length = self.layout.chain.length as u64;
         // Two groups of at least an inner chunk, one written and one encoded, may be larger than what is
         // streamed.
-        let groups = self.group(capabilities).max(self.inner()).saturating_mul(2);
+        let groups = self.group(capabilities).bytes.max(self.inner()).saturating_mul(2);
         let limit = self.options.limits.tuning.streamed.max(groups);
         let streams = self.options.streaming
             && capabilities.uploads

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::Group;
 use super::shard::{ShardWrite, first_offset};
 use crate::buffer::usize_of;
 use crate::codec::PreparedShard;
@@ -10,8 +11,10 @@ use crate::codec::PreparedShard;
 /// A shard that is written while it is encoded.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// How many runs are encoded while those before them are written.
-    pub(super) group: usize,
+    /// How many runs are encoded at a time.
+    group: usize,
+    /// Whether those before them are written meanwhile.
+    overlaps: bool,
     /// Where the next bytes go.
     pub(super) offset: u64,
     /// The runs that are written now.
@@ -22,11 +25,12 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// A shard that is written in groups of so many bytes of elements.
-    pub(super) fn new(shard: &PreparedShard, write: &ShardWrite, group: u64) -> Self {
-        let chunks = group / (shard.inner.length as u64).max(1);
+    /// A shard that is written in such groups.
+    pub(super) fn new(shard: &PreparedShard, write: &ShardWrite, group: Group) -> Self {
+        let chunks = group.bytes / (shard.inner.length as u64).max(1);
         Self {
             group: write.runs_of(usize_of(chunks).max(1)),
+            overlaps: group.overlaps,
             offset: first_offset(shard),
             writing: None,
             pairs: vec![u64::MAX; usize_of(shard.index.slots()) * 2],
@@ -45,6 +49,14 @@ impl Stream {
             offset += length;
         }
         self.writing = (offset > self.offset).then_some(runs);
+    }
+
+    /// The runs to encode next, after the first `encoded` of `all`: none while those before them are written,
+    /// if that is not to be at the same time.
+    pub(super) fn next(&self, encoded: usize, all: usize) -> Range<usize> {
+        let waits = self.writing.is_some() && !self.overlaps;
+        let group = if waits { 0 } else { self.group };
+        encoded..all.min(encoded + group)
     }
 
     pub(super) fn is_empty(&self) -> bool {
