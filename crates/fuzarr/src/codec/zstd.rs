@@ -34,7 +34,7 @@ const CONTEXT_LIMIT: usize = 64 << 20;
 /// has such a chunk of its own, jobs take a tenth more; of smaller ones requests mostly have enough.
 const LEAST_IN_JOBS: usize = 8 * JOB_SIZE;
 /// What one job encodes. Each knows as much of what comes before it as the level looks back; to learn that
-/// takes 5 to 10 % of the time. Up to six are in memory, and three more for each thread.
+/// is some of what jobs take longer. Up to six are in memory, and three more for each thread.
 const JOB_SIZE: usize = 4 << 20;
 /// The overlap of jobs that is the whole window.
 const WHOLE_WINDOW: u32 = 9;
